@@ -1,0 +1,33 @@
+"""Rates by the generic cell rate algorithm: one number a bucket, no timers, no counters.
+
+Source: ITU-T I.371, in the form of Brandur Leach, "Rate Limiting, Cells, and GCRA" (2015).
+"""
+
+from typing import final
+
+
+@final
+class Bucket:
+    """Admits `rate` a second, and up to `burst` at once.
+
+    >>> bucket = Bucket(rate=10, burst=2)
+    >>> [round(bucket.admit(now), 3) for now in (0.0, 0.0, 0.0, 0.1)]
+    [0.0, 0.0, 0.1, 0.0]
+    """
+
+    __slots__ = ("_due", "_interval_s", "_slack_s")
+
+    def __init__(self, *, rate: float, burst: int) -> None:
+        self._interval_s = 1 / rate
+        self._slack_s = (burst - 1) / rate
+        self._due = float("-inf")
+
+    def admit(self, now: float) -> float:
+        """Take one and return 0.0, or take none and return how long to wait, in seconds."""
+        due = max(self._due, now)
+        wait_s = due - now - self._slack_s
+        # A nanosecond of rounding is not a reason to refuse.
+        if wait_s > 1e-9:
+            return wait_s
+        self._due = due + self._interval_s
+        return 0.0

@@ -1,0 +1,1 @@
+"""The nouns: ids, commands, entries, events, errors, limits. Values only; nothing here acts."""

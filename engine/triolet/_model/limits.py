@@ -1,0 +1,135 @@
+"""Every bound of the engine, in one place, each with its unit and its reason."""
+
+from typing import final
+
+from msgspec import Struct
+
+
+@final
+class Limits(Struct, frozen=True, kw_only=True):
+    """The bounds; a field's comment says why the number is what it is.
+
+    >>> Limits(grace_s=2).grace_s
+    2
+    """
+
+    # --- one message -------------------------------------------------------------------
+    # The encoded body of one message. Slack, Discord and Matrix allow 40, 8 and 64 KiB.
+    body_bytes_max: int = 32 * 1024
+    # One WebSocket message: a body, and as much again for a long token or 1,000 positions.
+    message_bytes_max: int = 128 * 1024
+    # JSON nesting of a body; deeper structures are programs, not messages.
+    body_depth_max: int = 16
+    # `data` of a signal: an SDP offer with many candidates is under 6 KiB.
+    signal_bytes_max: int = 8 * 1024
+    # The request head of a connection: nginx, Apache and Node allow 8 to 16 KiB.
+    head_bytes_max: int = 16 * 1024
+
+    # --- one session -------------------------------------------------------------------
+    # Requests without an answer; beyond it the server stops reading this socket.
+    inflight_max: int = 64
+    # Subscriptions of one session: a busy person follows hundreds of rooms.
+    subscriptions_max: int = 1000
+    # People one session watches: a screen shows dozens, a list scrolls through hundreds.
+    watched_max: int = 500
+    # Live sessions of one user: phone, laptop, tablets, tabs; more is a loop in a client.
+    sessions_per_user_max: int = 100
+    # Connections in all; the file descriptors of the reference machine end at 20,000.
+    connections_max: int = 18_000
+    # Above the high mark an outbox is a slow reader: its cursors are demoted and its socket
+    # is not read. 256 KiB is half a second of 4 Mbit/s. Below the low mark it catches up.
+    outbox_bytes_high: int = 256 * 1024
+    outbox_bytes_low: int = 64 * 1024
+    # Rooms a feed event may gather before the rest is left to `sync`.
+    feed_rooms_max: int = 1000
+    # Malformed frames before a connection is closed with 1008.
+    malformed_max: int = 3
+
+    # --- times -------------------------------------------------------------------------
+    handshake_timeout_s: float = 10
+    hello_timeout_s: float = 10
+    # Below the 30 s after which mobile networks and some proxies drop idle connections.
+    heartbeat_s: float = 25
+    # Not one byte taken for so long: the peer is gone or stuck (4008).
+    stall_s: float = 30
+    # How long the engine's side of a close may take.
+    close_timeout_s: float = 1
+    # A page reload is back within it, so presence does not flicker.
+    grace_s: float = 10
+    # A typing mark lives so long after its last renewal.
+    typing_s: float = 6
+    # State events of a room or a session are gathered for so long.
+    state_interval_s: float = 0.5
+    # Feed events of one room reach a session at most so often.
+    feed_interval_s: float = 1
+    # Marks are written to the store so often.
+    marks_interval_s: float = 1
+    # A batch whose outcome stays unknown so long is answered `outcome_unknown`.
+    append_deadline_s: float = 10
+    # Wait for the missing entry before the gap is read from the store.
+    gap_wait_s: float = 0.005
+    # Compare the heads of loaded rooms with the store's.
+    head_check_s: float = 5
+    # Tell a session so long before its token ends.
+    token_notice_s: float = 60
+    # Clocks of issuer and server may differ by so much.
+    token_leeway_s: float = 30
+
+    # --- one room ----------------------------------------------------------------------
+    # Ready frames kept for cursors that are a little behind.
+    ring_entries_max: int = 256
+    ring_bytes_max: int = 1024 * 1024
+    # Entries that came before their predecessors.
+    early_max: int = 64
+    # Beyond it the room is reloaded instead of being filled.
+    gap_max: int = 256
+    # Rooms up to this size tell receipts of everybody to everybody.
+    receipts_members_max: int = 64
+    # Rooms up to this size appear in the feed, and are cached with all their members.
+    feed_members_max: int = 256
+    # Rooms with more subscribers carry no typing events.
+    typing_subscribers_max: int = 256
+    # Names in one typing event.
+    typists_max: int = 5
+    # Above it, and in public rooms and channels, joins are rows, not entries: 100,000 joins
+    # told to 100,000 people would be 10^10 deliveries.
+    entry_joins_members_max: int = 1000
+    # Rooms kept loaded with nobody subscribed, so that the next subscriber need not wait.
+    idle_rooms_max: int = 1000
+
+    # --- pages and batches -------------------------------------------------------------
+    # Entries of one page that brings a cursor to the head.
+    page_entries_max: int = 256
+    # Bytes of one page, history included.
+    page_bytes_max: int = 256 * 1024
+    # Store pages in flight, all cursors together.
+    pages_inflight_max: int = 64
+    # Drafts and bytes of one commit: 1,000 rows hold the writer for about 10 ms.
+    batch_drafts_max: int = 1000
+    batch_bytes_max: int = 4 * 1024 * 1024
+    # Accepted and not yet committed; beyond it requests get `store_unavailable` at once.
+    pending_bytes_max: int = 16 * 1024 * 1024
+
+    # --- rates -------------------------------------------------------------------------
+    # Commands a second of one user, and how many may come at once.
+    commands_rate: float = 100
+    commands_burst: int = 300
+    # Signals a second of one session; a call's set-up sends dozens of candidates.
+    signals_rate: float = 20
+    signals_burst: int = 40
+    # Hellos a second of the whole node: a resume storm is spread, not suffered.
+    hellos_rate: float = 1000
+    hellos_burst: int = 2000
+
+    # --- keeping -----------------------------------------------------------------------
+    # How long a cid is remembered; 0: for ever.
+    dedupe_days: int = 0
+    # How long, and how many, entries of a room are kept; 0: for ever, all.
+    retention_days: int = 0
+    retention_entries: int = 0
+
+    # --- leaving -----------------------------------------------------------------------
+    # Not ready, still serving, so that a load balancer looks away first.
+    lb_delay_s: float = 0
+    # Clients are told to leave spread over this window.
+    drain_window_s: float = 2

@@ -1,0 +1,301 @@
+"""Bytes to commands, events to bytes, in msgpack and JSON: total, bounded, the same maps.
+
+An entry on the wire is two maps written as one: the header's fields and the fact's fields.
+Both formats let two encoded maps be joined without decoding either, so a record's stored
+fact becomes a frame by one concatenation (0.3 µs), and never by encoding its body again.
+"""
+
+from collections.abc import Callable
+from typing import Final, Literal, TypeAlias, final
+
+import msgspec
+from msgspec import Struct, field
+
+from .._model.commands import Command
+from .._model.entries import Entry, Fact, FactKind, Record
+from .._model.errors import ErrorCode, Refusal
+from .._model.events import (
+    Closed,
+    Failed,
+    Feed,
+    Notice,
+    Outgoing,
+    Presence,
+    Receipts,
+    Reset,
+    Signal,
+    Typing,
+    Welcome,
+)
+from .._model.json import JsonMap
+
+Format: TypeAlias = Literal["msgpack", "json"]
+
+# Numbers beyond it lose digits in a browser.
+INTEGER_MAX: Final = 2**53
+
+_msgpack_encode = msgspec.msgpack.Encoder().encode
+_json_encode = msgspec.json.Encoder().encode
+# A union is no type to mypy's eyes, hence the annotations.
+_msgpack_command: Callable[[bytes], Command] = msgspec.msgpack.Decoder(Command).decode
+_json_command: Callable[[bytes], Command] = msgspec.json.Decoder(Command).decode
+_msgpack_fact: Callable[[bytes], Fact] = msgspec.msgpack.Decoder(Fact).decode
+_json_fact: Callable[[bytes], Fact] = msgspec.json.Decoder(Fact).decode
+_msgpack_any = msgspec.msgpack.Decoder().decode
+_json_any = msgspec.json.Decoder().decode
+
+# Whatever a decoder can raise at hostile bytes; DecodeError is ValidationError's base.
+_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+@final
+class EntryHeader(Struct, frozen=True, tag="entry", tag_field="op"):
+    """The header's half of an entry's map."""
+
+    room: str
+    seq: int
+    n: int
+    at: int
+    cid: str
+    sender: str = field(name="from")
+
+
+_msgpack_header = msgspec.msgpack.Decoder(EntryHeader).decode
+_json_header = msgspec.json.Decoder(EntryHeader).decode
+
+
+@final
+class BadCommand(Exception):
+    """Bytes that are no command: what to answer, and whether they were a map at all."""
+
+    def __init__(self, failed: Failed, *, is_map: bool) -> None:
+        super().__init__(failed.reason, failed.message)
+        self.failed = failed
+        self.is_map = is_map
+
+
+def decode_command(payload: bytes, form: Format) -> Command:
+    """Read one client message.
+
+    Raises:
+        BadCommand: with the error to answer: `malformed`, `unknown_op` or `invalid_field`.
+
+    >>> decode_command(b'{"op": "ping", "ref": 1}', "json")
+    Ping(ref=1)
+    """
+    try:
+        return _msgpack_command(payload) if form == "msgpack" else _json_command(payload)
+    except _UNREADABLE as error:
+        raise _explain(payload, form, error) from None
+
+
+def _explain(payload: bytes, form: Format, error: Exception) -> BadCommand:
+    try:
+        found = _msgpack_any(payload) if form == "msgpack" else _json_any(payload)
+    except _UNREADABLE:
+        return _bad(ErrorCode.MALFORMED, f"this is not {form}", None, is_map=False)
+    if not isinstance(found, dict):
+        return _bad(ErrorCode.MALFORMED, "a message is a map", None, is_map=False)
+    ref = found.get("ref")
+    if isinstance(ref, bool) or not isinstance(ref, int) or not 0 <= ref < INTEGER_MAX:
+        ref = None
+    op = found.get("op")
+    if not isinstance(op, str):
+        return _bad(ErrorCode.MALFORMED, "`op` must be a string", ref, is_map=False)
+    text = str(error)
+    if text.endswith("`$.op`"):
+        return _bad(ErrorCode.UNKNOWN_OP, f"there is no op {op[:40]!r}", ref, is_map=True)
+    return _bad(ErrorCode.INVALID_FIELD, text, ref, is_map=True)
+
+
+def _bad(code: ErrorCode, message: str, ref: int | None, *, is_map: bool) -> BadCommand:
+    failed = Failed(code=code.value, reason=code.reason, message=message, ref=ref)
+    return BadCommand(failed, is_map=is_map)
+
+
+def failed(refusal: Refusal, ref: int | None) -> Failed:
+    """Return the reply that tells a refusal."""
+    return Failed(
+        code=refusal.code.value,
+        reason=refusal.code.reason,
+        message=refusal.message,
+        ref=ref,
+        retry_after_ms=refusal.retry_after_ms,
+    )
+
+
+def check_body(body: JsonMap, *, depth_max: int) -> None:
+    """Make sure a decoded map is of the JSON data model, in both formats the same.
+
+    Raises:
+        Refusal: `INVALID_FIELD`, naming what is wrong: a key that is no string, bytes, an
+            extension, a number out of range, U+0000, or too deep a nesting.
+
+    >>> check_body({"text": "hi", "to": [1, None, True]}, depth_max=16)
+    """
+    if len(body) == 1:
+        # {"text": "…"} is nearly every message: 0.15 µs instead of 0.8.
+        ((key, value),) = body.items()
+        if type(key) is str and type(value) is str and "\0" not in value and "\0" not in key:
+            return
+    _check_value(body, depth_max)
+
+
+def _check_value(value: object, depth_left: int) -> None:
+    kind = type(value)
+    if kind is str:
+        if "\0" in value:  # type: ignore[operator]
+            raise Refusal(ErrorCode.INVALID_FIELD, "text must not contain U+0000")
+    elif kind is bool or value is None:
+        pass
+    elif kind is int:
+        if not -INTEGER_MAX < value < INTEGER_MAX:  # type: ignore[operator]
+            raise Refusal(ErrorCode.INVALID_FIELD, "integers must be below 2^53")
+    elif kind is float:
+        if value - value != 0:  # type: ignore[operator]
+            raise Refusal(ErrorCode.INVALID_FIELD, "numbers must be finite")
+    elif depth_left == 0:
+        raise Refusal(ErrorCode.INVALID_FIELD, "nested too deeply")
+    elif kind is list:
+        for item in value:  # type: ignore[attr-defined]
+            _check_value(item, depth_left - 1)
+    elif kind is dict:
+        for key, item in value.items():  # type: ignore[attr-defined]
+            if type(key) is not str:
+                raise Refusal(ErrorCode.INVALID_FIELD, "keys must be strings")
+            _check_value(key, 0)
+            _check_value(item, depth_left - 1)
+    else:
+        raise Refusal(ErrorCode.INVALID_FIELD, "binary data and extensions are not allowed")
+
+
+def encode(event: Outgoing, form: Format) -> bytes:
+    """Return an event's payload.
+
+    >>> from triolet._model.events import Done
+    >>> encode(Done(ref=7), "json")
+    b'{"op":"ok","ref":7}'
+    """
+    return _msgpack_encode(event) if form == "msgpack" else _json_encode(event)
+
+
+def encode_command(command: Command, form: Format) -> bytes:
+    """Return a command's payload, for clients."""
+    return _msgpack_encode(command) if form == "msgpack" else _json_encode(command)
+
+
+def pack_fact(fact: Fact) -> bytes:
+    """Return a fact as msgpack, the form in which stores keep it."""
+    return _msgpack_encode(fact)
+
+
+def unpack_fact(packed: bytes) -> Fact:
+    """Return the fact that `pack_fact` packed."""
+    return _msgpack_fact(packed)
+
+
+def encode_entry(record: Record, form: Format) -> bytes:
+    """Return the payload of a record's entry; the same bytes for every reader and every time.
+
+    >>> from triolet._model.entries import Message
+    >>> record = Record("r", 1, 1, "message", "anna", 5, "c", pack_fact(Message(body={})))
+    >>> encode_entry(record, "json")
+    b'{"op":"entry","room":"r","seq":1,"n":1,"at":5,"cid":"c","from":"anna","kind":"message","body":{}}'
+    """
+    header = EntryHeader(record.room, record.seq, record.n, record.at, record.cid, record.sender)
+    if form == "msgpack":
+        head, fact = _msgpack_encode(header), record.packed
+        # Both are fixmaps (0x80 | count): 7 fields and at most 5 make 12, a fixmap still.
+        return bytes((head[0] + (fact[0] & 0x0F),)) + head[1:] + fact[1:]
+    text = _json_encode(_msgpack_fact(record.packed))
+    return _json_encode(header)[:-1] + b"," + text[1:]
+
+
+def entry_of(record: Record) -> Entry:
+    """Return a record with its fact unpacked."""
+    return Entry(
+        record.room,
+        record.seq,
+        record.n,
+        record.sender,
+        record.at,
+        record.cid,
+        unpack_fact(record.packed),
+    )
+
+
+# --- the client's side -------------------------------------------------------------------
+
+_EVENTS: Final[dict[str, type[Outgoing]]] = {
+    "welcome": Welcome,
+    "error": Failed,
+    "reset": Reset,
+    "closed": Closed,
+    "feed": Feed,
+    "receipts": Receipts,
+    "typing": Typing,
+    "presence": Presence,
+    "signal": Signal,
+    "notice": Notice,
+}
+_EventDecoder: TypeAlias = Callable[[bytes], Outgoing]
+_msgpack_events: dict[str, _EventDecoder] = {
+    op: msgspec.msgpack.Decoder(kind).decode for op, kind in _EVENTS.items()
+}
+_json_events: dict[str, _EventDecoder] = {
+    op: msgspec.json.Decoder(kind).decode for op, kind in _EVENTS.items()
+}
+
+
+@final
+class OkReply(Struct, frozen=True):
+    """An `ok` not yet typed: the caller knows what it asked for, see `decode_reply`."""
+
+    ref: int | None
+    payload: bytes
+
+
+@final
+class _Head(Struct):
+    op: str
+    ref: int | None = None
+
+
+_msgpack_head = msgspec.msgpack.Decoder(_Head).decode
+_json_head = msgspec.json.Decoder(_Head).decode
+
+
+def decode_event(payload: bytes, form: Format) -> Outgoing | Entry | OkReply | None:
+    """Read one server message; None for an op this version does not know.
+
+    Raises:
+        ValueError: the bytes are no message of the protocol.
+    """
+    packed = form == "msgpack"
+    try:
+        head = _msgpack_head(payload) if packed else _json_head(payload)
+        if head.op == "entry":
+            return _decode_entry(payload, packed=packed)
+        if head.op == "ok":
+            return OkReply(head.ref, payload)
+        decoders = _msgpack_events if packed else _json_events
+        decoder = decoders.get(head.op)
+        return None if decoder is None else decoder(payload)
+    except _UNREADABLE as error:
+        raise ValueError(f"not a message of the protocol: {error}") from error
+
+
+def _decode_entry(payload: bytes, *, packed: bool) -> Entry:
+    header = _msgpack_header(payload) if packed else _json_header(payload)
+    fact: Fact = _msgpack_fact(payload) if packed else _json_fact(payload)
+    return Entry(header.room, header.seq, header.n, header.sender, header.at, header.cid, fact)
+
+
+FACT_KINDS: Final[tuple[FactKind, ...]] = (
+    "message",
+    "edit",
+    "delete",
+    "react",
+    "member",
+    "meta",
+)

@@ -1,0 +1,317 @@
+"""The store: where rooms, memberships, marks and people are kept.
+
+What every adapter promises, and `triolet.testing.contracts` proves:
+
+- *Durable.* When `append` returns, what it reports as appended survives a crash.
+- *Atomic.* A call either happened or did not; a draft's facts are stored all or none.
+- *One order.* `seq` runs 1, 2, 3 … in each room without a gap, whoever writes.
+- *Once.* `(room, sender, cid)` names one draft for as long as cids are kept.
+- *Snapshots.* Each read sees one state of the whole store, never half a batch.
+- *Foreign exceptions stop here.* Only `StoreError`s leave an adapter.
+
+Reads do not wait for writes. All methods are called in the engine's thread and may be
+cancelled, except `append`: the engine lets a batch finish whatever happens to its senders.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol, TypeAlias, final
+
+from msgspec import Struct
+
+from .._model.entries import Fact, FoldedMessage, Record, Role, RoomKind
+from .._model.errors import ErrorCode
+
+
+@final
+class RoomSpec(Struct, frozen=True, kw_only=True):
+    """A room to be made together with its first entries."""
+
+    kind: RoomKind
+    title: str = ""
+    public: bool = False
+
+
+@final
+class Draft(Struct, frozen=True, kw_only=True):
+    """What somebody wants to write, decided but not yet stored.
+
+    Attributes:
+        op: the command's name; the same cid for another op is refused.
+        facts: what to write, each beside its msgpack bytes (`codec.pack_fact`).
+        acl_ver: the room's version of rights it was decided on; 0 with `create`.
+        author: only a message by this user may be the target; None: anybody's.
+        revokes: somebody loses a right by it, so the room's `acl_ver` moves.
+        logged: False: memberships change, but no entry is written (large rooms).
+        create: make the room first; refused with `ALREADY_EXISTS` when it is there.
+    """
+
+    room: str
+    sender: str
+    cid: str
+    op: str
+    facts: tuple[tuple[Fact, bytes], ...]
+    acl_ver: int = 0
+    author: str | None = None
+    revokes: bool = False
+    logged: bool = True
+    create: RoomSpec | None = None
+
+
+@final
+class Appended(Struct, frozen=True):
+    """The draft is stored; its records in order, none if it was not `logged`."""
+
+    records: tuple[Record, ...]
+
+
+@final
+class Duplicate(Struct, frozen=True):
+    """The same `(room, sender, cid)` was stored before, with its first record here.
+
+    Records without a place (`logged=False` and `facts=()`) leave no cid behind.
+    """
+
+    seq: int
+    at: int
+    op: str
+
+
+@final
+class Stale(Struct, frozen=True):
+    """Rights have changed since the draft was decided; decide again."""
+
+
+@final
+class Rejected(Struct, frozen=True):
+    """The draft cannot be stored, for a reason that trying again will not change."""
+
+    code: ErrorCode
+    message: str
+
+
+Outcome: TypeAlias = Appended | Duplicate | Stale | Rejected
+
+
+@final
+class RoomState(Struct, frozen=True, kw_only=True):
+    """Where a room stands.
+
+    Attributes:
+        epoch: the name of the log's present generation.
+        lineage: `(epoch, first_seq)` of each generation, oldest first, the present one last.
+        head: the last seq, 0 when there is none.
+        n: messages so far.
+        floor: the last seq that retention removed, 0 when none was.
+        floor_n: messages up to `floor`.
+        acl_ver: moves whenever somebody loses a right.
+        members: how many there are.
+    """
+
+    room: str
+    kind: RoomKind
+    title: str
+    public: bool
+    epoch: str
+    lineage: tuple[tuple[str, int], ...]
+    head: int
+    n: int
+    floor: int
+    floor_n: int
+    acl_ver: int
+    members: int
+
+
+@final
+class Membership(Struct, frozen=True, kw_only=True):
+    """One member of a room, and their marks (`read_n`: messages up to `read`)."""
+
+    user: str
+    role: Role
+    delivered: int = 0
+    read: int = 0
+    read_n: int = 0
+
+
+@final
+class Mark(Struct, frozen=True, kw_only=True):
+    """How far one member got in one room."""
+
+    room: str
+    user: str
+    delivered: int
+    read: int
+    read_n: int
+
+
+@final
+class HistorySlice(Struct, frozen=True):
+    """Folded messages, oldest first, as of one position of the log."""
+
+    messages: tuple[FoldedMessage, ...]
+    more: bool
+    epoch: str
+    head: int
+
+
+@final
+class InboxItem(Struct, frozen=True):
+    """One room of a user: its state, the membership, and its last message, folded."""
+
+    state: RoomState
+    membership: Membership
+    last: FoldedMessage | None
+
+
+@final
+class Person(Struct, frozen=True):
+    """What is kept of a user: `status` is `dnd`, `invisible` or empty; `last_seen` in ms."""
+
+    user: str
+    status: str = ""
+    last_seen: int = 0
+
+
+@final
+class Revocation(Struct, frozen=True):
+    """Tokens of `user` issued before `not_before` (ms) count no more."""
+
+    user: str
+    not_before: int
+
+
+class Store(Protocol):
+    """Everything the engine keeps. See the module for what an adapter promises."""
+
+    async def append(self, batch: Sequence[Draft]) -> list[Outcome]:
+        """Store a batch in order, in one transaction, and say what became of each draft.
+
+        A draft is judged on the state its predecessors in the batch left:
+        known cid → `Duplicate` (of the same op; else `Rejected(INVALID_FIELD)`);
+        `create` of a room that exists → `Rejected(ALREADY_EXISTS)`;
+        no such room → `Rejected(NO_SUCH_ROOM)`; other `acl_ver` → `Stale`;
+        the target of an edit, delete or reaction is no message, or erased →
+        `Rejected(NO_SUCH_ENTRY)`; it is not by `author` → `Rejected(FORBIDDEN)`.
+        A draft that fails leaves no trace; the others of its batch are stored.
+
+        Applying facts: `Member` sets or ends a membership (a new member's marks start at
+        the head, this entry included; a member's marks stay); `Meta` changes the room;
+        `Edit` changes the folded body; `Delete` erases the bodies of the target and of its edits, here and at once;
+        `React` puts or takes back. `at` is the greater of the clock and the room's last.
+
+        Raises:
+            StoreUnavailable: nothing of the batch was stored.
+            OutcomeUnknown: it may have been; the same batch again finds out.
+        """
+        ...
+
+    async def room(self, room: str) -> RoomState | None:
+        """Return where a room stands, or None."""
+        ...
+
+    async def heads(self, rooms: Sequence[str]) -> dict[str, tuple[str, int]]:
+        """Return `{room: (epoch, head)}` of those that exist, at most 1,000 asked at once."""
+        ...
+
+    async def members(self, room: str, *, after: str | None, limit: int) -> list[Membership]:
+        """Return members by user name, those after `after`."""
+        ...
+
+    async def membership(self, room: str, user: str) -> Membership | None:
+        """Return one membership, or None."""
+        ...
+
+    async def page(
+        self, room: str, *, after: int, upto: int, limit: int, bytes_max: int
+    ) -> list[Record]:
+        """Return records with `after < seq <= upto`, ascending: at least one if there is any.
+
+        Erased messages and edits come with `erased` and without a body.
+        Below the floor there is nothing: the first record then is not `after + 1`.
+        """
+        ...
+
+    async def history(
+        self,
+        room: str,
+        user: str,
+        *,
+        before: int | None,
+        after: int | None,
+        limit: int,
+        bytes_max: int,
+    ) -> HistorySlice | None:
+        """Return folded messages as `user` sees them, oldest first; None: no such room.
+
+        `before`: the last ones with a smaller seq; else `after`: the first ones with a greater
+        one; else the last ones of all. `more`: there are others in the same direction.
+        """
+        ...
+
+    async def find(self, room: str, sender: str, cid: str) -> Duplicate | None:
+        """Return what a cid became, or None."""
+        ...
+
+    async def n_at(self, room: str, seq: int) -> int:
+        """Return how many messages the room had at `seq` (at the floor, if that is later)."""
+        ...
+
+    async def inbox(self, user: str, *, after: str | None, limit: int) -> list[InboxItem]:
+        """Return the user's rooms by name, those after `after`."""
+        ...
+
+    async def inbox_of(self, user: str, rooms: Sequence[str]) -> list[InboxItem]:
+        """Return those of `rooms` the user is a member of, by name; at most 1,000 asked."""
+        ...
+
+    async def positions(self, user: str, *, limit: int) -> list[tuple[str, str, int]]:
+        """Return `(room, epoch, head)` of the user's rooms by name, at most `limit`."""
+        ...
+
+    async def marks(self, room: str, *, seq: int, after: str | None, limit: int) -> list[Mark]:
+        """Return marks with `delivered >= seq` or `read >= seq`, by user, those after `after`."""
+        ...
+
+    async def put_marks(self, marks: Sequence[Mark]) -> None:
+        """Move marks forward; a smaller one changes nothing, and who is no member has none."""
+        ...
+
+    async def acquainted(self, user: str, others: Sequence[str]) -> list[str]:
+        """Return those of `others`, in their order, who share a room that is not public."""
+        ...
+
+    async def people(self, users: Sequence[str]) -> list[Person]:
+        """Return what is kept of these users, in their order; a default for the unknown."""
+        ...
+
+    async def put_people(self, people: Sequence[Person]) -> None:
+        """Keep each person's status, and `last_seen` unless the stored one is greater."""
+        ...
+
+    async def revoke(self, revocation: Revocation) -> None:
+        """Keep a revocation; the greatest `not_before` of a user wins."""
+        ...
+
+    async def revoked(self, user: str) -> int:
+        """Return the user's `not_before` in ms, 0 if nothing is revoked."""
+        ...
+
+    async def prune(
+        self, *, older_than: int, entries_max: int, limit: int
+    ) -> list[tuple[str, int, int]]:
+        """Remove the oldest entries, about `limit` at most; return `(room, floor, floor_n)` rows.
+
+        Only prefixes go: entries with `at < older_than` (0: none by age), and those beyond the
+        newest `entries_max` of a room (0: no bound). Call again until it returns nothing.
+        """
+        ...
+
+    async def prune_cids(self, *, older_than: int, limit: int) -> int:
+        """Forget cids of drafts older than `older_than` (ms), at most `limit`; return how many."""
+        ...
+
+    async def new_generation(self) -> str:
+        """Begin a new epoch in every room, from its head + 1, and return its name.
+
+        For a store whose past may have been lost: a restored backup, a failover.
+        """
+        ...
