@@ -6,7 +6,7 @@ fact becomes a frame by one concatenation (0.3 µs), and never by encoding its b
 """
 
 from collections.abc import Callable
-from typing import Final, Literal, TypeAlias, final
+from typing import Final, Literal, TypeAlias, TypeVar, cast, final
 
 import msgspec
 from msgspec import Struct, field
@@ -22,8 +22,11 @@ from .._model.events import (
     Outgoing,
     Presence,
     Receipts,
+    Refused,
     Reset,
     Signal,
+    SubscribedMany,
+    Subscription,
     Typing,
     Welcome,
 )
@@ -184,6 +187,11 @@ def encode_command(command: Command, form: Format) -> bytes:
     return _msgpack_encode(command) if form == "msgpack" else _json_encode(command)
 
 
+def encode_body(body: JsonMap) -> bytes:
+    """Return a body as msgpack: its length is what `Limits.body_bytes_max` bounds."""
+    return _msgpack_encode(body)
+
+
 def pack_fact(fact: Fact) -> bytes:
     """Return a fact as msgpack, the form in which stores keep it."""
     return _msgpack_encode(fact)
@@ -289,6 +297,62 @@ def _decode_entry(payload: bytes, *, packed: bool) -> Entry:
     header = _msgpack_header(payload) if packed else _json_header(payload)
     fact: Fact = _msgpack_fact(payload) if packed else _json_fact(payload)
     return Entry(header.room, header.seq, header.n, header.sender, header.at, header.cid, fact)
+
+
+# A batch's rows are told apart by `code`: msgspec has no unions of untagged Structs.
+@final
+class _Rows(Struct, tag="ok", tag_field="op"):
+    rooms: tuple[msgspec.Raw, ...]
+    ref: int | None = None
+
+
+@final
+class _Peek(Struct):
+    code: int | None = None
+
+
+_T = TypeVar("_T")
+
+
+def decode_reply(payload: bytes, form: Format, kind: type[_T]) -> _T:
+    """Read an `ok` as the reply its request expects, for clients.
+
+    Raises:
+        ValueError: it is not one.
+
+    >>> from triolet._model.events import Pong
+    >>> decode_reply(b'{"op":"ok","ref":1,"now":5}', "json", Pong)
+    Pong(now=5, ref=1)
+    """
+    try:
+        if kind is SubscribedMany:
+            return cast(_T, _decode_rows(payload, form))
+        return _decode_as(payload, form, kind)
+    except _UNREADABLE as error:
+        raise ValueError(f"not a {kind.__name__}: {error}") from error
+
+
+def _decode_rows(payload: bytes, form: Format) -> SubscribedMany:
+    rows = _decode_as(payload, form, _Rows)
+    found: list[Subscription | Refused] = []
+    for raw in map(bytes, rows.rooms):
+        if _decode_as(raw, form, _Peek).code is None:
+            found.append(_decode_as(raw, form, Subscription))
+        else:
+            found.append(_decode_as(raw, form, Refused))
+    return SubscribedMany(ref=rows.ref, rooms=tuple(found))
+
+
+# A decoder costs 10 µs to make; there are a dozen kinds of reply.
+_reply_decoders: Final[dict[tuple[Format, object], Callable[[bytes], object]]] = {}
+
+
+def _decode_as(payload: bytes, form: Format, kind: type[_T]) -> _T:
+    decoder = _reply_decoders.get((form, kind))
+    if decoder is None:
+        module = msgspec.msgpack if form == "msgpack" else msgspec.json
+        decoder = _reply_decoders[form, kind] = module.Decoder(kind).decode
+    return cast(_T, decoder(payload))
 
 
 FACT_KINDS: Final[tuple[FactKind, ...]] = (
