@@ -9,6 +9,7 @@ The tree, by whose fault it is::
     │   ├── OutcomeUnknown    it may have been stored; retry with the same cid
     │   └── SchemaTooNew      the data belongs to a newer Triolet
     ├── ConnectionClosed      the other side of a client's connection is gone, for good
+    ├── QueueFull             a client has too much waiting for a connection
     └── ConfigurationError    settings that cannot work
 
 Codes are stable and never reused.
@@ -145,6 +146,11 @@ class ConnectionClosed(TrioletError):
 
     def __str__(self) -> str:
         return f"closed with {self.code} {self.reason}".rstrip()
+
+
+@final
+class QueueFull(TrioletError):
+    """As many requests wait for a connection as a client may hold; this one was not taken."""
 
 
 @final

@@ -79,6 +79,8 @@ class Limits(Struct, frozen=True, kw_only=True):
     # Ready frames kept for cursors that are a little behind.
     ring_entries_max: int = 256
     ring_bytes_max: int = 1024 * 1024
+    # Ready frames of all rooms together; at 300 B a frame about 75 MB.
+    ring_entries_total_max: int = 250_000
     # Entries that came before their predecessors.
     early_max: int = 64
     # Beyond it the room is reloaded instead of being filled.

@@ -1,0 +1,1 @@
+"""The tasks: what runs the domain against sockets, stores and clocks."""

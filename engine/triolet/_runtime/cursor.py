@@ -1,0 +1,163 @@
+"""The pump: brings cursors that are behind to the head, as fast as their socket drains.
+
+Resuming after a disconnect, a slow reader, a lost doorbell and a fresh subscription from an
+old position are this one mechanism.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+from itertools import islice
+from typing import Protocol, final
+
+import trio
+
+from .._domain.cursor import CursorState
+from .._model.errors import StoreError
+from .._model.events import Event, Receipts, Reset, Typing
+from .._model.limits import Limits
+from .hub import Hub
+from .outbox import Outbox
+from .room import Cursor, Item, Room, event_frame
+
+logger = logging.getLogger(__name__)
+
+# Between two tries when the store cannot be read.
+_RETRY_S = 1.0
+
+
+class PumpOwner(Protocol):
+    """The session whose cursors are pumped."""
+
+    outbox: Outbox
+
+    async def wait_low(self) -> None:
+        """Wait until the outbox has fallen to its low mark."""
+        ...
+
+
+def receipts_of(room: Room, limits: Limits) -> Receipts | None:
+    """Return all marks of a small room, None where they are not told to everybody."""
+    if not room.complete or (room.members or 0) > limits.receipts_members_max:
+        return None
+    return Receipts(
+        room=room.name,
+        marks=tuple(
+            (seat.user, seat.delivered, seat.read)
+            for seat in room.seats.values()
+            if seat.role is not None
+        ),
+    )
+
+
+def typing_of(room: Room, limits: Limits) -> Typing:
+    """Return who is typing in a room."""
+    users, more = room.typists.shown(limits.typists_max)
+    return Typing(room=room.name, users=users, more=more)
+
+
+@final
+class Pump:
+    """One task for a session that has cursors behind; none for a session that has not."""
+
+    def __init__(
+        self,
+        owner: PumpOwner,
+        hub: Hub,
+        limits: Limits,
+        spawn: Callable[[Callable[[], Awaitable[object]]], None],
+    ) -> None:
+        self._owner = owner
+        self._hub = hub
+        self._limits = limits
+        self._spawn = spawn
+        self._behind: dict[Cursor, None] = {}
+        self._scope: trio.CancelScope | None = None
+
+    def add(self, cursor: Cursor) -> None:
+        """Bring a cursor to the head."""
+        self._behind[cursor] = None
+        if self._scope is None:
+            self._scope = trio.CancelScope()
+            self._spawn(self._run)
+
+    def stop(self) -> None:
+        """End: the session is over."""
+        self._behind.clear()
+        if self._scope is not None:
+            self._scope.cancel()
+
+    async def _run(self) -> None:
+        assert self._scope is not None
+        with self._scope:
+            while self._behind:
+                await trio.lowlevel.checkpoint()
+                await self._owner.wait_low()
+                cursor = next(iter(self._behind), None)
+                if cursor is None:
+                    break
+                # To the end of the line: cursors take turns, a page each.
+                del self._behind[cursor]
+                if not await self._advance(cursor):
+                    self._behind[cursor] = None
+        self._scope = None
+
+    async def _advance(self, cursor: Cursor) -> bool:
+        """Feed one cursor a little; return whether it needs no more."""
+        room = cursor.room
+        if self._feed_from_ring(cursor) or cursor.state is not CursorState.BEHIND:
+            return True
+        if self._owner.outbox.size > self._limits.outbox_bytes_low:
+            return False
+        epoch = room.epoch
+        try:
+            records = await self._hub.page(room, cursor.position)
+        except StoreError as error:
+            logger.warning("%s cannot be read, trying again: %s", room.name, error)
+            await trio.sleep(_RETRY_S)
+            return False
+        if cursor.state is not CursorState.BEHIND:
+            return True
+        if room.epoch != epoch or (records and records[0].seq != cursor.position + 1):
+            self._reset(cursor)
+            return False
+        outbox, text = cursor.outbox, cursor.outbox.text
+        for record in records:
+            outbox.post(Item(record).frame(text=text))
+            cursor.position = record.seq
+        return False
+
+    def _feed_from_ring(self, cursor: Cursor) -> bool:
+        """Feed from the ring what fits; return True once the cursor is live."""
+        room, outbox = cursor.room, cursor.outbox
+        if cursor.position < room.head and room.ring:
+            offset = cursor.position + 1 - room.ring[0].record.seq
+            if offset < 0:
+                return False
+            for item in islice(room.ring, offset, None):
+                if outbox.size > self._limits.outbox_bytes_high:
+                    return False
+                outbox.post(item.frame(text=outbox.text))
+                cursor.position = item.record.seq
+        if cursor.position != room.head:
+            return False
+        self._snapshot(cursor)
+        room.go_live(cursor)
+        return True
+
+    def _snapshot(self, cursor: Cursor) -> None:
+        """Tell the states that were not told while the cursor was behind."""
+        events: list[Event] = []
+        receipts = receipts_of(cursor.room, self._limits)
+        if receipts is not None and receipts.marks:
+            events.append(receipts)
+        if len(cursor.room.typists):
+            events.append(typing_of(cursor.room, self._limits))
+        for event in events:
+            cursor.outbox.post(event_frame(event, text=cursor.outbox.text))
+
+    def _reset(self, cursor: Cursor) -> None:
+        """The log moved under the cursor: retention passed it, or a new epoch began."""
+        room = cursor.room
+        event = Reset(room=room.name, epoch=room.epoch, head=room.head, floor=room.floor)
+        cursor.outbox.post(event_frame(event, text=cursor.outbox.text))
+        cursor.position = room.head

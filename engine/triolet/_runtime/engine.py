@@ -1,0 +1,431 @@
+"""The engine: owns every task, and wires rooms, sessions, presence and the store together.
+
+`async with Engine(…) as engine:` — when the block ends, everything has ended.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from types import TracebackType
+from typing import Final, Protocol, Self, final
+
+import msgspec
+import trio
+
+from .._domain.rates import Bucket
+from .._model.entries import Record, Role
+from .._model.errors import Close, CloseCode, ErrorCode, Refusal, StoreError
+from .._model.events import Notice
+from .._model.limits import Limits
+from ..ports.clock import Clock, Entropy
+from ..ports.gate import Action, Gate, Identity, Opening
+from ..ports.store import Draft, Outcome, Revocation, Store
+from . import ops
+from .edge import Edge, Fallback
+from .feed import Feeder
+from .hub import Hub
+from .keeping import Keeping
+from .marks import Marks
+from .outbox import Flusher, Outbox
+from .pipe import Pipe
+from .poller import Poller
+from .presence import Presence
+from .room import Cursor, Room, Seat
+from .sequencer import Pending, Sequencer
+from .session import Session
+from .states import States
+
+logger = logging.getLogger(__name__)
+
+# What `welcome.limits` tells: the bounds a client must respect.
+_LIMITS_TOLD: Final = (
+    "body_bytes_max",
+    "message_bytes_max",
+    "signal_bytes_max",
+    "inflight_max",
+    "subscriptions_max",
+    "watched_max",
+)
+# While draining, between two looks whether everything accepted is committed.
+_DRAIN_POLL_S: Final = 0.01
+# Connections looked at between two checkpoints of the heartbeat.
+_BEATS_PER_TURN: Final = 500
+_BEAT_INTERVAL_S: Final = 1.0
+
+
+class Connection(Protocol):
+    """A connection as the engine sees it: something with a session that must stay alive."""
+
+    session: Session
+
+    def beat(self, now: float) -> None:
+        """Ping, or close what shows no sign of life. Called about once a second."""
+        ...
+
+
+@final
+class Statistics(msgspec.Struct, frozen=True, kw_only=True):
+    """What the engine is doing, at one moment."""
+
+    connections: int
+    sessions: int
+    users: int
+    rooms: int
+    cursors: int
+    pending_bytes: int
+    draining: bool
+
+
+@final
+class _Waiter:
+    """An owner that waits for its one draft."""
+
+    __slots__ = ("done", "outcome")
+
+    def __init__(self) -> None:
+        self.done = trio.Event()
+        self.outcome: Outcome | Refusal | None = None
+
+    def settled(self, pending: Pending, outcome: Outcome | Refusal) -> None:
+        del pending
+        self.outcome = outcome
+        self.done.set()
+
+
+class Engine:
+    """One node. See the module.
+
+    Args:
+        store: where everything durable is kept; outlives the engine.
+        gate: who is who.
+        clock: the wall clock.
+        entropy: the source of names and of chance.
+        limits: every bound.
+    """
+
+    def __init__(
+        self, *, store: Store, gate: Gate, clock: Clock, entropy: Entropy, limits: Limits
+    ) -> None:
+        self.store = store
+        self.gate = gate
+        self.clock = clock
+        self.entropy = entropy
+        self.limits = limits
+        self.limits_told = {name: getattr(limits, name) for name in _LIMITS_TOLD}
+        self.flusher = Flusher()
+        self.marks = Marks(store, limits)
+        self.presence = Presence(store, clock, limits)
+        self.feeder = Feeder(self.presence, limits)
+        self.states = States(limits)
+        self.hub = Hub(
+            store,
+            self.flusher,
+            limits,
+            applied=self._applied,
+            membership_moved=self._membership_moved,
+            pending_mark=self.marks.pending,
+        )
+        self.sequencer = Sequencer(store, self.hub, limits, now=trio.current_time)
+        self._keeping = Keeping(store, self.hub, clock, limits)
+        self._hellos = Bucket(rate=limits.hellos_rate, burst=limits.hellos_burst)
+        self.connections: dict[Connection, None] = {}
+        self._draining = False
+        self._stack = AsyncExitStack()
+        self._nursery: trio.Nursery | None = None
+        # Where connections run: they end before what they need does.
+        self.connection_nursery: trio.Nursery | None = None
+        self._poller = Poller()
+        self._edges: list[Edge] = []
+
+    # --- living ------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        await self._stack.__aenter__()
+        await self._stack.enter_async_context(self._running())
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool | None:
+        return await self._stack.__aexit__(kind, error, trace)
+
+    @asynccontextmanager
+    async def _running(self):  # type: ignore[no-untyped-def]  # noqa: ANN202
+        async with trio.open_nursery() as core:
+            self._nursery = core
+            for run in (
+                self._poller.run,
+                self.flusher.run,
+                self.marks.run,
+                self.presence.run,
+                self.feeder.run,
+                self.states.run,
+                self.hub.run,
+                self.sequencer.run,
+                self._keeping.run,
+                self._beat,
+            ):
+                core.start_soon(run)
+            await trio.lowlevel.checkpoint()
+            try:
+                async with trio.open_nursery() as connections:
+                    self.connection_nursery = connections
+                    try:
+                        yield
+                    finally:
+                        connections.cancel_scope.cancel()
+            finally:
+                with trio.CancelScope(shield=True) as farewell:
+                    farewell.deadline = trio.current_time() + self.limits.append_deadline_s
+                    await self._settle()
+                core.cancel_scope.cancel()
+
+    async def _settle(self) -> None:
+        """Commit and write what was accepted."""
+        while not self.sequencer.idle:
+            await trio.sleep(_DRAIN_POLL_S)
+        try:
+            await self.marks.flush()
+            await self.presence.flush()
+        except StoreError as error:
+            logger.warning("marks and last-seen times of the last second are lost: %s", error)
+
+    def spawn(self, function: Callable[[], Awaitable[object]]) -> None:
+        """Run something that ends with the engine."""
+        assert self._nursery is not None, "the engine is not running"
+        self._nursery.start_soon(function)
+
+    async def listen(
+        self,
+        host: str,
+        port: int,
+        *,
+        origins: Sequence[str] = (),
+        fallback: Fallback | None = None,
+    ) -> tuple[str, int]:
+        """Serve WebSockets on `/ws` of a port, until the engine ends or drains.
+
+        Args:
+            host: a name or an address; every address of a name is bound.
+            port: 0 lets the system choose.
+            origins: web origins that may connect beside those of the same host.
+            fallback: gets every connection that is no WebSocket upgrade on `/ws`, unread.
+
+        Returns:
+            The first address bound, and its port.
+
+        Raises:
+            OSError: an address cannot be had.
+        """
+        assert self.connection_nursery is not None, "the engine is not running"
+        edge = Edge(self, self._poller, self.connection_nursery, origins=origins, fallback=fallback)
+        bound = await edge.bind(host, port)
+        self._edges.append(edge)
+        return bound
+
+    # --- sessions ----------------------------------------------------------------------
+
+    def open_session(
+        self,
+        outbox: Outbox,
+        opening: Opening,
+        *,
+        token: str | None,
+        identity: Identity | None = None,
+    ) -> Session:
+        """Begin a session for a connection; whoever runs the connection ends it.
+
+        Args:
+            outbox: what is written to the connection.
+            opening: what is known of it.
+            token: the one that came with the upgrade, if any.
+            identity: who it is, where the host vouches for it; then no token is asked.
+        """
+        return Session(self, outbox, opening, token=token, identity=identity)
+
+    def open_pipe(self, identity: Identity) -> Pipe:
+        """Begin a connection without a socket for somebody the host vouches for."""
+        assert self.connection_nursery is not None, "the engine is not running"
+        pipe = Pipe(self, identity)
+        self.connection_nursery.start_soon(pipe.run)
+        return pipe
+
+    def session_ended(self, session: Session) -> None:
+        """Let go of what the engine holds of a session."""
+        self.feeder.forget(session)
+        if session.present is not None:
+            self.presence.depart(session)
+
+    def check_hello(self) -> None:
+        """Admit one hello of the node's rate.
+
+        Raises:
+            Refusal: `RATE_LIMITED`, to come back spread over the time the queue needs.
+        """
+        if self._draining:
+            raise Refusal(ErrorCode.SHUTTING_DOWN, retry_after_ms=1000)
+        wait_s = self._hellos.admit(trio.current_time())
+        if wait_s:
+            spread_ms = int(1000 * self.entropy.uniform(wait_s, wait_s + 2))
+            raise Refusal(ErrorCode.RATE_LIMITED, retry_after_ms=spread_ms)
+
+    def left(self, cursor: Cursor) -> None:
+        """A cursor has gone from its room."""
+        cursor.room.retire_seat(cursor.seat.user)
+        self.hub.released(cursor.room)
+
+    def unpin(self, name: str, session: Session) -> None:
+        """A pipelined draft has come back; its room may go if nobody else needs it."""
+        room = self.hub.rooms.get(name)
+        if room is None:
+            return
+        room.pins -= 1
+        if not room.cursors:
+            self.hub.released(room)
+        if not room.complete and name not in session.cursors:
+            room.retire_seat(session.user)
+
+    async def revoke(self, user: str) -> None:
+        """End a user's sessions, and refuse tokens issued until now."""
+        now = self.clock.now_ms()
+        await self.store.revoke(Revocation(user, now))
+        present = self.presence.present.get(user)
+        if present is not None:
+            for session in list(present.sessions.values()):
+                session.close(Close(CloseCode.UNAUTHENTICATED, "revoked"))
+
+    # --- rights ------------------------------------------------------------------------
+
+    def may(
+        self, session: Session, action: Action, *, room: str = "", user: str = ""
+    ) -> bool | None:
+        """Ask the gate."""
+        assert session.identity is not None
+        return self.gate.may(session.identity, action, room=room, user=user)
+
+    def role_for(self, session: Session, seat: Seat, action: Action) -> Role | None:
+        """Return the role on which to decide: the seat's, unless the gate overrules it.
+
+        Raises:
+            Refusal: `FORBIDDEN`, by the gate's word.
+        """
+        verdict = self.may(session, action, room=seat.room.name)
+        if verdict is None:
+            return seat.role
+        if verdict:
+            return "owner"
+        raise Refusal(ErrorCode.FORBIDDEN)
+
+    def require(self, session: Session, action: Action, *, room: str, user: str = "") -> None:
+        """Refuse what the gate forbids; what it leaves open is allowed.
+
+        Raises:
+            Refusal: `FORBIDDEN`.
+        """
+        if self.may(session, action, room=room, user=user) is False:
+            raise Refusal(ErrorCode.FORBIDDEN)
+
+    def require_running(self) -> None:
+        """Refuse durable requests of a node that is leaving.
+
+        Raises:
+            Refusal: `SHUTTING_DOWN`.
+        """
+        if self._draining:
+            raise Refusal(
+                ErrorCode.SHUTTING_DOWN,
+                "retry after reconnecting, with the same cid",
+                retry_after_ms=1000,
+            )
+
+    # --- writing -----------------------------------------------------------------------
+
+    async def write(self, draft: Draft) -> Outcome | Refusal:
+        """Write one draft and return what came of it. Cancelling does not take it back.
+
+        Raises:
+            Refusal: too much waits for the store already.
+        """
+        waiter = _Waiter()
+        size = sum(len(packed) for _, packed in draft.facts) + ops.messages.DRAFT_BYTES
+        self.sequencer.submit(Pending(draft, waiter, size=size, command=None, ref=None))
+        await waiter.done.wait()
+        assert waiter.outcome is not None
+        return waiter.outcome
+
+    def _applied(self, room: Room, record: Record) -> None:
+        self.feeder.moved(room)
+        if record.kind == "message":
+            seat = room.seats.get(record.sender)
+            if seat is not None:
+                self.marks.moved(seat)
+            if len(room.typists) and room.typists.stop(record.sender):
+                room.typing_moved = True
+                self.states.mark(room)
+
+    def _membership_moved(self, room: Room, user: str, gained: bool) -> None:
+        if gained:
+            self.feeder.gained(user, room)
+        else:
+            self.feeder.lost(user, room)
+
+    # --- heartbeat ---------------------------------------------------------------------
+
+    async def _beat(self) -> None:
+        notice_ms = int(self.limits.token_notice_s * 1000)
+        while True:
+            await trio.sleep(_BEAT_INTERVAL_S)
+            soon = self.clock.now_ms() + notice_ms
+            for index, connection in enumerate(list(self.connections)):
+                if not index % _BEATS_PER_TURN:
+                    await trio.lowlevel.checkpoint()
+                    now = trio.current_time()
+                session = connection.session
+                connection.beat(now)
+                if session.expires_at and session.expires_at < soon and not session.noticed:
+                    session.notice_expiry()
+
+    # --- leaving -----------------------------------------------------------------------
+
+    def ready(self) -> bool:
+        """Whether new connections are welcome."""
+        return self._nursery is not None and not self._draining
+
+    async def drain(self) -> None:
+        """Leave: tell clients when to come back, commit what was accepted, close with 1012."""
+        if self._draining:
+            return
+        self._draining = True
+        await trio.sleep(self.limits.lb_delay_s)
+        for edge in self._edges:
+            await edge.close()
+        window_s = self.limits.drain_window_s
+        sessions = [connection.session for connection in self.connections]
+        for session in sessions:
+            spread_ms = int(1000 * self.entropy.uniform(0.25, 0.25 + window_s))
+            session.tell(Notice(kind="draining", retry_after_ms=spread_ms))
+        while not self.sequencer.idle:
+            await trio.sleep(_DRAIN_POLL_S)
+        pause_s = window_s / max(1, len(sessions))
+        for session in sessions:
+            session.close(Close(CloseCode.DRAINING, "come back"))
+            await trio.sleep(pause_s)
+        with trio.move_on_after(self.limits.close_timeout_s):
+            while self.connections:
+                await trio.sleep(_DRAIN_POLL_S)
+
+    def statistics(self) -> Statistics:
+        """Return what the engine is doing now."""
+        present = self.presence.present.values()
+        return Statistics(
+            connections=len(self.connections),
+            sessions=sum(len(one.sessions) for one in present),
+            users=sum(1 for one in present if one.sessions),
+            rooms=len(self.hub.rooms),
+            cursors=sum(1 for _ in self.hub.cursors()),
+            pending_bytes=self.sequencer.pending_bytes,
+            draining=self._draining,
+        )

@@ -1,0 +1,65 @@
+"""Retention: what is older or more than the limits allow is removed, a little at a time."""
+
+import logging
+from typing import final
+
+import trio
+
+from .._model.errors import StoreError
+from .._model.limits import Limits
+from ..ports.clock import Clock
+from ..ports.store import Store
+from .hub import Hub
+
+logger = logging.getLogger(__name__)
+
+_DAY_MS = 86_400_000
+# Between two rounds; retention is counted in days, so a minute is exact enough.
+_ROUND_S = 60.0
+# Rows removed at once: about 10 ms of the writer.
+_ROWS_PER_STEP = 1000
+# Between two steps of a round, so that messages come first.
+_STEP_S = 0.05
+
+
+@final
+class Keeping:
+    """Prunes entries and cids as `Limits` say; does nothing where they keep everything."""
+
+    def __init__(self, store: Store, hub: Hub, clock: Clock, limits: Limits) -> None:
+        self._store = store
+        self._hub = hub
+        self._clock = clock
+        self._limits = limits
+
+    async def run(self) -> None:
+        """Prune for as long as the engine lives."""
+        limits = self._limits
+        while limits.retention_days or limits.retention_entries or limits.dedupe_days:
+            try:
+                await self.round()
+            except StoreError as error:
+                logger.warning("retention has to wait: %s", error)
+            await trio.sleep(_ROUND_S)
+
+    async def round(self) -> None:
+        """Remove all that is due.
+
+        Raises:
+            StoreError: the rest has to wait.
+        """
+        limits = self._limits
+        if limits.retention_days or limits.retention_entries:
+            days = limits.retention_days
+            while moved := await self._store.prune(
+                older_than=self._clock.now_ms() - days * _DAY_MS if days else 0,
+                entries_max=limits.retention_entries,
+                limit=_ROWS_PER_STEP,
+            ):
+                for room, floor, floor_n in moved:
+                    self._hub.floor_moved(room, floor, floor_n)
+                await trio.sleep(_STEP_S)
+        if limits.dedupe_days:
+            older_than = self._clock.now_ms() - limits.dedupe_days * _DAY_MS
+            while await self._store.prune_cids(older_than=older_than, limit=_ROWS_PER_STEP):
+                await trio.sleep(_STEP_S)

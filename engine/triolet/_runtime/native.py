@@ -1,0 +1,212 @@
+"""The native connection: one parked task, one non-blocking socket, frames read on a fast path."""
+
+import selectors
+import socket
+from typing import TYPE_CHECKING, Final, final
+
+import trio
+
+from .._model.errors import Close, CloseCode
+from .._wire.frames import FrameReader
+from .._wire.websocket import PING, close_frame
+from ..ports.gate import Opening
+from .outbox import SocketOutbox
+from .poller import Poller
+from .session import Session
+
+if TYPE_CHECKING:
+    from .engine import Engine
+
+# One read; a larger buffer costs memory for each connection that reads at the same time.
+_READ_BYTES: Final = 16 * 1024
+
+
+@final
+class NativeConnection:
+    """A WebSocket of the engine's own. `run` is its task; the engine pings it with `beat`."""
+
+    __slots__ = (
+        "_engine",
+        "_events",
+        "_heard",
+        "_heard_at",
+        "_lost",
+        "_pinged_at",
+        "_poller",
+        "_reader",
+        "_task",
+        "_unread",
+        "outbox",
+        "session",
+        "sock",
+    )
+
+    def __init__(
+        self,
+        engine: "Engine",
+        poller: Poller,
+        sock: socket.socket,
+        opening: Opening,
+        *,
+        text: bool,
+        token: str | None,
+        unread: bytes,
+    ) -> None:
+        self._engine = engine
+        self._poller = poller
+        self.sock = sock
+        self._reader = FrameReader(text=text, message_bytes_max=engine.limits.message_bytes_max)
+        self.outbox = SocketOutbox(
+            engine.flusher, self, text=text, bytes_low=engine.limits.outbox_bytes_low
+        )
+        self.session: Session = engine.open_session(self.outbox, opening, token=token)
+        # What came together with the request head.
+        self._unread = unread
+        self._task: trio.lowlevel.Task | None = None
+        # What the poller watches the socket for.
+        self._events = 0
+        # Whether anything was read since the last beat, and when that was found.
+        self._heard = True
+        self._heard_at = self._pinged_at = trio.current_time()
+        # The socket is of no more use: not even a close frame can be sent.
+        self._lost = False
+
+    async def run(self) -> None:
+        """Converse until either side ends it, then leave nothing behind."""
+        session = self.session
+        self._watch(selectors.EVENT_READ)
+        try:
+            with session.scope:
+                await self._converse()
+            if session.scope.cancelled_caught and session.closing is None and not self._lost:
+                session.close(session.close_of_deadline())
+        finally:
+            session.end()
+            try:
+                if not self._lost:
+                    await self._farewell()
+            finally:
+                self._watch(0)
+                self.outbox.discard()
+                self._engine.connections.pop(self, None)
+                self.sock.close()
+
+    async def _converse(self) -> None:
+        session, reader, outbox = self.session, self._reader, self.outbox
+        data, self._unread = self._unread, b""
+        while True:
+            if data:
+                self._heard = True
+                for payload in reader.receive(data):
+                    rest = session.receive(payload)
+                    if rest is not None:
+                        await rest
+                    if session.is_busy:
+                        await session.wait_ready()
+                if reader.replies:
+                    outbox.reply(reader.take_replies())
+                if reader.close is not None:
+                    return
+            data = await self._read()
+            if not data:
+                self._lost = True
+                return
+
+    async def _read(self) -> bytes:
+        """Park until there is something, and return it; empty at the end."""
+        while True:
+            self._task = trio.lowlevel.current_task()
+            if not self._events & selectors.EVENT_READ:
+                self._watch(self._events | selectors.EVENT_READ)
+            await trio.lowlevel.wait_task_rescheduled(self._unpark)
+            try:
+                return self.sock.recv(_READ_BYTES)
+            except (BlockingIOError, InterruptedError):
+                continue
+            except OSError:
+                return b""
+
+    def _unpark(self, _: object) -> trio.lowlevel.Abort:
+        self._task = None
+        return trio.lowlevel.Abort.SUCCEEDED
+
+    async def _farewell(self) -> None:
+        """Write what is owed and a close frame, and give the peer a moment to answer it."""
+        closing = self.session.closing
+        with trio.CancelScope(shield=True) as scope:
+            scope.deadline = trio.current_time() + self._engine.limits.close_timeout_s
+            if self._reader.close is None:
+                code, reason = (
+                    (closing.code, closing.reason)
+                    if closing is not None
+                    else (CloseCode.DRAINING, "the server is leaving")
+                )
+                self.outbox.post(close_frame(int(code), reason))
+            await self._written()
+            while self._reader.close is None and not self._lost:
+                data = await self._read()
+                if not data:
+                    break
+                self._reader.receive(data)
+
+    async def _written(self) -> None:
+        while self.outbox.size and not self._lost:
+            written = trio.Event()
+            self.outbox.bytes_low = 0
+            self.outbox.on_low = written.set
+            await written.wait()
+
+    # --- called by the poller and the flusher --------------------------------------------
+
+    def on_readable(self) -> None:
+        """See `poller.Polled`."""
+        task = self._task
+        if task is None:
+            # Busy: do not ask again until it parks, or the selector would spin.
+            self._watch(self._events & ~selectors.EVENT_READ)
+        else:
+            self._task = None
+            trio.lowlevel.reschedule(task)
+
+    def on_writable(self) -> None:
+        """See `poller.Polled`."""
+        self.outbox.resume()
+
+    def write_nowait(self, data: bytes) -> int:
+        """See `outbox.ByteSink`."""
+        try:
+            return self.sock.send(data)
+        except (BlockingIOError, InterruptedError):
+            return 0
+        except OSError:
+            # One connection ends by it, never the flusher.
+            self._lost = True
+            self.session.scope.cancel()
+            return len(data)
+
+    def wait_writable(self, *, wanted: bool) -> None:
+        """See `outbox.ByteSink`."""
+        if wanted:
+            self._watch(self._events | selectors.EVENT_WRITE)
+        else:
+            self._watch(self._events & ~selectors.EVENT_WRITE)
+
+    def beat(self, now: float) -> None:
+        """See `engine.Connection`."""
+        limits, outbox = self._engine.limits, self.outbox
+        if outbox.blocked_since is not None:
+            if now - outbox.blocked_since > limits.stall_s:
+                self.session.close(Close(CloseCode.TOO_SLOW, "too slow"))
+            return
+        if self._heard:
+            self._heard, self._heard_at = False, now
+        elif now - self._heard_at > 2 * limits.heartbeat_s and self._task is not None:
+            self.session.close(Close(CloseCode.TOO_SLOW, "no sign of life"))
+            return
+        if now - self._pinged_at >= limits.heartbeat_s:
+            self._pinged_at = now
+            outbox.reply(PING)
+
+    def _watch(self, events: int) -> None:
+        self._poller.change(self, self._events, events)
+        self._events = events

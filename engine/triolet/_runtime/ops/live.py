@@ -1,0 +1,229 @@
+"""What is not durable: receipts, typing, presence, watching, signals; and `refresh`."""
+
+from collections.abc import Iterator
+
+import trio
+
+from ..._domain.rates import Bucket
+from ..._domain.receipts import Marks, advance
+from ..._domain.room import require_sight, require_writer
+from ..._model.commands import (
+    Refresh,
+    SendSignal,
+    SetPresence,
+    SetReceipt,
+    SetTyping,
+    Unwatch,
+    Watch,
+)
+from ..._model.errors import ErrorCode, Refusal
+from ..._model.events import Done, Refreshed, Signal, Watching
+from ..._wire.codec import check_body, encode_body
+from ...ports.gate import Action
+from ..room import Cursor, Room, Seat
+from ..session import HANDLERS, Job, Session
+
+
+def _at_hand(session: Session, name: str) -> tuple[Room, Seat] | None:
+    room = session.engine.hub.rooms.get(name)
+    seat = room.seats.get(session.user) if room is not None else None
+    return None if room is None or seat is None else (room, seat)
+
+
+async def _fetch(session: Session, name: str) -> tuple[Room, Seat]:
+    """Load the room and the seat. They stay until the next checkpoint."""
+    room = await session.engine.hub.open(name)
+    if room is None:
+        raise Refusal(ErrorCode.NO_SUCH_ROOM)
+    seat = await session.engine.hub.seat(room, session.user)
+    return room, seat
+
+
+# --- receipts --------------------------------------------------------------------------
+
+
+def _receipt(session: Session, command: SetReceipt) -> Job | None:
+    found = _at_hand(session, command.room)
+    if found is not None and _mark(session, *found, command):
+        return None
+    return _receipt_slowly(session, command)
+
+
+async def _receipt_slowly(session: Session, command: SetReceipt) -> None:
+    async with session.engine.hub.pinned(command.room) as room:
+        if room is None:
+            raise Refusal(ErrorCode.NO_SUCH_ROOM)
+        seat = await session.engine.hub.seat(room, session.user)
+        n: int | None = None
+        while not _mark(session, room, seat, command, n=n):
+            # The mark lies where only the store knows how many messages came before.
+            n = await session.engine.store.n_at(room.name, command.read or 0)
+
+
+def _mark(
+    session: Session, room: Room, seat: Seat, command: SetReceipt, *, n: int | None = None
+) -> bool:
+    """Move the marks and answer; False: how many messages lie before it must be read first."""
+    require_sight(room.rights_of(session.engine.role_for(session, seat, Action.READ)))
+    before = Marks(seat.delivered, seat.read)
+    after = advance(before, delivered=command.delivered, read=command.read, head=room.head)
+    if after != before and seat.role is not None:
+        if after.read != before.read:
+            read_n = n if n is not None else _n_at(room, after.read)
+            if read_n is None:
+                return False
+            seat.read, seat.read_n = after.read, read_n
+            session.engine.feeder.read(session.user, room)
+        seat.delivered = after.delivered
+        room.marks_moved.setdefault(session.user, before.delivered)
+        session.engine.marks.moved(seat)
+        session.engine.states.mark(room)
+    session.write(Done(ref=command.ref))
+    return True
+
+
+def _n_at(room: Room, seq: int) -> int | None:
+    if seq == room.head:
+        return room.n
+    if room.ring:
+        offset = seq - room.ring[0].record.seq
+        if 0 <= offset < len(room.ring):
+            return room.ring[offset].record.n
+    return None
+
+
+# --- typing ----------------------------------------------------------------------------
+
+
+def _typing(session: Session, command: SetTyping) -> Job | None:
+    found = _at_hand(session, command.room)
+    if found is None:
+        return _typing_slowly(session, command)
+    _type(session, *found, command)
+    return None
+
+
+async def _typing_slowly(session: Session, command: SetTyping) -> None:
+    _type(session, *(await _fetch(session, command.room)), command)
+
+
+def _type(session: Session, room: Room, seat: Seat, command: SetTyping) -> None:
+    engine = session.engine
+    require_writer(room.rights_of(engine.role_for(session, seat, Action.WRITE)))
+    if len(room.cursors) <= engine.limits.typing_subscribers_max:
+        if command.on:
+            until = trio.current_time() + engine.limits.typing_s
+            moved = room.typists.renew(session.user, until=until)
+            engine.states.typing_in(room)
+        else:
+            moved = room.typists.stop(session.user)
+        if moved:
+            room.typing_moved = True
+            engine.states.mark(room)
+    session.write(Done(ref=command.ref))
+
+
+# --- presence --------------------------------------------------------------------------
+
+
+def _presence(session: Session, command: SetPresence) -> None:
+    session.engine.presence.set_status(session, command.status)
+    session.write(Done(ref=command.ref))
+
+
+async def _watch(session: Session, command: Watch) -> None:
+    engine = session.engine
+    users = list(dict.fromkeys(command.users))
+    allowed: dict[str, None] = {}
+    asked: list[str] = []
+    for user in users:
+        verdict = engine.may(session, Action.WATCH, user=user)
+        if verdict or user == session.user:
+            allowed[user] = None
+        elif verdict is None:
+            asked.append(user)
+    if asked:
+        allowed |= dict.fromkeys(await engine.store.acquainted(session.user, asked))
+    new = [user for user in users if user in allowed]
+    if len(session.watched | dict.fromkeys(new)) > engine.limits.watched_max:
+        limit = engine.limits.watched_max
+        raise Refusal(ErrorCode.INVALID_FIELD, f"a session watches at most {limit} people")
+    session.write(Watching(ref=command.ref, users=await engine.presence.watch(session, new)))
+
+
+def _unwatch(session: Session, command: Unwatch) -> None:
+    session.engine.presence.unwatch(session, command.users)
+    session.write(Done(ref=command.ref))
+
+
+# --- signals ---------------------------------------------------------------------------
+
+
+def _signal(session: Session, command: SendSignal) -> Job | None:
+    limits = session.engine.limits
+    if session.signals is None:
+        session.signals = Bucket(rate=limits.signals_rate, burst=limits.signals_burst)
+    wait_s = session.signals.admit(trio.current_time())
+    if wait_s:
+        raise Refusal(ErrorCode.RATE_LIMITED, retry_after_ms=int(wait_s * 1000) + 1)
+    check_body(command.data, depth_max=limits.body_depth_max)
+    if len(encode_body(command.data)) > limits.signal_bytes_max:
+        raise Refusal(ErrorCode.TOO_LARGE, f"a signal has at most {limits.signal_bytes_max} bytes")
+    found = _at_hand(session, command.room)
+    if found is None:
+        return _signal_slowly(session, command)
+    _pass_on(session, *found, command)
+    return None
+
+
+async def _signal_slowly(session: Session, command: SendSignal) -> None:
+    _pass_on(session, *(await _fetch(session, command.room)), command)
+
+
+def _pass_on(session: Session, room: Room, seat: Seat, command: SendSignal) -> None:
+    role = session.engine.role_for(session, seat, Action.WRITE)
+    require_sight(room.rights_of(role))
+    if role is None:
+        raise Refusal(ErrorCode.NOT_A_MEMBER)
+    event = Signal(
+        room=room.name,
+        sender=session.user,
+        from_device=session.device,
+        kind=command.kind,
+        data=command.data,
+    )
+    room.signal(event, to=_receivers(session, room, command))
+    session.write(Done(ref=command.ref))
+
+
+def _receivers(session: Session, room: Room, command: SendSignal) -> Iterator[Cursor]:
+    if command.to is None:
+        candidates = list(room.cursors.values())
+    else:
+        seat = room.seats.get(command.to)
+        candidates = list(seat.cursors) if seat is not None else []
+    for cursor in candidates:
+        if cursor.session is session:
+            continue
+        if command.to_device is None or cursor.session.device == command.to_device:
+            yield cursor
+
+
+# --- the token -------------------------------------------------------------------------
+
+
+async def _refresh(session: Session, command: Refresh) -> None:
+    identity = await session.engine.gate.admit(command.token, session.opening)
+    if identity.user != session.user:
+        raise Refusal(ErrorCode.TOKEN_INVALID, "the token is another user's")
+    session.admit(identity)
+    session.write(Refreshed(ref=command.ref, expires_at=identity.expires_at))
+
+
+HANDLERS[SetReceipt] = _receipt
+HANDLERS[SetTyping] = _typing
+HANDLERS[SetPresence] = _presence
+HANDLERS[Watch] = _watch
+HANDLERS[Unwatch] = _unwatch
+HANDLERS[SendSignal] = _signal
+HANDLERS[Refresh] = _refresh

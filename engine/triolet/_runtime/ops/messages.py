@@ -1,0 +1,149 @@
+"""Send, edit, delete, react: decided at once where the room is at hand, and pipelined."""
+
+from typing import Final, TypeAlias
+
+from ..._domain.room import Decision, decide
+from ..._model.commands import DeleteMessage, EditMessage, ReactTo, Send
+from ..._model.entries import Fact
+from ..._model.errors import ErrorCode, Refusal
+from ..._model.events import Written
+from ..._model.ids import is_cid
+from ..._wire.codec import check_body, encode_body, pack_fact
+from ...ports.gate import Action
+from ...ports.store import Draft
+from ..room import Room, Seat
+from ..sequencer import Pending
+from ..session import HANDLERS, Job, Session
+
+Writing: TypeAlias = Send | EditMessage | DeleteMessage | ReactTo
+
+_OPS: Final[dict[type[Writing], str]] = {
+    Send: "send",
+    EditMessage: "edit",
+    DeleteMessage: "delete",
+    ReactTo: "react",
+}
+# What a draft weighs beside its packed facts: names, numbers and Python's objects.
+DRAFT_BYTES: Final = 200
+
+
+def _write(session: Session, command: Writing) -> Job | None:
+    session.engine.require_running()
+    room = session.engine.hub.rooms.get(command.room)
+    seat = room.seats.get(session.user) if room is not None else None
+    if room is None or seat is None:
+        return _write_slowly(session, command)
+    if seat.acl_ver != room.acl_ver:
+        if session.inflight:
+            return _write_quietly(session, command)
+        seat.acl_ver = room.acl_ver
+    return _write_at_once(session, room, seat, command)
+
+
+async def _write_slowly(session: Session, command: Writing) -> None:
+    """The room or the seat has to be read first."""
+    async with session.engine.hub.pinned(command.room) as room:
+        if room is None:
+            raise Refusal(ErrorCode.NO_SUCH_ROOM)
+        seat = await session.engine.hub.seat(room, session.user)
+        job = _write_at_once(session, room, seat, command)
+        if job is not None:
+            await job
+
+
+async def _write_quietly(session: Session, command: Writing) -> None:
+    """Rights have changed: what was decided before must come back first, to keep the order."""
+    await session.wait_quiet()
+    async with session.engine.hub.pinned(command.room) as room:
+        if room is None:
+            raise Refusal(ErrorCode.NO_SUCH_ROOM)
+        seat = await session.engine.hub.seat(room, session.user)
+        seat.acl_ver = room.acl_ver
+        job = _write_at_once(session, room, seat, command)
+        if job is not None:
+            await job
+
+
+def _write_at_once(session: Session, room: Room, seat: Seat, command: Writing) -> Job | None:
+    cid = check_cid(command.cid)
+    if isinstance(command, Send | EditMessage):
+        check_body(command.body, depth_max=session.engine.limits.body_depth_max)
+    try:
+        role = session.engine.role_for(session, seat, Action.WRITE)
+        decision = decide(
+            room.rights_of(role),
+            session.user,
+            command,
+            entry_joins_members_max=session.engine.limits.entry_joins_members_max,
+        )
+    except Refusal as refusal:
+        if cid is None:
+            raise
+        return answer_stored(session, command, cid, refusal)
+    fact = decision.facts[0]
+    packed = pack(fact)
+    if len(packed) > session.engine.limits.body_bytes_max:
+        _check_size(session, command)
+    draft = Draft(
+        room=room.name,
+        sender=session.user,
+        cid=cid or session.engine.entropy.token(),
+        op=_OPS[type(command)],
+        facts=((fact, packed),),
+        acl_ver=room.acl_ver,
+        author=decision.author,
+    )
+    session.submit(
+        room,
+        Pending(draft, session, size=len(packed) + DRAFT_BYTES, command=command, ref=command.ref),
+    )
+    return None
+
+
+def check_cid(cid: str | None) -> str | None:
+    """Return a valid cid, or None.
+
+    Raises:
+        Refusal: `INVALID_FIELD`.
+    """
+    if cid is not None and not is_cid(cid):
+        raise Refusal(ErrorCode.INVALID_FIELD, "`cid` must be 1 to 64 printable characters")
+    return cid
+
+
+def pack(fact: Fact) -> bytes:
+    """Return a fact as the store keeps it.
+
+    Raises:
+        Refusal: `INVALID_FIELD` for text that is no Unicode (a lone surrogate from JSON).
+    """
+    try:
+        return pack_fact(fact)
+    except UnicodeEncodeError:
+        raise Refusal(ErrorCode.INVALID_FIELD, "text must be valid Unicode") from None
+
+
+def packed_facts(decision: Decision) -> tuple[tuple[Fact, bytes], ...]:
+    """Return a decision's facts beside their bytes."""
+    return tuple((fact, pack(fact)) for fact in decision.facts)
+
+
+def _check_size(session: Session, command: Writing) -> None:
+    body = getattr(command, "body", {})
+    if len(encode_body(body)) > session.engine.limits.body_bytes_max:
+        limit = session.engine.limits.body_bytes_max
+        raise Refusal(ErrorCode.TOO_LARGE, f"a body has at most {limit} bytes")
+
+
+async def answer_stored(session: Session, command: Writing, cid: str, refusal: Refusal) -> None:
+    """Answer a retry that was stored before the right to it was lost; else refuse it."""
+    found = await session.engine.store.find(command.room, session.user, cid)
+    if found is None or found.op != _OPS[type(command)]:
+        raise refusal
+    session.write(
+        Written(ref=command.ref, room=command.room, seq=found.seq, at=found.at, duplicate=True)
+    )
+
+
+for _kind in _OPS:
+    HANDLERS[_kind] = _write

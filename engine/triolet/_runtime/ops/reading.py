@@ -1,0 +1,145 @@
+"""History, receipts, rooms, sync: pages of what the store knows, and `ping`."""
+
+from typing import Final
+
+from ..._domain.inbox import unread
+from ..._domain.room import require_sight
+from ..._model.commands import History, ListReceipts, ListRooms, Ping, Sync
+from ..._model.entries import FoldedMessage
+from ..._model.errors import ErrorCode, Refusal
+from ..._model.events import HistoryPage, Inbox, InboxRow, Pong, ReceiptPage, Synced
+from ..._wire.codec import encode_body
+from ...ports.gate import Action
+from ...ports.store import InboxItem
+from ..session import HANDLERS, Job, Session
+
+# Rooms of one user that `sync` compares.
+_SYNC_ROOMS_MAX: Final = 10_000
+# Changed rooms described in one `synced`; a client that missed more asks `rooms` for its pages.
+_SYNC_ROWS_MAX: Final = 1000
+
+
+async def _history(session: Session, command: History) -> None:
+    engine = session.engine
+    await _require_sight(session, command.room)
+    page = await engine.store.history(
+        command.room,
+        session.user,
+        before=command.before,
+        after=command.after,
+        limit=command.limit,
+        bytes_max=engine.limits.page_bytes_max,
+    )
+    if page is None:
+        raise Refusal(ErrorCode.NO_SUCH_ROOM)
+    session.write(
+        HistoryPage(
+            ref=command.ref,
+            messages=page.messages,
+            more=page.more,
+            as_of=(page.epoch, page.head),
+        )
+    )
+
+
+async def _receipts(session: Session, command: ListReceipts) -> None:
+    await _require_sight(session, command.room)
+    # What moved within the last second is in memory alone.
+    await session.engine.marks.flush()
+    marks = await session.engine.store.marks(
+        command.room, seq=command.seq, after=command.after, limit=command.limit + 1
+    )
+    session.write(
+        ReceiptPage(
+            ref=command.ref,
+            marks=tuple((mark.user, mark.delivered, mark.read) for mark in marks[: command.limit]),
+            more=len(marks) > command.limit,
+        )
+    )
+
+
+async def _require_sight(session: Session, name: str) -> None:
+    hub = session.engine.hub
+    async with hub.pinned(name) as room:
+        if room is None:
+            raise Refusal(ErrorCode.NO_SUCH_ROOM)
+        seat = await hub.seat(room, session.user)
+        role = session.engine.role_for(session, seat, Action.READ)
+        require_sight(room.rights_of(role))
+        room.retire_seat(session.user)
+
+
+async def _rooms(session: Session, command: ListRooms) -> None:
+    items = await session.engine.store.inbox(
+        session.user, after=command.after, limit=command.limit + 1
+    )
+    session.write(
+        Inbox(
+            ref=command.ref,
+            rooms=_rows(session, items[: command.limit]),
+            more=len(items) > command.limit,
+        )
+    )
+
+
+async def _sync(session: Session, command: Sync) -> None:
+    store = session.engine.store
+    have = {room: (epoch, seq) for room, epoch, seq in command.have}
+    mine = await store.positions(session.user, limit=_SYNC_ROOMS_MAX)
+    changed = [room for room, epoch, head in mine if have.get(room) != (epoch, head)]
+    names = dict.fromkeys(room for room, _, _ in mine)
+    items = await store.inbox_of(session.user, changed[:_SYNC_ROWS_MAX])
+    session.write(
+        Synced(
+            ref=command.ref,
+            rooms=_rows(session, items),
+            gone=tuple(room for room in have if room not in names),
+        )
+    )
+
+
+def _rows(session: Session, items: list[InboxItem]) -> tuple[InboxRow, ...]:
+    """Describe rooms; last messages are left out beyond a page's bytes."""
+    bytes_left = session.engine.limits.page_bytes_max
+    rows: list[InboxRow] = []
+    for item in items:
+        bytes_left -= _bytes(item.last)
+        rows.append(_row(session, item, item.last if bytes_left > 0 else None))
+    return tuple(rows)
+
+
+def _bytes(message: FoldedMessage | None) -> int:
+    if message is None or not isinstance(message.body, dict):
+        return 0
+    return len(encode_body(message.body))
+
+
+def _row(session: Session, item: InboxItem, last: FoldedMessage | None) -> InboxRow:
+    state, membership = item.state, item.membership
+    read, read_n = membership.read, membership.read_n
+    mark = session.engine.marks.pending(state.room, session.user)
+    if mark is not None and mark.read >= read:
+        read, read_n = mark.read, mark.read_n
+    return InboxRow(
+        room=state.room,
+        kind=state.kind,
+        title=state.title,
+        epoch=state.epoch,
+        head=state.head,
+        unread=unread(state.n, read_n=read_n, floor_n=state.floor_n),
+        read=read,
+        role=membership.role,
+        last=last,
+    )
+
+
+def _ping(session: Session, command: Ping) -> Job | None:
+    session.write(Pong(ref=command.ref, now=session.engine.clock.now_ms()))
+    return None
+
+
+HANDLERS[History] = _history
+HANDLERS[ListReceipts] = _receipts
+HANDLERS[ListRooms] = _rooms
+HANDLERS[Sync] = _sync
+HANDLERS[Ping] = _ping

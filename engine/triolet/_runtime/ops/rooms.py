@@ -1,0 +1,195 @@
+"""Create, direct, join, leave, invite, kick, role, meta: each awaited before the next request."""
+
+import hashlib
+from typing import Final, TypeAlias
+
+from ..._domain.room import NOTHING, Decision, decide, decide_create, decide_direct
+from ..._model.commands import Create, Direct, Invite, Join, Kick, Leave, SetMeta, SetRole
+from ..._model.entries import Role
+from ..._model.errors import ErrorCode, Refusal
+from ..._model.events import RoomOpened, Written
+from ..._model.ids import DIRECT_PREFIX, direct_room
+from ...ports.gate import Action
+from ...ports.store import Appended, Draft, Outcome, Rejected, RoomSpec, Stale
+from ..room import Room
+from ..session import HANDLERS, Job, Session, written
+from .messages import check_cid, packed_facts
+
+Managing: TypeAlias = Join | Leave | Invite | Kick | SetRole | SetMeta
+
+_OPS: Final[dict[type[Managing], str]] = {
+    Join: "join",
+    Leave: "leave",
+    Invite: "invite",
+    Kick: "kick",
+    SetRole: "role",
+    SetMeta: "meta",
+}
+# Rights can change under a decision; more often than this in a row is no accident.
+_DECISIONS_MAX: Final = 5
+# The direct room of two is made by whoever comes first; it needs no key of its own.
+_DIRECT_CID: Final = "direct"
+
+
+def _manage(session: Session, command: Managing) -> Job:
+    session.engine.require_running()
+    return _manage_slowly(session, command)
+
+
+async def _manage_slowly(session: Session, command: Managing) -> None:
+    hub = session.engine.hub
+    cid = check_cid(command.cid) or session.engine.entropy.token()
+    async with hub.pinned(command.room) as room:
+        if room is None:
+            raise Refusal(ErrorCode.NO_SUCH_ROOM)
+        await session.wait_quiet()
+        for _ in range(_DECISIONS_MAX):
+            try:
+                decision = await _decide(session, room, command)
+            except Refusal as refusal:
+                await _answer_stored(session, command, refusal)
+                return
+            if decision is NOTHING:
+                session.write(RoomOpened(ref=command.ref, room=room.name))
+                return
+            draft = _draft(session, room, command, cid, decision)
+            outcome = await session.engine.write(draft)
+            if not isinstance(outcome, Stale):
+                session.write(written(command.ref, draft, outcome))
+                return
+            await hub.refresh_rights(room, session.user)
+        raise Refusal(ErrorCode.FORBIDDEN, "rights keep changing; try again")
+
+
+async def _decide(session: Session, room: Room, command: Managing) -> Decision:
+    hub = session.engine.hub
+    await hub.count(room)
+    target_role: Role | None = None
+    if isinstance(command, Invite | Kick | SetRole):
+        target_role = (await hub.seat(room, command.user)).role
+        room.retire_seat(command.user)
+    seat = await hub.seat(room, session.user)
+    action = Action.JOIN if isinstance(command, Join | Leave) else Action.MANAGE
+    role = session.engine.role_for(session, seat, action)
+    return decide(
+        room.rights_of(role),
+        session.user,
+        command,
+        target_role=target_role,
+        entry_joins_members_max=session.engine.limits.entry_joins_members_max,
+    )
+
+
+def _draft(session: Session, room: Room, command: Managing, cid: str, decision: Decision) -> Draft:
+    return Draft(
+        room=room.name,
+        sender=session.user,
+        cid=cid,
+        op=_OPS[type(command)],
+        facts=packed_facts(decision),
+        acl_ver=room.acl_ver,
+        author=decision.author,
+        revokes=decision.revokes,
+        logged=decision.logged,
+    )
+
+
+async def _answer_stored(session: Session, command: Managing, refusal: Refusal) -> None:
+    """Answer a retry that was stored before it made no sense any more; else refuse it."""
+    if command.cid is None:
+        raise refusal
+    found = await session.engine.store.find(command.room, session.user, command.cid)
+    if found is None or found.op != _OPS[type(command)]:
+        raise refusal
+    session.write(
+        Written(ref=command.ref, room=command.room, seq=found.seq, at=found.at, duplicate=True)
+    )
+
+
+def _create(session: Session, command: Create) -> Job:
+    session.engine.require_running()
+    return _create_slowly(session, command)
+
+
+async def _create_slowly(session: Session, command: Create) -> None:
+    cid = check_cid(command.cid) or session.engine.entropy.token()
+    room = command.room or _room_of_cid(session.user, cid)
+    if room.startswith(DIRECT_PREFIX):
+        raise Refusal(
+            ErrorCode.INVALID_FIELD, f"`{DIRECT_PREFIX}` names direct rooms; use `direct`"
+        )
+    session.engine.require(session, Action.CREATE, room=room)
+    draft = Draft(
+        room=room,
+        sender=session.user,
+        cid=cid,
+        op="create",
+        facts=packed_facts(decide_create(session.user, command)),
+        create=RoomSpec(kind=command.kind, title=command.title or "", public=command.public),
+    )
+    outcome = await _make(session, draft)
+    answer = written(command.ref, draft, outcome)
+    state = await session.engine.store.room(room)
+    if isinstance(answer, Written) and state is not None:
+        session.write(
+            Written(
+                ref=answer.ref,
+                room=room,
+                seq=answer.seq,
+                at=answer.at,
+                duplicate=answer.duplicate,
+                epoch=state.epoch,
+            )
+        )
+
+
+def _room_of_cid(user: str, cid: str) -> str:
+    """Name a room after the command that makes it, so that a retry names the same."""
+    digest = hashlib.blake2b(f"{user}\0{cid}".encode(), digest_size=12).hexdigest()
+    return f"r-{digest}"
+
+
+def _direct(session: Session, command: Direct) -> Job:
+    if command.user == session.user:
+        raise Refusal(ErrorCode.INVALID_FIELD, "a direct room needs two different users")
+    return _direct_slowly(session, command)
+
+
+async def _direct_slowly(session: Session, command: Direct) -> None:
+    engine = session.engine
+    name = direct_room(session.user, command.user)
+    async with engine.hub.pinned(name) as room:
+        if room is None:
+            engine.require_running()
+            engine.require(session, Action.DIRECT, room=name, user=command.user)
+            draft = Draft(
+                room=name,
+                sender=session.user,
+                cid=_DIRECT_CID,
+                op="direct",
+                facts=packed_facts(decide_direct(session.user, command.user)),
+                create=RoomSpec(kind="direct"),
+            )
+            outcome = await _make(session, draft)
+            # Whoever came first made it; all the same.
+            exists = isinstance(outcome, Rejected) and outcome.code is ErrorCode.ALREADY_EXISTS
+            if not exists:
+                written(None, draft, outcome)
+    session.write(RoomOpened(ref=command.ref, room=name))
+
+
+async def _make(session: Session, draft: Draft) -> Outcome | Refusal:
+    """Write a draft that makes a room, and tell its members' feeds."""
+    outcome = await session.engine.write(draft)
+    if isinstance(outcome, Appended):
+        async with session.engine.hub.pinned(draft.room) as room:
+            if room is not None:
+                for seat in list(room.seats.values()):
+                    session.engine.feeder.gained(seat.user, room)
+    return outcome
+
+
+for _kind in _OPS:
+    HANDLERS[_kind] = _manage
+HANDLERS[Create] = _create
+HANDLERS[Direct] = _direct

@@ -1,0 +1,368 @@
+"""A loaded room: its head, its members, the last entries as ready frames, and its cursors.
+
+Invariant: every cursor's position is at most the head, and a live cursor's position *is* the
+head. All methods are synchronous: a room changes between two checkpoints or not at all.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final, final
+
+import msgspec
+
+from .._domain.cursor import TRANSITIONS, CursorEvent, CursorState
+from .._domain.room import Rights, sees
+from .._domain.typists import Typists
+from .._model.entries import Edit, Member, Message, Meta, Record, Role
+from .._model.events import Closed, Event
+from .._wire.codec import encode, encode_entry, pack_fact, unpack_fact
+from .._wire.websocket import binary_frame, text_frame
+from ..ports.store import Membership, RoomState
+from .outbox import Flusher, Outbox
+
+if TYPE_CHECKING:
+    from .session import Session
+
+
+@final
+class Seat:
+    """Somebody in a room: a member, or a visitor of a public room (`role` None)."""
+
+    __slots__ = ("acl_ver", "cursors", "delivered", "read", "read_n", "role", "room", "user")
+
+    def __init__(self, room: "Room", user: str, role: Role | None) -> None:
+        self.room = room
+        self.user = user
+        self.role = role
+        self.delivered = 0
+        self.read = 0
+        self.read_n = 0
+        # Cursors of this user's sessions here.
+        self.cursors: list[Cursor] = []
+        # The version of rights on which this user's last draft here was decided.
+        self.acl_ver = room.acl_ver
+
+    def catch_up(self, seq: int, n: int) -> None:
+        """Move all marks to `seq`, where the room had `n` messages."""
+        self.delivered = self.read = seq
+        self.read_n = n
+
+
+@final
+class Item:
+    """One entry at hand: its record, and its frame in each format once somebody needs it."""
+
+    __slots__ = ("_binary", "_text", "record")
+
+    def __init__(self, record: Record) -> None:
+        self.record = record
+        self._binary: bytes | None = None
+        self._text: bytes | None = None
+
+    def replace(self, record: Record) -> None:
+        """Forget the old bytes: the entry was erased."""
+        self.record = record
+        self._binary = self._text = None
+
+    def frame(self, *, text: bool) -> bytes:
+        """Return the entry as a ready WebSocket frame, encoded at most once per format."""
+        if text:
+            if self._text is None:
+                self._text = text_frame(encode_entry(self.record, "json"))
+            return self._text
+        if self._binary is None:
+            self._binary = binary_frame(encode_entry(self.record, "msgpack"))
+        return self._binary
+
+
+@final
+class Cursor:
+    """A session's place in a room's log. `position` counts while it is not live."""
+
+    __slots__ = ("outbox", "position", "room", "seat", "session", "state")
+
+    def __init__(self, session: "Session", room: "Room", seat: Seat, position: int) -> None:
+        self.session = session
+        self.outbox: Outbox = session.outbox
+        self.room = room
+        self.seat = seat
+        self.position = position
+        self.state = CursorState.BEHIND
+
+    def step(self, event: CursorEvent) -> None:
+        """Change the state as the table says."""
+        self.state = TRANSITIONS[self.state][event]
+
+
+def event_frame(event: Event, *, text: bool) -> bytes:
+    """Return an event as a ready WebSocket frame."""
+    return text_frame(encode(event, "json")) if text else binary_frame(encode(event, "msgpack"))
+
+
+# What a ring costs a frame beside its bytes; only the order of magnitude matters.
+_ITEM_BYTES: Final = 200
+
+
+@final
+class Room:
+    """See the module. `hub.Hub` loads, feeds and drops rooms."""
+
+    def __init__(
+        self,
+        state: RoomState,
+        flusher: Flusher,
+        *,
+        outbox_bytes_high: int,
+        ring_entries_max: int,
+        ring_bytes_max: int,
+    ) -> None:
+        self.name = state.room
+        self._flusher = flusher
+        self._outbox_bytes_high = outbox_bytes_high
+        self._ring_entries_max = ring_entries_max
+        self._ring_bytes_max = ring_bytes_max
+        self.seats: dict[str, Seat] = {}
+        # Whether `seats` holds every member.
+        self.complete = False
+        self.ring: deque[Item] = deque()
+        self.ring_bytes = 0
+        # Entries that came before their predecessors, by seq.
+        self.early: dict[int, Record] = {}
+        # Live cursors by outbox, apart by format: fan-out touches nothing else.
+        self._live_binary: dict[Outbox, Cursor] = {}
+        self._live_text: dict[Outbox, Cursor] = {}
+        self.cursors: dict[Session, Cursor] = {}
+        self.typists = Typists()
+        # Whose marks moved since they were last told, and from where.
+        self.marks_moved: dict[str, int] = {}
+        self.typing_moved = False
+        # Memberships gained (True) and lost since the hub last looked.
+        self.moves: list[tuple[str, bool]] = []
+        # Drafts and loads that need the room to stay.
+        self.pins = 0
+        # Moves with each change of a membership, so that one read before it is read again.
+        self.member_changes = 0
+        # Moves with each deletion, so that a page read before one is read again.
+        self.erasures = 0
+        self.reload(state)
+
+    def reload(self, state: RoomState) -> None:
+        """Take over what the store says of the room."""
+        self.kind = state.kind
+        self.title = state.title
+        self.public = state.public
+        self.epoch = state.epoch
+        self.lineage = state.lineage
+        self.head = state.head
+        self.n = state.n
+        self.floor = state.floor
+        self.floor_n = state.floor_n
+        self.acl_ver = state.acl_ver
+        self.members: int | None = state.members
+
+    # --- members -----------------------------------------------------------------------
+
+    def rights_of(self, role: Role | None) -> Rights:
+        """Return what the domain needs to decide something for somebody with `role`."""
+        return Rights(self.kind, self.public, role, self.members or 0, self.head)
+
+    def sit(self, user: str, membership: Membership | None) -> Seat:
+        """Give `user` a seat as the store says, and return it."""
+        seat = Seat(self, user, membership.role if membership else None)
+        if membership:
+            seat.delivered = membership.delivered
+            seat.read, seat.read_n = membership.read, membership.read_n
+        self.seats[user] = seat
+        return seat
+
+    def member(self, user: str, role: Role | None, *, seq: int, n: int) -> list[Cursor]:
+        """Set or end a membership, and return the cursors whose right has ended."""
+        self.member_changes += 1
+        seat = self.seats.get(user)
+        if seat is None:
+            # Unknown whether this is a new member: whoever needs the number asks the store.
+            self.members = None
+            if not self.complete:
+                self.moves.append((user, role is not None))
+                return []
+            seat = self.seats[user] = Seat(self, user, None)
+        if seat.role is None and role is not None:
+            self.moves.append((user, True))
+            seat.catch_up(seq, n)
+            if self.members is not None:
+                self.members += 1
+        elif seat.role is not None and role is None:
+            self.moves.append((user, False))
+            if self.members is not None:
+                self.members -= 1
+        seat.role = role
+        return [] if sees(role, public=self.public) else list(seat.cursors)
+
+    def retire_seat(self, user: str) -> None:
+        """Forget a visitor, or a member nobody here needs, once no cursor of theirs is left."""
+        seat = self.seats.get(user)
+        if seat is None or (self.complete and seat.role is not None):
+            return
+        if not seat.cursors:
+            del self.seats[user]
+
+    # --- entries -----------------------------------------------------------------------
+
+    def apply(self, record: Record) -> None:
+        """Take the next entry: fold it, remember it, hand it to every live cursor."""
+        self.head = record.seq
+        self.n = record.n
+        ended: list[Cursor] = []
+        if record.kind == "message":
+            seat = self.seats.get(record.sender)
+            if seat is not None:
+                seat.catch_up(record.seq, record.n)
+        elif record.kind in ("member", "meta", "delete"):
+            ended = self._fold(record)
+        item = Item(record)
+        self._remember(item)
+        if self._live_binary:
+            self._fan(self._live_binary, item.frame(text=False), record.seq - 1)
+        if self._live_text:
+            self._fan(self._live_text, item.frame(text=True), record.seq - 1)
+        for cursor in ended:
+            self.close(cursor, "removed", record.seq)
+
+    def _fold(self, record: Record) -> list[Cursor]:
+        fact = unpack_fact(record.packed)
+        if isinstance(fact, Member):
+            return self.member(fact.user, fact.role, seq=record.seq, n=record.n)
+        if isinstance(fact, Meta):
+            if isinstance(fact.title, str):
+                self.title = fact.title
+            if isinstance(fact.public, bool):
+                self.public = fact.public
+                if not fact.public:
+                    return [c for c in self.cursors.values() if c.seat.role is None]
+            return []
+        self._erase(getattr(fact, "target", 0))
+        return []
+
+    def _erase(self, target: int) -> None:
+        """Drop the bytes of a deleted message, and of its edits, from the ring."""
+        self.erasures += 1
+        for item in self.ring:
+            record = item.record
+            if record.kind not in ("message", "edit"):
+                continue
+            fact = unpack_fact(record.packed)
+            if record.seq == target and isinstance(fact, Message):
+                erased: Message | Edit = Message(
+                    reply_to=fact.reply_to, mentions=fact.mentions, erased=True
+                )
+            elif isinstance(fact, Edit) and fact.target == target:
+                erased = Edit(target, erased=True)
+            else:
+                continue
+            packed = pack_fact(erased)
+            self.ring_bytes += len(packed) - len(record.packed)
+            item.replace(msgspec.structs.replace(record, packed=packed))
+
+    def _remember(self, item: Item) -> None:
+        self.ring.append(item)
+        self.ring_bytes += len(item.record.packed) + _ITEM_BYTES
+        while len(self.ring) > self._ring_entries_max or self.ring_bytes > self._ring_bytes_max:
+            self.forget_oldest()
+
+    def forget_oldest(self) -> None:
+        """Drop the oldest entry of the ring; the store still has it."""
+        if self.ring:
+            item = self.ring.popleft()
+            self.ring_bytes -= len(item.record.packed) + _ITEM_BYTES
+
+    def forget_all(self) -> None:
+        """Drop the ring."""
+        self.ring.clear()
+        self.ring_bytes = 0
+
+    # --- cursors -----------------------------------------------------------------------
+
+    def enter(self, cursor: Cursor) -> None:
+        """Take a cursor in; the pump or `go_live` comes next."""
+        self.cursors[cursor.session] = cursor
+        cursor.seat.cursors.append(cursor)
+
+    def go_live(self, cursor: Cursor) -> None:
+        """A cursor has reached the head; from now on `apply` feeds it."""
+        cursor.step(CursorEvent.REACHED_HEAD)
+        live = self._live_text if cursor.outbox.text else self._live_binary
+        live[cursor.outbox] = cursor
+
+    def displace(self, head: int) -> None:
+        """The room was reloaded: every cursor that was live stood at `head`, and is behind."""
+        for cursor in [*self._live_binary.values(), *self._live_text.values()]:
+            self._overflow(cursor, head)
+
+    def leave(self, cursor: Cursor) -> None:
+        """Take a cursor out; it is closed and nothing of it remains here."""
+        self._unlive(cursor)
+        cursor.step(CursorEvent.ENDED)
+        if self.cursors.get(cursor.session) is cursor:
+            del self.cursors[cursor.session]
+            cursor.seat.cursors.remove(cursor)
+
+    def close(self, cursor: Cursor, reason: str, seq: int) -> None:
+        """End a subscription from this side, and tell its session in order."""
+        if cursor.state is not CursorState.CLOSED:
+            self.leave(cursor)
+            cursor.session.subscription_ended(
+                cursor, Closed(room=self.name, reason=reason, seq=seq)
+            )
+
+    def tell(self, event: Event, *, only: Iterable[Cursor] | None = None) -> None:
+        """Tell live cursors a state; who has no room for it is told when it has caught up."""
+        if only is not None:
+            for cursor in only:
+                if cursor.state is CursorState.LIVE:
+                    frame = event_frame(event, text=cursor.outbox.text)
+                    self._fan({cursor.outbox: cursor}, frame, self.head)
+            return
+        if self._live_binary:
+            self._fan(self._live_binary, event_frame(event, text=False), self.head)
+        if self._live_text:
+            self._fan(self._live_text, event_frame(event, text=True), self.head)
+
+    def signal(self, event: Event, *, to: Iterable[Cursor]) -> None:
+        """Pass a signal on, first in first out, to who has half an outbox free for it."""
+        frames = {False: b"", True: b""}
+        for cursor in to:
+            outbox = cursor.outbox
+            frame = frames[outbox.text] or event_frame(event, text=outbox.text)
+            frames[outbox.text] = frame
+            if outbox.size + len(frame) <= self._outbox_bytes_high // 2:
+                outbox.post(frame)
+
+    def _fan(self, live: dict[Outbox, Cursor], frame: bytes, position: int) -> None:
+        """Append one frame to each outbox; a full one's cursor is left behind at `position`."""
+        size = len(frame)
+        room_left = self._outbox_bytes_high - size
+        dirty = self._flusher.dirty
+        overflowed: list[Cursor] = []
+        for outbox in live:
+            if outbox.size > room_left:
+                overflowed.append(live[outbox])
+                continue
+            outbox.size += size
+            ordinary = outbox.ordinary
+            if not ordinary:
+                dirty.append(outbox)
+            ordinary.append(frame)
+        self._flusher.wake()
+        for cursor in overflowed:
+            self._overflow(cursor, position)
+
+    def _overflow(self, cursor: Cursor, position: int) -> None:
+        self._unlive(cursor)
+        cursor.step(CursorEvent.OVERFLOWED)
+        cursor.position = position
+        cursor.session.fall_behind(cursor)
+
+    def _unlive(self, cursor: Cursor) -> None:
+        live = self._live_text if cursor.outbox.text else self._live_binary
+        if live.get(cursor.outbox) is cursor:
+            del live[cursor.outbox]

@@ -1,0 +1,201 @@
+"""The sequencer: drafts gather while a batch is being committed, and go together.
+
+One batch is in flight at a time, so the log has one order. What came of a draft is told only
+after the commit, and the entries enter their rooms through `hub.offer` alone.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Protocol, final
+
+import trio
+
+from .._model.entries import Fact, Record
+from .._model.errors import ErrorCode, OutcomeUnknown, Refusal, StoreUnavailable
+from .._model.limits import Limits
+from ..ports.store import Appended, Draft, Outcome, Store
+
+logger = logging.getLogger(__name__)
+
+# Outcomes told between two checkpoints: about a millisecond of work.
+_OUTCOMES_PER_TURN = 64
+# Between two tries of a batch whose outcome is unknown.
+_RETRY_S = 0.1
+
+
+class Owner(Protocol):
+    """Who submitted a draft, and is told what came of it."""
+
+    def settled(self, pending: "Pending", outcome: Outcome | Refusal) -> None:
+        """Take the outcome. Called in the engine's thread once; must not raise."""
+        ...
+
+
+@final
+class Pending:
+    """A draft on its way, with what its owner needs to answer it."""
+
+    __slots__ = ("command", "draft", "owner", "ref", "settled", "size")
+
+    def __init__(
+        self, draft: Draft, owner: Owner, *, size: int, command: object, ref: int | None
+    ) -> None:
+        self.draft = draft
+        self.owner = owner
+        self.size = size
+        self.command = command
+        self.ref = ref
+        self.settled = False
+
+
+class Sink(Protocol):
+    """Where committed records go: the hub."""
+
+    def offer(self, record: Record) -> None:
+        """Take one committed record."""
+        ...
+
+    def reseat(self, room: str, fact: Fact) -> None:
+        """Take a membership that changed without an entry."""
+        ...
+
+    def revoked(self, room: str) -> None:
+        """Know that somebody lost a right in the room."""
+        ...
+
+
+@final
+class Sequencer:
+    """One lane to the store."""
+
+    def __init__(
+        self, store: Store, sink: Sink, limits: Limits, *, now: Callable[[], float]
+    ) -> None:
+        self._store = store
+        self._sink = sink
+        self._limits = limits
+        self._now = now
+        self._waiting: list[Pending] = []
+        self._waiting_bytes = 0
+        self._inflight_bytes = 0
+        self._wakeup = trio.Event()
+        self._committing: list[Pending] = []
+        self._commit_began: float | None = None
+        # Committed batches whose outcomes are not yet told; at most one waits, see `run`.
+        self._told = trio.Event()
+        self._told.set()
+
+    @property
+    def pending_bytes(self) -> int:
+        """Bytes accepted and not yet committed."""
+        return self._waiting_bytes + self._inflight_bytes
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits and nothing is being committed or told."""
+        return not self._waiting and not self._committing and self._told.is_set()
+
+    def submit(self, pending: Pending) -> None:
+        """Queue a draft.
+
+        Raises:
+            Refusal: `STORE_UNAVAILABLE` when too much waits already.
+        """
+        if self._waiting_bytes + self._inflight_bytes > self._limits.pending_bytes_max:
+            raise Refusal(ErrorCode.STORE_UNAVAILABLE, "the store is behind", retry_after_ms=1000)
+        self._waiting_bytes += pending.size
+        if not self._waiting:
+            self._wakeup.set()
+        self._waiting.append(pending)
+
+    async def run(self) -> None:
+        """Commit for as long as the engine lives."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._watch_deadline)
+            while True:
+                if not self._waiting:
+                    self._wakeup = trio.Event()
+                    await self._wakeup.wait()
+                    # Others of the same scheduler turn join this batch.
+                    await trio.lowlevel.checkpoint()
+                batch = self._take()
+                outcomes = await self._commit(batch)
+                # The next commit runs while these are told.
+                await self._told.wait()
+                self._told = trio.Event()
+                self._committing = []
+                self._inflight_bytes = 0
+                nursery.start_soon(self._tell, batch, outcomes, self._told)
+
+    def _take(self) -> list[Pending]:
+        count, size = 0, 0
+        for pending in self._waiting[: self._limits.batch_drafts_max]:
+            if count and size + pending.size > self._limits.batch_bytes_max:
+                break
+            count += 1
+            size += pending.size
+        batch = self._waiting[:count]
+        del self._waiting[:count]
+        self._waiting_bytes -= size
+        self._inflight_bytes = size
+        self._committing = batch
+        return batch
+
+    async def _commit(self, batch: list[Pending]) -> list[Outcome] | Refusal:
+        drafts = [pending.draft for pending in batch]
+        self._commit_began = self._now()
+        try:
+            while True:
+                try:
+                    return await self._store.append(drafts)
+                except OutcomeUnknown:
+                    # The identical batch again: what is stored answers as a duplicate.
+                    if self._now() - self._commit_began > self._limits.append_deadline_s:
+                        return Refusal(ErrorCode.OUTCOME_UNKNOWN, "retry with the same cid")
+                    await trio.sleep(_RETRY_S)
+                except StoreUnavailable as error:
+                    logger.warning("nothing of %d drafts was stored: %s", len(batch), error)
+                    return Refusal(
+                        ErrorCode.STORE_UNAVAILABLE,
+                        "nothing was stored",
+                        retry_after_ms=error.retry_after_ms,
+                    )
+        finally:
+            self._commit_began = None
+
+    async def _tell(
+        self, batch: list[Pending], outcomes: list[Outcome] | Refusal, told: trio.Event
+    ) -> None:
+        for index, pending in enumerate(batch):
+            if index and not index % _OUTCOMES_PER_TURN:
+                await trio.lowlevel.checkpoint()
+            outcome = outcomes if isinstance(outcomes, Refusal) else outcomes[index]
+            if isinstance(outcome, Appended):
+                self._apply(pending.draft, outcome)
+            self._settle(pending, outcome)
+        told.set()
+
+    def _apply(self, draft: Draft, outcome: Appended) -> None:
+        if draft.revokes:
+            self._sink.revoked(draft.room)
+        for record in outcome.records:
+            self._sink.offer(record)
+        if not draft.logged:
+            for fact, _ in draft.facts:
+                self._sink.reseat(draft.room, fact)
+
+    def _settle(self, pending: Pending, outcome: Outcome | Refusal) -> None:
+        if not pending.settled:
+            pending.settled = True
+            pending.owner.settled(pending, outcome)
+
+    async def _watch_deadline(self) -> None:
+        """Answer those whose commit takes too long; the commit itself goes on."""
+        limit_s = self._limits.append_deadline_s
+        while True:
+            await trio.sleep(limit_s / 4)
+            if self._commit_began is None or self._now() - self._commit_began < limit_s:
+                continue
+            unknown = Refusal(ErrorCode.OUTCOME_UNKNOWN, "retry with the same cid")
+            for pending in self._committing:
+                self._settle(pending, unknown)

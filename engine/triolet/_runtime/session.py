@@ -1,0 +1,472 @@
+"""A session: one connection's conversation, from hello to its end.
+
+A session is a sequential program: its requests are carried out in the order sent. What needs
+to wait is awaited by the task that reads the connection, so nothing overtakes it; only sends,
+edits, deletions and reactions are pipelined into the sequencer, which keeps their order.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
+
+import msgspec
+import trio
+
+from .._domain.rates import Bucket
+from .._domain.session import (
+    CLOSE_OF_REFUSED_HELLO,
+    TRANSITIONS,
+    SessionEvent,
+    SessionState,
+)
+from .._model.commands import Command, Hello, Status
+from .._model.errors import Close, CloseCode, ErrorCode, Refusal, StoreError, StoreUnavailable
+from .._model.events import (
+    Closed,
+    Event,
+    Notice,
+    Outgoing,
+    Presence,
+    PresenceRow,
+    RoomOpened,
+    Welcome,
+    Written,
+)
+from .._wire.codec import BadCommand, decode_command, encode, failed
+from .._wire.websocket import binary_frame, text_frame
+from ..ports.gate import Identity, Opening
+from ..ports.store import Appended, Draft, Duplicate, Outcome, Rejected, Stale
+from .cursor import Pump
+from .outbox import Outbox
+from .room import Cursor, Room, event_frame
+from .sequencer import Pending
+
+if TYPE_CHECKING:
+    from .engine import Engine
+    from .presence import Present
+
+logger = logging.getLogger(__name__)
+
+Job: TypeAlias = Coroutine[Any, Any, None]
+Handler: TypeAlias = Callable[["Session", Any], Job | None]
+
+# Filled by `ops`: how each command is carried out. A handler answers at once and returns
+# None, or returns what remains to be awaited.
+HANDLERS: Final[dict[type[Command], Handler]] = {}
+
+
+@final
+class Session:
+    """See the module. Made by `Engine.open_session`; ended by whoever runs the connection."""
+
+    __slots__ = (
+        "_gone",
+        "_jobs",
+        "_malformed",
+        "_pump",
+        "_quiet",
+        "_ready",
+        "_retrying",
+        "_stale",
+        "_token",
+        "closing",
+        "cursors",
+        "device",
+        "engine",
+        "expires_at",
+        "form",
+        "id",
+        "identity",
+        "inflight",
+        "noticed",
+        "opening",
+        "outbox",
+        "presence_moved",
+        "present",
+        "scope",
+        "signals",
+        "state",
+        "status",
+        "text",
+        "user",
+        "watched",
+    )
+
+    def __init__(
+        self,
+        engine: "Engine",
+        outbox: Outbox,
+        opening: Opening,
+        *,
+        token: str | None,
+        identity: Identity | None,
+    ) -> None:
+        self.engine = engine
+        self.outbox = outbox
+        self.text = outbox.text
+        self.opening = opening
+        self._token = token
+        self.id = engine.entropy.token()
+        self.state = SessionState.OPENING
+        self.closing: Close | None = None
+        # The connection's task runs in this scope: hello's time limit first, then the token's.
+        self.scope = trio.CancelScope(deadline=trio.current_time() + engine.limits.hello_timeout_s)
+        # Set before `hello` where the host vouches for the user: in process.
+        self.identity = identity
+        self.present: Present | None = None
+        self.user = ""
+        self.device = ""
+        self.expires_at = 0
+        self.noticed = False
+        self.status: Status = "online"
+        self.cursors: dict[str, Cursor] = {}
+        self.watched: dict[str, None] = {}
+        self.presence_moved: dict[str, int] = {}
+        # Requests accepted and not yet answered.
+        self.inflight = 0
+        # Those of them that are awaited by the connection's task: one at most.
+        self._jobs = 0
+        # Drafts decided on rights that had changed meanwhile, in their order.
+        self._stale: list[Pending] = []
+        self._retrying = False
+        self._malformed = 0
+        self._pump: Pump | None = None
+        self.signals: Bucket | None = None
+        self._ready: trio.Event | None = None
+        self._quiet: trio.Event | None = None
+        self._gone = False
+
+    def __repr__(self) -> str:
+        return f"<Session {self.id[:6]} of {self.user or '?'}: {self.state.value}>"
+
+    # --- reading -----------------------------------------------------------------------
+
+    def receive(self, payload: bytes) -> Awaitable[None] | None:
+        """Take one message; return what remains to be awaited before the next one, if anything."""
+        try:
+            command = decode_command(payload, "json" if self.text else "msgpack")
+        except BadCommand as bad:
+            self._refuse_bytes(bad)
+            return None
+        if self.state is not SessionState.OPEN:
+            return self._before_open(command)
+        try:
+            self._check_rate()
+            handler = HANDLERS.get(type(command))
+            if handler is None:
+                raise Refusal(ErrorCode.INVALID_FIELD, "`hello` comes once")
+            job = handler(self, command)
+        except Refusal as refusal:
+            self.refuse(refusal, getattr(command, "ref", None))
+            return None
+        return None if job is None else self._finish(job, command)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether the connection must not be read now: see `wait_ready`."""
+        limits = self.engine.limits
+        return (
+            self.inflight >= limits.inflight_max
+            or self.outbox.size > limits.outbox_bytes_high
+            or self._retrying
+            or bool(self._stale)
+        )
+
+    async def wait_ready(self) -> None:
+        """Wait until answers have been given and taken, so that more may be read."""
+        while self.is_busy:
+            self._ready = self._ready or trio.Event()
+            self.outbox.on_low = self._drained
+            await self._ready.wait()
+
+    async def wait_quiet(self) -> None:
+        """Wait, inside a job, until no other request is without an answer."""
+        while self.inflight > 1:
+            self._quiet = trio.Event()
+            await self._quiet.wait()
+
+    async def wait_low(self) -> None:
+        """Wait until the outbox has fallen to its low mark."""
+        while self.outbox.size > self.outbox.bytes_low:
+            self._ready = self._ready or trio.Event()
+            self.outbox.on_low = self._drained
+            await self._ready.wait()
+
+    def _drained(self) -> None:
+        if self._ready is not None:
+            ready, self._ready = self._ready, None
+            ready.set()
+
+    def _check_rate(self) -> None:
+        identity = self.identity
+        assert identity is not None
+        assert self.present is not None
+        if identity.tier == "service":
+            return
+        wait_s = self.present.bucket.admit(trio.current_time())
+        if wait_s:
+            raise Refusal(ErrorCode.RATE_LIMITED, retry_after_ms=int(wait_s * 1000) + 1)
+
+    async def _finish(self, job: Job, command: Command) -> None:
+        ref = getattr(command, "ref", None)
+        self.inflight += 1
+        self._jobs += 1
+        try:
+            await job
+        except Refusal as refusal:
+            self.refuse(refusal, ref)
+        except StoreError as error:
+            self.refuse(_store_refusal(error), ref)
+        finally:
+            self._jobs -= 1
+            self._answered()
+
+    def _refuse_bytes(self, bad: BadCommand) -> None:
+        self.write(bad.failed)
+        if not bad.is_map:
+            self._malformed += 1
+            if self._malformed >= self.engine.limits.malformed_max:
+                self.close(Close(CloseCode.POLICY_VIOLATION, "malformed"))
+
+    # --- opening -----------------------------------------------------------------------
+
+    def _before_open(self, command: Command) -> Awaitable[None] | None:
+        if self.state is not SessionState.OPENING:
+            return None
+        if isinstance(command, Hello):
+            return self._hello(command)
+        refusal = Refusal(ErrorCode.HELLO_REQUIRED, "say `hello` first")
+        self.refuse(refusal, getattr(command, "ref", None))
+        self.close(Close(CloseCode.POLICY_VIOLATION, refusal.code.reason))
+        return None
+
+    async def _hello(self, command: Hello) -> None:
+        engine = self.engine
+        try:
+            engine.check_hello()
+            identity = self.identity or await engine.gate.admit(
+                command.token or self._token, self.opening
+            )
+            present = engine.presence.present.get(identity.user)
+            sessions = len(present.sessions) if present else 0
+            if sessions >= engine.limits.sessions_per_user_max:
+                raise Refusal(ErrorCode.TOO_MANY_SESSIONS, retry_after_ms=60_000)
+        except (Refusal, StoreError) as error:
+            self._refuse_hello(error if isinstance(error, Refusal) else _store_refusal(error))
+            return
+        self._token = None
+        self.user = identity.user
+        self.device = command.device or identity.device or self.id
+        self.step(SessionEvent.ADMITTED)
+        self.admit(identity)
+        self.present = engine.presence.arrive(self)
+        self.write(
+            Welcome(
+                session=self.id,
+                user=self.user,
+                device=self.device,
+                now=engine.clock.now_ms(),
+                heartbeat_s=engine.limits.heartbeat_s,
+                limits=engine.limits_told,
+                expires_at=self.expires_at,
+            )
+        )
+
+    def _refuse_hello(self, refusal: Refusal) -> None:
+        self.refuse(refusal, None)
+        code = CLOSE_OF_REFUSED_HELLO.get(refusal.code, CloseCode.UNAUTHENTICATED)
+        reason = refusal.code.reason
+        if refusal.retry_after_ms is not None:
+            reason = msgspec.json.encode({"retry_after_ms": refusal.retry_after_ms}).decode()
+        self.close(Close(int(code), reason))
+
+    def admit(self, identity: Identity) -> None:
+        """Take an identity: roles, tier, and the deadline of the connection's scope."""
+        self.identity = identity
+        self.expires_at = identity.expires_at
+        self.noticed = False
+        left_s = (identity.expires_at - self.engine.clock.now_ms()) / 1000
+        self.scope.deadline = trio.current_time() + left_s
+
+    def notice_expiry(self) -> None:
+        """Tell once that the token will end soon."""
+        self.noticed = True
+        self.tell(Notice(kind="token_expiring", expires_at=self.expires_at))
+
+    # --- answering ---------------------------------------------------------------------
+
+    def write(self, outgoing: Outgoing) -> None:
+        """Queue a message that goes before the entries."""
+        if not self._gone:
+            self.outbox.reply(self._frame(outgoing))
+
+    def write_in_order(self, outgoing: Outgoing) -> None:
+        """Queue a message whose place among the entries matters."""
+        if not self._gone:
+            self.outbox.post(self._frame(outgoing))
+
+    def tell(self, event: Event) -> None:
+        """Queue an event of this session alone."""
+        if not self._gone:
+            self.outbox.post(event_frame(event, text=self.text))
+
+    def tell_presence(self, rows: tuple[PresenceRow, ...]) -> None:
+        """Queue news of watched users."""
+        self.tell(Presence(users=rows))
+
+    def refuse(self, refusal: Refusal, ref: int | None) -> None:
+        """Answer a request with an error."""
+        self.write(failed(refusal, ref))
+
+    def _answered(self) -> None:
+        self.inflight -= 1
+        if self._ready is not None and not self.is_busy:
+            self._drained()
+        if self._quiet is not None and self.inflight <= 1:
+            self._quiet.set()
+            self._quiet = None
+        if self._stale:
+            self._retry_when_alone()
+
+    # --- pipelined drafts --------------------------------------------------------------
+
+    def submit(self, room: Room, pending: Pending) -> None:
+        """Send a draft to the sequencer; it is answered by `settled`.
+
+        Raises:
+            Refusal: too much waits for the store already.
+        """
+        self.engine.sequencer.submit(pending)
+        self.inflight += 1
+        room.pins += 1
+
+    def settled(self, pending: Pending, outcome: Outcome | Refusal) -> None:
+        """See `sequencer.Owner`: answer a pipelined draft."""
+        self.engine.unpin(pending.draft.room, self)
+        if isinstance(outcome, Stale):
+            self._stale.append(pending)
+            self._retry_when_alone()
+            return
+        try:
+            self.write(written(pending.ref, pending.draft, outcome))
+        except Refusal as refusal:
+            self.refuse(refusal, pending.ref)
+        self._answered()
+
+    def _retry_when_alone(self) -> None:
+        """Decide stale drafts again, once all before and after them have come back too.
+
+        Only so do the requests of one session on one room take effect in the order sent.
+        """
+        if len(self._stale) + self._jobs == self.inflight and not self._retrying:
+            self._retrying = True
+            self.engine.spawn(self._retry_stale)
+
+    async def _retry_stale(self) -> None:
+        while self._stale and not self._gone:
+            pending = self._stale.pop(0)
+            command: Any = pending.command
+            try:
+                async with self.engine.hub.pinned(pending.draft.room) as room:
+                    if room is not None:
+                        await self.engine.hub.refresh_rights(room, self.user)
+                    job = HANDLERS[type(command)](self, command)
+                    if job is not None:
+                        await job
+            except Refusal as refusal:
+                self.refuse(refusal, pending.ref)
+            except StoreError as error:
+                self.refuse(_store_refusal(error), pending.ref)
+            # Handled anew, it was counted anew or answered.
+            self.inflight -= 1
+        self._retrying = False
+        self._drained()
+
+    def _frame(self, outgoing: Outgoing) -> bytes:
+        if self.text:
+            return text_frame(encode(outgoing, "json"))
+        return binary_frame(encode(outgoing, "msgpack"))
+
+    # --- cursors -----------------------------------------------------------------------
+
+    def fall_behind(self, cursor: Cursor) -> None:
+        """Have the pump bring a cursor to the head."""
+        if self._pump is None:
+            self._pump = Pump(self, self.engine.hub, self.engine.limits, self.engine.spawn)
+        self._pump.add(cursor)
+
+    def subscription_ended(self, cursor: Cursor, event: Closed) -> None:
+        """A room has closed a cursor of this session."""
+        if self.cursors.get(cursor.room.name) is cursor:
+            del self.cursors[cursor.room.name]
+        self.tell(event)
+        self.engine.left(cursor)
+
+    def drop_cursor(self, room: Room) -> bool:
+        """End this session's subscription to a room; return whether there was one."""
+        cursor = self.cursors.pop(room.name, None)
+        if cursor is None:
+            return False
+        cursor.room.leave(cursor)
+        self.engine.left(cursor)
+        return True
+
+    # --- ending ------------------------------------------------------------------------
+
+    def step(self, event: SessionEvent) -> None:
+        """Change the state as the table says."""
+        self.state = TRANSITIONS[self.state][event]
+
+    def close(self, close: Close) -> None:
+        """Have the connection closed; the first reason stands."""
+        if self.closing is None:
+            self.closing = close
+        self.step(SessionEvent.CLOSE)
+        self.scope.cancel()
+
+    def close_of_deadline(self) -> Close:
+        """Return why the scope's deadline ended this session."""
+        if self.state is SessionState.OPENING:
+            return Close(CloseCode.NO_HELLO, "no hello in time")
+        return Close(CloseCode.TOKEN_EXPIRED, "token expired")
+
+    def end(self) -> None:
+        """Leave nothing behind: no cursor, watch, pump, presence or queued byte."""
+        if self._gone:
+            return
+        self._gone = True
+        self.step(SessionEvent.GONE)
+        if self._pump is not None:
+            self._pump.stop()
+        for cursor in list(self.cursors.values()):
+            self.drop_cursor(cursor.room)
+        self.engine.session_ended(self)
+
+
+def written(ref: int | None, draft: Draft, outcome: Outcome | Refusal) -> Written | RoomOpened:
+    """Return the answer to a durable request.
+
+    Raises:
+        Refusal: it was not stored, for the reason the outcome gives.
+    """
+    if isinstance(outcome, Appended):
+        if not outcome.records:
+            return RoomOpened(ref=ref, room=draft.room)
+        record = outcome.records[0]
+        return Written(ref=ref, room=draft.room, seq=record.seq, at=record.at)
+    if isinstance(outcome, Duplicate):
+        return Written(ref=ref, room=draft.room, seq=outcome.seq, at=outcome.at, duplicate=True)
+    if isinstance(outcome, Rejected):
+        raise Refusal(outcome.code, outcome.message)
+    if isinstance(outcome, Stale):
+        raise Refusal(ErrorCode.FORBIDDEN, "rights keep changing; try again")
+    raise outcome
+
+
+def _store_refusal(error: StoreError) -> Refusal:
+    if isinstance(error, StoreUnavailable):
+        return Refusal(
+            ErrorCode.STORE_UNAVAILABLE, "try again", retry_after_ms=error.retry_after_ms
+        )
+    logger.error("the store failed: %s", error)
+    return Refusal(ErrorCode.INTERNAL)
