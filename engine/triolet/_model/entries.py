@@ -132,9 +132,9 @@ class FoldedMessage(Struct, frozen=True, omit_defaults=True):
     at: int
     cid: Cid
     sender: User = field(name="from")
+    reactions: dict[str, Reaction]
     body: JsonMap | UnsetType = UNSET
     reply_to: Seq | UnsetType = UNSET
     mentions: tuple[User, ...] | UnsetType = UNSET
     edited_at: int | UnsetType = UNSET
     erased: bool = False
-    reactions: dict[str, Reaction] = field(default_factory=dict)

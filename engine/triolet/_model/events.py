@@ -66,7 +66,7 @@ class Written(_Ok, tag="ok", frozen=True):
     room: Room
     seq: Seq
     at: int
-    duplicate: bool = False
+    duplicate: bool
     epoch: str | UnsetType = UNSET
 
 
@@ -90,9 +90,9 @@ class Subscription(Struct, frozen=True, omit_defaults=True, kw_only=True):
     unread: int
     read: Seq
     members: int
+    typing: tuple[User, ...]
     since: tuple[str, int] | UnsetType = UNSET
     receipts: tuple[MarkRow, ...] | UnsetType = UNSET
-    typing: tuple[User, ...] = ()
 
 
 @final
@@ -117,9 +117,9 @@ class Subscribed(_Ok, tag="ok", frozen=True):
     unread: int
     read: Seq
     members: int
+    typing: tuple[User, ...]
     since: tuple[str, int] | UnsetType = UNSET
     receipts: tuple[MarkRow, ...] | UnsetType = UNSET
-    typing: tuple[User, ...] = ()
 
 
 @final
@@ -164,8 +164,8 @@ class InboxRow(Struct, frozen=True, omit_defaults=True, kw_only=True):
     unread: int
     read: Seq
     role: Role
-    title: str = ""
-    last: FoldedMessage | None = None
+    title: str
+    last: FoldedMessage | None
 
 
 @final

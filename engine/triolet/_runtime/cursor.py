@@ -15,8 +15,8 @@ from .._domain.cursor import CursorState
 from .._model.errors import StoreError
 from .._model.events import Event, Receipts, Reset, Typing
 from .._model.limits import Limits
-from .hub import Hub
 from .outbox import Outbox
+from .pages import Pages
 from .room import Cursor, Item, Room, event_frame
 
 logger = logging.getLogger(__name__)
@@ -62,12 +62,12 @@ class Pump:
     def __init__(
         self,
         owner: PumpOwner,
-        hub: Hub,
+        pages: Pages,
         limits: Limits,
         spawn: Callable[[Callable[[], Awaitable[object]]], None],
     ) -> None:
         self._owner = owner
-        self._hub = hub
+        self._pages = pages
         self._limits = limits
         self._spawn = spawn
         self._behind: dict[Cursor, None] = {}
@@ -110,7 +110,7 @@ class Pump:
             return False
         epoch = room.epoch
         try:
-            records = await self._hub.page(room, cursor.position)
+            records = await self._pages.read(room, cursor.position)
         except StoreError as error:
             logger.warning("%s cannot be read, trying again: %s", room.name, error)
             await trio.sleep(_RETRY_S)

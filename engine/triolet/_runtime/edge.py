@@ -141,7 +141,7 @@ class Edge:
                 self._take(sock, str(address[0]))
 
     def _take(self, sock: socket.socket, address: str) -> None:
-        here = len(self._engine.connections) + self._others
+        here = len(self._engine.heartbeat.connections) + self._others
         if here >= self._engine.limits.connections_max:
             sock.close()
             return
@@ -211,7 +211,7 @@ class Edge:
             unread=unread,
         )
         # Counted at once, so that the limit holds in a storm.
-        self._engine.connections[connection] = None
+        self._engine.heartbeat.join(connection)
         # A task of its own: this one's frames would cost 0.5 KB for as long as it lives.
         self._nursery.start_soon(connection.run)
         return True

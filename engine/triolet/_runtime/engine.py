@@ -7,22 +7,23 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
-from typing import Final, Protocol, Self, final
+from typing import Final, Self, final
 
 import msgspec
 import trio
 
 from .._domain.rates import Bucket
-from .._model.entries import Record, Role
+from .._model.entries import Record
 from .._model.errors import Close, CloseCode, ErrorCode, Refusal, StoreError
 from .._model.events import Notice
 from .._model.limits import Limits
 from ..ports.clock import Clock, Entropy
-from ..ports.gate import Action, Gate, Identity, Opening
+from ..ports.gate import Gate, Identity, Opening
 from ..ports.store import Draft, Outcome, Revocation, Store
 from . import ops
 from .edge import Edge, Fallback
 from .feed import Feeder
+from .heartbeat import Heartbeat
 from .hub import Hub
 from .keeping import Keeping
 from .marks import Marks
@@ -30,7 +31,7 @@ from .outbox import Flusher, Outbox
 from .pipe import Pipe
 from .poller import Poller
 from .presence import Presence
-from .room import Cursor, Room, Seat
+from .room import Cursor, Room
 from .sequencer import Pending, Sequencer
 from .session import Session
 from .states import States
@@ -46,21 +47,6 @@ _LIMITS_TOLD: Final = (
     "subscriptions_max",
     "watched_max",
 )
-# While draining, between two looks whether everything accepted is committed.
-_DRAIN_POLL_S: Final = 0.01
-# Connections looked at between two checkpoints of the heartbeat.
-_BEATS_PER_TURN: Final = 500
-_BEAT_INTERVAL_S: Final = 1.0
-
-
-class Connection(Protocol):
-    """A connection as the engine sees it: something with a session that must stay alive."""
-
-    session: Session
-
-    def beat(self, now: float) -> None:
-        """Ping, or close what shows no sign of life. Called about once a second."""
-        ...
 
 
 @final
@@ -128,7 +114,7 @@ class Engine:
         self.sequencer = Sequencer(store, self.hub, limits, now=trio.current_time)
         self._keeping = Keeping(store, self.hub, clock, limits)
         self._hellos = Bucket(rate=limits.hellos_rate, burst=limits.hellos_burst)
-        self.connections: dict[Connection, None] = {}
+        self.heartbeat = Heartbeat(clock, limits)
         self._draining = False
         self._stack = AsyncExitStack()
         self._nursery: trio.Nursery | None = None
@@ -166,7 +152,7 @@ class Engine:
                 self.hub.run,
                 self.sequencer.run,
                 self._keeping.run,
-                self._beat,
+                self.heartbeat.run,
             ):
                 core.start_soon(run)
             await trio.lowlevel.checkpoint()
@@ -185,8 +171,7 @@ class Engine:
 
     async def _settle(self) -> None:
         """Commit and write what was accepted."""
-        while not self.sequencer.idle:
-            await trio.sleep(_DRAIN_POLL_S)
+        await self.sequencer.wait_idle()
         try:
             await self.marks.flush()
             await self.presence.flush()
@@ -277,17 +262,6 @@ class Engine:
         cursor.room.retire_seat(cursor.seat.user)
         self.hub.released(cursor.room)
 
-    def unpin(self, name: str, session: Session) -> None:
-        """A pipelined draft has come back; its room may go if nobody else needs it."""
-        room = self.hub.rooms.get(name)
-        if room is None:
-            return
-        room.pins -= 1
-        if not room.cursors:
-            self.hub.released(room)
-        if not room.complete and name not in session.cursors:
-            room.retire_seat(session.user)
-
     async def revoke(self, user: str) -> None:
         """End a user's sessions, and refuse tokens issued until now."""
         now = self.clock.now_ms()
@@ -296,37 +270,6 @@ class Engine:
         if present is not None:
             for session in list(present.sessions.values()):
                 session.close(Close(CloseCode.UNAUTHENTICATED, "revoked"))
-
-    # --- rights ------------------------------------------------------------------------
-
-    def may(
-        self, session: Session, action: Action, *, room: str = "", user: str = ""
-    ) -> bool | None:
-        """Ask the gate."""
-        assert session.identity is not None
-        return self.gate.may(session.identity, action, room=room, user=user)
-
-    def role_for(self, session: Session, seat: Seat, action: Action) -> Role | None:
-        """Return the role on which to decide: the seat's, unless the gate overrules it.
-
-        Raises:
-            Refusal: `FORBIDDEN`, by the gate's word.
-        """
-        verdict = self.may(session, action, room=seat.room.name)
-        if verdict is None:
-            return seat.role
-        if verdict:
-            return "owner"
-        raise Refusal(ErrorCode.FORBIDDEN)
-
-    def require(self, session: Session, action: Action, *, room: str, user: str = "") -> None:
-        """Refuse what the gate forbids; what it leaves open is allowed.
-
-        Raises:
-            Refusal: `FORBIDDEN`.
-        """
-        if self.may(session, action, room=room, user=user) is False:
-            raise Refusal(ErrorCode.FORBIDDEN)
 
     def require_running(self) -> None:
         """Refuse durable requests of a node that is leaving.
@@ -372,22 +315,6 @@ class Engine:
         else:
             self.feeder.lost(user, room)
 
-    # --- heartbeat ---------------------------------------------------------------------
-
-    async def _beat(self) -> None:
-        notice_ms = int(self.limits.token_notice_s * 1000)
-        while True:
-            await trio.sleep(_BEAT_INTERVAL_S)
-            soon = self.clock.now_ms() + notice_ms
-            for index, connection in enumerate(list(self.connections)):
-                if not index % _BEATS_PER_TURN:
-                    await trio.lowlevel.checkpoint()
-                    now = trio.current_time()
-                session = connection.session
-                connection.beat(now)
-                if session.expires_at and session.expires_at < soon and not session.noticed:
-                    session.notice_expiry()
-
     # --- leaving -----------------------------------------------------------------------
 
     def ready(self) -> bool:
@@ -403,25 +330,23 @@ class Engine:
         for edge in self._edges:
             await edge.close()
         window_s = self.limits.drain_window_s
-        sessions = [connection.session for connection in self.connections]
+        sessions = [connection.session for connection in self.heartbeat.connections]
         for session in sessions:
             spread_ms = int(1000 * self.entropy.uniform(0.25, 0.25 + window_s))
             session.tell(Notice(kind="draining", retry_after_ms=spread_ms))
-        while not self.sequencer.idle:
-            await trio.sleep(_DRAIN_POLL_S)
+        await self.sequencer.wait_idle()
         pause_s = window_s / max(1, len(sessions))
         for session in sessions:
             session.close(Close(CloseCode.DRAINING, "come back"))
             await trio.sleep(pause_s)
         with trio.move_on_after(self.limits.close_timeout_s):
-            while self.connections:
-                await trio.sleep(_DRAIN_POLL_S)
+            await self.heartbeat.wait_empty()
 
     def statistics(self) -> Statistics:
         """Return what the engine is doing now."""
         present = self.presence.present.values()
         return Statistics(
-            connections=len(self.connections),
+            connections=len(self.heartbeat.connections),
             sessions=sum(len(one.sessions) for one in present),
             users=sum(1 for one in present if one.sessions),
             rooms=len(self.hub.rooms),

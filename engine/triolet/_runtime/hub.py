@@ -7,7 +7,8 @@ the store. Nothing here is the truth: the store is, and the hub can always be re
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from types import TracebackType
 from typing import Final, final
 
@@ -18,6 +19,7 @@ from .._model.errors import StoreError
 from .._model.limits import Limits
 from ..ports.store import Mark, RoomState, Store
 from .outbox import Flusher
+from .pages import Pages
 from .room import Cursor, Room, Seat
 
 logger = logging.getLogger(__name__)
@@ -36,18 +38,6 @@ class _Load:
         self.done = trio.Event()
         self.early: dict[int, Record] = {}
         self.room: Room | None = None
-        self.error: StoreError | None = None
-
-
-@final
-class _Page:
-    """A page on its way in, shared by all cursors that ask the same."""
-
-    __slots__ = ("done", "error", "records")
-
-    def __init__(self) -> None:
-        self.done = trio.Event()
-        self.records: list[Record] = []
         self.error: StoreError | None = None
 
 
@@ -103,8 +93,7 @@ class Hub:
         # Rooms nobody needs at present, the longest unneeded first.
         self._idle: dict[str, None] = {}
         self._loads: dict[str, _Load] = {}
-        self._pages: dict[tuple[str, int], _Page] = {}
-        self._page_slots = trio.CapacityLimiter(limits.pages_inflight_max)
+        self.pages = Pages(store, limits, self._spawn)
         # The room of each frame in a ring, oldest first: what bounds all rings together.
         self._ringed: deque[Room] = deque()
         self._nursery: trio.Nursery | None = None
@@ -136,7 +125,7 @@ class Hub:
             load = self._loads.get(name)
             if load is None:
                 load = self._loads[name] = _Load()
-                self._spawn(self._load, name, load)
+                self._spawn(partial(self._load, name, load))
             await load.done.wait()
             if load.error is not None:
                 raise load.error
@@ -232,7 +221,7 @@ class Hub:
         if len(room.early) < self._limits.early_max:
             room.early[record.seq] = record
         if first:
-            self._spawn(self._fill_gap, room)
+            self._spawn(partial(self._fill_gap, room))
 
     async def _fill_gap(self, room: Room) -> None:
         """Wait a little for what is missing, then read it."""
@@ -259,7 +248,7 @@ class Hub:
 
     async def _read_to(self, room: Room, upto: int) -> None:
         while room.head < upto:
-            records = await self.page(room, room.head, upto)
+            records = await self.pages.read(room, room.head, upto)
             if not records or records[0].seq > room.head + 1:
                 await self.resync(room)
                 return
@@ -377,45 +366,9 @@ class Hub:
             seat.delivered = max(seat.delivered, mark.delivered)
         return seat
 
-    # --- pages -------------------------------------------------------------------------
-
-    async def page(self, room: Room, after: int, upto: int | None = None) -> list[Record]:
-        """Return a page of records after `after`, shared with whoever asks the same.
-
-        Raises:
-            StoreError: it could not be read.
-        """
-        while True:
-            erasures = room.erasures
-            page = self._pages.get((room.name, after))
-            if page is None:
-                page = self._pages[room.name, after] = _Page()
-                self._spawn(self._read_page, room.name, after, upto or room.head, page)
-            await page.done.wait()
-            if page.error is not None:
-                raise page.error
-            if room.erasures == erasures:
-                return page.records
-
-    async def _read_page(self, name: str, after: int, upto: int, page: _Page) -> None:
-        try:
-            async with self._page_slots:
-                page.records = await self._store.page(
-                    name,
-                    after=after,
-                    upto=upto,
-                    limit=self._limits.page_entries_max,
-                    bytes_max=self._limits.page_bytes_max,
-                )
-        except StoreError as error:
-            page.error = error
-        finally:
-            del self._pages[name, after]
-            page.done.set()
-
-    def _spawn(self, function: Callable[..., object], *args: object) -> None:
+    def _spawn(self, function: Callable[[], Awaitable[None]]) -> None:
         assert self._nursery is not None, "the hub is not running"
-        self._nursery.start_soon(function, *args)  # type: ignore[arg-type]
+        self._nursery.start_soon(function)
 
     def cursors(self) -> Iterable[Cursor]:
         """Yield every cursor, for statistics."""

@@ -61,5 +61,7 @@ class Keeping:
                 await trio.sleep(_STEP_S)
         if limits.dedupe_days:
             older_than = self._clock.now_ms() - limits.dedupe_days * _DAY_MS
-            while await self._store.prune_cids(older_than=older_than, limit=_ROWS_PER_STEP):
+            pruned = _ROWS_PER_STEP
+            while pruned >= _ROWS_PER_STEP:
+                pruned = await self._store.prune_cids(older_than=older_than, limit=_ROWS_PER_STEP)
                 await trio.sleep(_STEP_S)

@@ -88,7 +88,7 @@ class NativeConnection:
             finally:
                 self._watch(0)
                 self.outbox.discard()
-                self._engine.connections.pop(self, None)
+                self._engine.heartbeat.leave(self)
                 self.sock.close()
 
     async def _converse(self) -> None:

@@ -67,7 +67,7 @@ class Pipe:
     async def run(self) -> None:
         """Converse until either side ends it, then leave nothing behind."""
         session = self.session
-        self._engine.connections[self] = None
+        self._engine.heartbeat.join(self)
         try:
             with session.scope:
                 async for payload in self._from_client:
@@ -80,7 +80,7 @@ class Pipe:
                 session.close(session.close_of_deadline())
         finally:
             session.end()
-            self._engine.connections.pop(self, None)
+            self._engine.heartbeat.leave(self)
             with trio.CancelScope(shield=True) as scope:
                 scope.deadline = trio.current_time() + self._engine.limits.close_timeout_s
                 await self._farewell()

@@ -45,7 +45,9 @@ class Poller:
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             try:
-                await (self._watch() if self.is_shared else trio.sleep_forever())
+                if self.is_shared:
+                    await self._watch()
+                await trio.sleep_forever()
             finally:
                 self._selector.close()
 

@@ -230,6 +230,8 @@ class Presence:
 
     async def rows(self, users: list[str]) -> tuple[PresenceRow, ...]:
         """Return how these users are: status, and when they were last seen if they are not here."""
+        if any(not self.present[user].known for user in users if user in self.present):
+            await self._newcomers.flush()
         gone = [user for user in users if user not in self.present]
         people = await self._store.people(gone) if gone else []
         # Whoever left invisible does not want to be seen leaving.

@@ -343,9 +343,9 @@ class Room:
         room_left = self._outbox_bytes_high - size
         dirty = self._flusher.dirty
         overflowed: list[Cursor] = []
-        for outbox in live:
+        for outbox, cursor in live.items():
             if outbox.size > room_left:
-                overflowed.append(live[outbox])
+                overflowed.append(cursor)
                 continue
             outbox.size += size
             ordinary = outbox.ordinary

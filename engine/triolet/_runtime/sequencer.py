@@ -35,7 +35,7 @@ class Owner(Protocol):
 class Pending:
     """A draft on its way, with what its owner needs to answer it."""
 
-    __slots__ = ("command", "draft", "owner", "ref", "settled", "size")
+    __slots__ = ("command", "draft", "owner", "ref", "room", "settled", "size")
 
     def __init__(
         self, draft: Draft, owner: Owner, *, size: int, command: object, ref: int | None
@@ -46,6 +46,8 @@ class Pending:
         self.command = command
         self.ref = ref
         self.settled = False
+        # The room that is pinned until it is settled, for owners that pin one.
+        self.room: object = None
 
 
 class Sink(Protocol):
@@ -84,16 +86,18 @@ class Sequencer:
         # Committed batches whose outcomes are not yet told; at most one waits, see `run`.
         self._told = trio.Event()
         self._told.set()
+        self._idle = trio.Event()
 
     @property
     def pending_bytes(self) -> int:
         """Bytes accepted and not yet committed."""
         return self._waiting_bytes + self._inflight_bytes
 
-    @property
-    def idle(self) -> bool:
-        """Whether nothing waits and nothing is being committed or told."""
-        return not self._waiting and not self._committing and self._told.is_set()
+    async def wait_idle(self) -> None:
+        """Wait until nothing waits and nothing is being committed or told."""
+        while self._waiting or self._committing or not self._told.is_set():
+            self._idle = trio.Event()
+            await self._idle.wait()
 
     def submit(self, pending: Pending) -> None:
         """Queue a draft.
@@ -174,6 +178,7 @@ class Sequencer:
                 self._apply(pending.draft, outcome)
             self._settle(pending, outcome)
         told.set()
+        self._idle.set()
 
     def _apply(self, draft: Draft, outcome: Appended) -> None:
         if draft.revokes:

@@ -6,8 +6,8 @@ edits, deletions and reactions are pipelined into the sequencer, which keeps the
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, final
 
 import msgspec
 import trio
@@ -20,7 +20,7 @@ from .._domain.session import (
     SessionState,
 )
 from .._model.commands import Command, Hello, Status
-from .._model.errors import Close, CloseCode, ErrorCode, Refusal, StoreError, StoreUnavailable
+from .._model.errors import Close, CloseCode, ErrorCode, Refusal, StoreError
 from .._model.events import (
     Closed,
     Event,
@@ -28,18 +28,15 @@ from .._model.events import (
     Outgoing,
     Presence,
     PresenceRow,
-    RoomOpened,
     Welcome,
-    Written,
 )
 from .._wire.codec import BadCommand, decode_command, encode, failed
 from .._wire.websocket import binary_frame, text_frame
 from ..ports.gate import Identity, Opening
-from ..ports.store import Appended, Draft, Duplicate, Outcome, Rejected, Stale
 from .cursor import Pump
 from .outbox import Outbox
+from .pipeline import HANDLERS, Pipeline, store_refusal
 from .room import Cursor, Room, event_frame
-from .sequencer import Pending
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -47,27 +44,15 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-Job: TypeAlias = Coroutine[Any, Any, None]
-Handler: TypeAlias = Callable[["Session", Any], Job | None]
-
-# Filled by `ops`: how each command is carried out. A handler answers at once and returns
-# None, or returns what remains to be awaited.
-HANDLERS: Final[dict[type[Command], Handler]] = {}
-
 
 @final
 class Session:
     """See the module. Made by `Engine.open_session`; ended by whoever runs the connection."""
 
     __slots__ = (
-        "_gone",
-        "_jobs",
         "_malformed",
         "_pump",
-        "_quiet",
         "_ready",
-        "_retrying",
-        "_stale",
         "_token",
         "closing",
         "cursors",
@@ -77,10 +62,11 @@ class Session:
         "form",
         "id",
         "identity",
-        "inflight",
+        "is_gone",
         "noticed",
         "opening",
         "outbox",
+        "pipeline",
         "presence_moved",
         "present",
         "scope",
@@ -122,19 +108,12 @@ class Session:
         self.cursors: dict[str, Cursor] = {}
         self.watched: dict[str, None] = {}
         self.presence_moved: dict[str, int] = {}
-        # Requests accepted and not yet answered.
-        self.inflight = 0
-        # Those of them that are awaited by the connection's task: one at most.
-        self._jobs = 0
-        # Drafts decided on rights that had changed meanwhile, in their order.
-        self._stale: list[Pending] = []
-        self._retrying = False
+        self.pipeline = Pipeline(self)
         self._malformed = 0
         self._pump: Pump | None = None
         self.signals: Bucket | None = None
         self._ready: trio.Event | None = None
-        self._quiet: trio.Event | None = None
-        self._gone = False
+        self.is_gone = False
 
     def __repr__(self) -> str:
         return f"<Session {self.id[:6]} of {self.user or '?'}: {self.state.value}>"
@@ -159,40 +138,29 @@ class Session:
         except Refusal as refusal:
             self.refuse(refusal, getattr(command, "ref", None))
             return None
-        return None if job is None else self._finish(job, command)
+        return None if job is None else self.pipeline.finish(job, command)
 
     @property
     def is_busy(self) -> bool:
         """Whether the connection must not be read now: see `wait_ready`."""
-        limits = self.engine.limits
-        return (
-            self.inflight >= limits.inflight_max
-            or self.outbox.size > limits.outbox_bytes_high
-            or self._retrying
-            or bool(self._stale)
-        )
+        return self.pipeline.is_full or self.outbox.size > self.engine.limits.outbox_bytes_high
 
     async def wait_ready(self) -> None:
         """Wait until answers have been given and taken, so that more may be read."""
         while self.is_busy:
             self._ready = self._ready or trio.Event()
-            self.outbox.on_low = self._drained
+            self.outbox.on_low = self.look_again
             await self._ready.wait()
-
-    async def wait_quiet(self) -> None:
-        """Wait, inside a job, until no other request is without an answer."""
-        while self.inflight > 1:
-            self._quiet = trio.Event()
-            await self._quiet.wait()
 
     async def wait_low(self) -> None:
         """Wait until the outbox has fallen to its low mark."""
         while self.outbox.size > self.outbox.bytes_low:
             self._ready = self._ready or trio.Event()
-            self.outbox.on_low = self._drained
+            self.outbox.on_low = self.look_again
             await self._ready.wait()
 
-    def _drained(self) -> None:
+    def look_again(self) -> None:
+        """Have whoever waits for this session see whether they still must."""
         if self._ready is not None:
             ready, self._ready = self._ready, None
             ready.set()
@@ -206,20 +174,6 @@ class Session:
         wait_s = self.present.bucket.admit(trio.current_time())
         if wait_s:
             raise Refusal(ErrorCode.RATE_LIMITED, retry_after_ms=int(wait_s * 1000) + 1)
-
-    async def _finish(self, job: Job, command: Command) -> None:
-        ref = getattr(command, "ref", None)
-        self.inflight += 1
-        self._jobs += 1
-        try:
-            await job
-        except Refusal as refusal:
-            self.refuse(refusal, ref)
-        except StoreError as error:
-            self.refuse(_store_refusal(error), ref)
-        finally:
-            self._jobs -= 1
-            self._answered()
 
     def _refuse_bytes(self, bad: BadCommand) -> None:
         self.write(bad.failed)
@@ -252,7 +206,7 @@ class Session:
             if sessions >= engine.limits.sessions_per_user_max:
                 raise Refusal(ErrorCode.TOO_MANY_SESSIONS, retry_after_ms=60_000)
         except (Refusal, StoreError) as error:
-            self._refuse_hello(error if isinstance(error, Refusal) else _store_refusal(error))
+            self._refuse_hello(error if isinstance(error, Refusal) else store_refusal(error))
             return
         self._token = None
         self.user = identity.user
@@ -297,17 +251,17 @@ class Session:
 
     def write(self, outgoing: Outgoing) -> None:
         """Queue a message that goes before the entries."""
-        if not self._gone:
+        if not self.is_gone:
             self.outbox.reply(self._frame(outgoing))
 
     def write_in_order(self, outgoing: Outgoing) -> None:
         """Queue a message whose place among the entries matters."""
-        if not self._gone:
+        if not self.is_gone:
             self.outbox.post(self._frame(outgoing))
 
     def tell(self, event: Event) -> None:
         """Queue an event of this session alone."""
-        if not self._gone:
+        if not self.is_gone:
             self.outbox.post(event_frame(event, text=self.text))
 
     def tell_presence(self, rows: tuple[PresenceRow, ...]) -> None:
@@ -317,70 +271,6 @@ class Session:
     def refuse(self, refusal: Refusal, ref: int | None) -> None:
         """Answer a request with an error."""
         self.write(failed(refusal, ref))
-
-    def _answered(self) -> None:
-        self.inflight -= 1
-        if self._ready is not None and not self.is_busy:
-            self._drained()
-        if self._quiet is not None and self.inflight <= 1:
-            self._quiet.set()
-            self._quiet = None
-        if self._stale:
-            self._retry_when_alone()
-
-    # --- pipelined drafts --------------------------------------------------------------
-
-    def submit(self, room: Room, pending: Pending) -> None:
-        """Send a draft to the sequencer; it is answered by `settled`.
-
-        Raises:
-            Refusal: too much waits for the store already.
-        """
-        self.engine.sequencer.submit(pending)
-        self.inflight += 1
-        room.pins += 1
-
-    def settled(self, pending: Pending, outcome: Outcome | Refusal) -> None:
-        """See `sequencer.Owner`: answer a pipelined draft."""
-        self.engine.unpin(pending.draft.room, self)
-        if isinstance(outcome, Stale):
-            self._stale.append(pending)
-            self._retry_when_alone()
-            return
-        try:
-            self.write(written(pending.ref, pending.draft, outcome))
-        except Refusal as refusal:
-            self.refuse(refusal, pending.ref)
-        self._answered()
-
-    def _retry_when_alone(self) -> None:
-        """Decide stale drafts again, once all before and after them have come back too.
-
-        Only so do the requests of one session on one room take effect in the order sent.
-        """
-        if len(self._stale) + self._jobs == self.inflight and not self._retrying:
-            self._retrying = True
-            self.engine.spawn(self._retry_stale)
-
-    async def _retry_stale(self) -> None:
-        while self._stale and not self._gone:
-            pending = self._stale.pop(0)
-            command: Any = pending.command
-            try:
-                async with self.engine.hub.pinned(pending.draft.room) as room:
-                    if room is not None:
-                        await self.engine.hub.refresh_rights(room, self.user)
-                    job = HANDLERS[type(command)](self, command)
-                    if job is not None:
-                        await job
-            except Refusal as refusal:
-                self.refuse(refusal, pending.ref)
-            except StoreError as error:
-                self.refuse(_store_refusal(error), pending.ref)
-            # Handled anew, it was counted anew or answered.
-            self.inflight -= 1
-        self._retrying = False
-        self._drained()
 
     def _frame(self, outgoing: Outgoing) -> bytes:
         if self.text:
@@ -392,7 +282,7 @@ class Session:
     def fall_behind(self, cursor: Cursor) -> None:
         """Have the pump bring a cursor to the head."""
         if self._pump is None:
-            self._pump = Pump(self, self.engine.hub, self.engine.limits, self.engine.spawn)
+            self._pump = Pump(self, self.engine.hub.pages, self.engine.limits, self.engine.spawn)
         self._pump.add(cursor)
 
     def subscription_ended(self, cursor: Cursor, event: Closed) -> None:
@@ -432,41 +322,12 @@ class Session:
 
     def end(self) -> None:
         """Leave nothing behind: no cursor, watch, pump, presence or queued byte."""
-        if self._gone:
+        if self.is_gone:
             return
-        self._gone = True
+        self.is_gone = True
         self.step(SessionEvent.GONE)
         if self._pump is not None:
             self._pump.stop()
         for cursor in list(self.cursors.values()):
             self.drop_cursor(cursor.room)
         self.engine.session_ended(self)
-
-
-def written(ref: int | None, draft: Draft, outcome: Outcome | Refusal) -> Written | RoomOpened:
-    """Return the answer to a durable request.
-
-    Raises:
-        Refusal: it was not stored, for the reason the outcome gives.
-    """
-    if isinstance(outcome, Appended):
-        if not outcome.records:
-            return RoomOpened(ref=ref, room=draft.room)
-        record = outcome.records[0]
-        return Written(ref=ref, room=draft.room, seq=record.seq, at=record.at)
-    if isinstance(outcome, Duplicate):
-        return Written(ref=ref, room=draft.room, seq=outcome.seq, at=outcome.at, duplicate=True)
-    if isinstance(outcome, Rejected):
-        raise Refusal(outcome.code, outcome.message)
-    if isinstance(outcome, Stale):
-        raise Refusal(ErrorCode.FORBIDDEN, "rights keep changing; try again")
-    raise outcome
-
-
-def _store_refusal(error: StoreError) -> Refusal:
-    if isinstance(error, StoreUnavailable):
-        return Refusal(
-            ErrorCode.STORE_UNAVAILABLE, "try again", retry_after_ms=error.retry_after_ms
-        )
-    logger.error("the store failed: %s", error)
-    return Refusal(ErrorCode.INTERNAL)

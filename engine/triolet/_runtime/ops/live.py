@@ -20,8 +20,10 @@ from ..._model.errors import ErrorCode, Refusal
 from ..._model.events import Done, Refreshed, Signal, Watching
 from ..._wire.codec import check_body, encode_body
 from ...ports.gate import Action
+from ..pipeline import HANDLERS, Job
+from ..rights import may, role_for
 from ..room import Cursor, Room, Seat
-from ..session import HANDLERS, Job, Session
+from ..session import Session
 
 
 def _at_hand(session: Session, name: str) -> tuple[Room, Seat] | None:
@@ -64,7 +66,7 @@ def _mark(
     session: Session, room: Room, seat: Seat, command: SetReceipt, *, n: int | None = None
 ) -> bool:
     """Move the marks and answer; False: how many messages lie before it must be read first."""
-    require_sight(room.rights_of(session.engine.role_for(session, seat, Action.READ)))
+    require_sight(room.rights_of(role_for(session, seat, Action.READ)))
     before = Marks(seat.delivered, seat.read)
     after = advance(before, delivered=command.delivered, read=command.read, head=room.head)
     if after != before and seat.role is not None:
@@ -109,7 +111,7 @@ async def _typing_slowly(session: Session, command: SetTyping) -> None:
 
 def _type(session: Session, room: Room, seat: Seat, command: SetTyping) -> None:
     engine = session.engine
-    require_writer(room.rights_of(engine.role_for(session, seat, Action.WRITE)))
+    require_writer(room.rights_of(role_for(session, seat, Action.WRITE)))
     if len(room.cursors) <= engine.limits.typing_subscribers_max:
         if command.on:
             until = trio.current_time() + engine.limits.typing_s
@@ -137,7 +139,7 @@ async def _watch(session: Session, command: Watch) -> None:
     allowed: dict[str, None] = {}
     asked: list[str] = []
     for user in users:
-        verdict = engine.may(session, Action.WATCH, user=user)
+        verdict = may(session, Action.WATCH, user=user)
         if verdict or user == session.user:
             allowed[user] = None
         elif verdict is None:
@@ -181,7 +183,7 @@ async def _signal_slowly(session: Session, command: SendSignal) -> None:
 
 
 def _pass_on(session: Session, room: Room, seat: Seat, command: SendSignal) -> None:
-    role = session.engine.role_for(session, seat, Action.WRITE)
+    role = role_for(session, seat, Action.WRITE)
     require_sight(room.rights_of(role))
     if role is None:
         raise Refusal(ErrorCode.NOT_A_MEMBER)

@@ -11,9 +11,11 @@ from ..._model.ids import is_cid
 from ..._wire.codec import check_body, encode_body, pack_fact
 from ...ports.gate import Action
 from ...ports.store import Draft
+from ..pipeline import HANDLERS, Job
+from ..rights import role_for
 from ..room import Room, Seat
 from ..sequencer import Pending
-from ..session import HANDLERS, Job, Session
+from ..session import Session
 
 Writing: TypeAlias = Send | EditMessage | DeleteMessage | ReactTo
 
@@ -34,7 +36,7 @@ def _write(session: Session, command: Writing) -> Job | None:
     if room is None or seat is None:
         return _write_slowly(session, command)
     if seat.acl_ver != room.acl_ver:
-        if session.inflight:
+        if session.pipeline.inflight:
             return _write_quietly(session, command)
         seat.acl_ver = room.acl_ver
     return _write_at_once(session, room, seat, command)
@@ -53,7 +55,7 @@ async def _write_slowly(session: Session, command: Writing) -> None:
 
 async def _write_quietly(session: Session, command: Writing) -> None:
     """Rights have changed: what was decided before must come back first, to keep the order."""
-    await session.wait_quiet()
+    await session.pipeline.wait_quiet()
     async with session.engine.hub.pinned(command.room) as room:
         if room is None:
             raise Refusal(ErrorCode.NO_SUCH_ROOM)
@@ -69,7 +71,7 @@ def _write_at_once(session: Session, room: Room, seat: Seat, command: Writing) -
     if isinstance(command, Send | EditMessage):
         check_body(command.body, depth_max=session.engine.limits.body_depth_max)
     try:
-        role = session.engine.role_for(session, seat, Action.WRITE)
+        role = role_for(session, seat, Action.WRITE)
         decision = decide(
             room.rights_of(role),
             session.user,
@@ -93,9 +95,15 @@ def _write_at_once(session: Session, room: Room, seat: Seat, command: Writing) -
         acl_ver=room.acl_ver,
         author=decision.author,
     )
-    session.submit(
+    session.pipeline.submit(
         room,
-        Pending(draft, session, size=len(packed) + DRAFT_BYTES, command=command, ref=command.ref),
+        Pending(
+            draft,
+            session.pipeline,
+            size=len(packed) + DRAFT_BYTES,
+            command=command,
+            ref=command.ref,
+        ),
     )
     return None
 

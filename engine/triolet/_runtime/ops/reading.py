@@ -11,7 +11,9 @@ from ..._model.events import HistoryPage, Inbox, InboxRow, Pong, ReceiptPage, Sy
 from ..._wire.codec import encode_body
 from ...ports.gate import Action
 from ...ports.store import InboxItem
-from ..session import HANDLERS, Job, Session
+from ..pipeline import HANDLERS, Job
+from ..rights import role_for
+from ..session import Session
 
 # Rooms of one user that `sync` compares.
 _SYNC_ROOMS_MAX: Final = 10_000
@@ -64,7 +66,7 @@ async def _require_sight(session: Session, name: str) -> None:
         if room is None:
             raise Refusal(ErrorCode.NO_SUCH_ROOM)
         seat = await hub.seat(room, session.user)
-        role = session.engine.role_for(session, seat, Action.READ)
+        role = role_for(session, seat, Action.READ)
         require_sight(room.rights_of(role))
         room.retire_seat(session.user)
 

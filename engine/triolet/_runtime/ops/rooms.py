@@ -11,8 +11,10 @@ from ..._model.events import RoomOpened, Written
 from ..._model.ids import DIRECT_PREFIX, direct_room
 from ...ports.gate import Action
 from ...ports.store import Appended, Draft, Outcome, Rejected, RoomSpec, Stale
+from ..pipeline import HANDLERS, Job, written
+from ..rights import require, role_for
 from ..room import Room
-from ..session import HANDLERS, Job, Session, written
+from ..session import Session
 from .messages import check_cid, packed_facts
 
 Managing: TypeAlias = Join | Leave | Invite | Kick | SetRole | SetMeta
@@ -42,7 +44,7 @@ async def _manage_slowly(session: Session, command: Managing) -> None:
     async with hub.pinned(command.room) as room:
         if room is None:
             raise Refusal(ErrorCode.NO_SUCH_ROOM)
-        await session.wait_quiet()
+        await session.pipeline.wait_quiet()
         for _ in range(_DECISIONS_MAX):
             try:
                 decision = await _decide(session, room, command)
@@ -70,7 +72,7 @@ async def _decide(session: Session, room: Room, command: Managing) -> Decision:
         room.retire_seat(command.user)
     seat = await hub.seat(room, session.user)
     action = Action.JOIN if isinstance(command, Join | Leave) else Action.MANAGE
-    role = session.engine.role_for(session, seat, action)
+    role = role_for(session, seat, action)
     return decide(
         room.rights_of(role),
         session.user,
@@ -115,10 +117,8 @@ async def _create_slowly(session: Session, command: Create) -> None:
     cid = check_cid(command.cid) or session.engine.entropy.token()
     room = command.room or _room_of_cid(session.user, cid)
     if room.startswith(DIRECT_PREFIX):
-        raise Refusal(
-            ErrorCode.INVALID_FIELD, f"`{DIRECT_PREFIX}` names direct rooms; use `direct`"
-        )
-    session.engine.require(session, Action.CREATE, room=room)
+        raise Refusal(ErrorCode.INVALID_FIELD, f"`{DIRECT_PREFIX}` is for direct rooms")
+    require(session, Action.CREATE, room=room)
     draft = Draft(
         room=room,
         sender=session.user,
@@ -161,7 +161,7 @@ async def _direct_slowly(session: Session, command: Direct) -> None:
     async with engine.hub.pinned(name) as room:
         if room is None:
             engine.require_running()
-            engine.require(session, Action.DIRECT, room=name, user=command.user)
+            require(session, Action.DIRECT, room=name, user=command.user)
             draft = Draft(
                 room=name,
                 sender=session.user,

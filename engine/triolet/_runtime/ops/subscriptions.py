@@ -12,8 +12,10 @@ from ..._model.errors import ErrorCode, Refusal
 from ..._model.events import Done, Refused, Subscribed, SubscribedMany, Subscription
 from ...ports.gate import Action
 from ..cursor import receipts_of
+from ..pipeline import HANDLERS, Job
+from ..rights import role_for
 from ..room import Cursor, Room, Seat
-from ..session import HANDLERS, Job, Session
+from ..session import Session
 
 
 @final
@@ -91,7 +93,7 @@ async def _prepare(session: Session, name: str, since: tuple[str, int] | None) -
         if room is None:
             raise Refusal(ErrorCode.NO_SUCH_ROOM)
         seat = await hub.seat(room, session.user)
-        require_sight(room.rights_of(session.engine.role_for(session, seat, Action.READ)))
+        require_sight(room.rights_of(role_for(session, seat, Action.READ)))
         await hub.count(room)
         if since is not None and since[1] > room.head and since[0] == room.epoch:
             # The client may have seen, elsewhere, what this node has not heard of yet.

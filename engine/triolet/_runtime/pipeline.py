@@ -1,0 +1,180 @@
+"""What one session has asked and not yet been answered, in the order sent.
+
+Sends, edits, deletions and reactions are pipelined: several drafts of a session are on their
+way at once. Rights may change under them; then the store answers `Stale`, and they are decided
+again only when all others of the session have come back, so that the order stays.
+"""
+
+import logging
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
+
+import trio
+
+from .._model.commands import Command
+from .._model.errors import ErrorCode, Refusal, StoreError, StoreUnavailable
+from .._model.events import RoomOpened, Written
+from ..ports.store import Appended, Draft, Duplicate, Outcome, Rejected, Stale
+from .room import Room
+from .sequencer import Pending
+
+if TYPE_CHECKING:
+    from .session import Session
+
+logger = logging.getLogger(__name__)
+
+Job: TypeAlias = Coroutine[Any, Any, None]
+Handler: TypeAlias = Callable[["Session", Any], Job | None]
+
+# Filled by `ops`: how each command is carried out. A handler answers at once and returns
+# None, or returns what remains to be awaited.
+HANDLERS: Final[dict[type[Command], Handler]] = {}
+
+
+@final
+class Pipeline:
+    """The unanswered requests of one session."""
+
+    __slots__ = ("_jobs", "_quiet", "_retrying", "_session", "_stale", "inflight")
+
+    def __init__(self, session: "Session") -> None:
+        self._session = session
+        # Requests accepted and not yet answered.
+        self.inflight = 0
+        # Those of them that are awaited by the connection's task: one at most.
+        self._jobs = 0
+        # Drafts decided on rights that had changed meanwhile, in their order.
+        self._stale: list[Pending] = []
+        self._retrying = False
+        self._quiet: trio.Event | None = None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no more may be read: too much is unanswered, or something is decided again."""
+        return (
+            self.inflight >= self._session.engine.limits.inflight_max
+            or self._retrying
+            or bool(self._stale)
+        )
+
+    async def wait_quiet(self) -> None:
+        """Wait, inside a job, until no other request is without an answer."""
+        while self.inflight > 1:
+            self._quiet = trio.Event()
+            await self._quiet.wait()
+
+    async def finish(self, job: Job, command: Command) -> None:
+        """Await what remains of a request, and answer it if it fails."""
+        session = self._session
+        ref = getattr(command, "ref", None)
+        self.inflight += 1
+        self._jobs += 1
+        try:
+            await job
+        except Refusal as refusal:
+            session.refuse(refusal, ref)
+        except StoreError as error:
+            session.refuse(store_refusal(error), ref)
+        finally:
+            self._jobs -= 1
+            self._answered()
+
+    def submit(self, room: Room, pending: Pending) -> None:
+        """Send a draft to the sequencer; it is answered by `settled`.
+
+        Raises:
+            Refusal: too much waits for the store already.
+        """
+        self._session.engine.sequencer.submit(pending)
+        self.inflight += 1
+        pending.room = room
+        room.pins += 1
+
+    def settled(self, pending: Pending, outcome: Outcome | Refusal) -> None:
+        """See `sequencer.Owner`: answer a pipelined draft."""
+        self._unpin(pending)
+        if isinstance(outcome, Stale):
+            self._stale.append(pending)
+            self._retry_when_alone()
+            return
+        try:
+            self._session.write(written(pending.ref, pending.draft, outcome))
+        except Refusal as refusal:
+            self._session.refuse(refusal, pending.ref)
+        self._answered()
+
+    def _unpin(self, pending: Pending) -> None:
+        room, session = pending.room, self._session
+        assert isinstance(room, Room)
+        room.pins -= 1
+        if not room.cursors:
+            session.engine.hub.released(room)
+        if not room.complete and room.name not in session.cursors:
+            room.retire_seat(session.user)
+
+    def _answered(self) -> None:
+        self.inflight -= 1
+        self._session.look_again()
+        if self._quiet is not None and self.inflight <= 1:
+            self._quiet.set()
+            self._quiet = None
+        if self._stale:
+            self._retry_when_alone()
+
+    def _retry_when_alone(self) -> None:
+        if len(self._stale) + self._jobs == self.inflight and not self._retrying:
+            self._retrying = True
+            self._session.engine.spawn(self._retry)
+
+    async def _retry(self) -> None:
+        session = self._session
+        hub = session.engine.hub
+        while self._stale and not session.is_gone:
+            pending = self._stale.pop(0)
+            command: Any = pending.command
+            try:
+                async with hub.pinned(pending.draft.room) as room:
+                    if room is not None:
+                        await hub.refresh_rights(room, session.user)
+                    # No checkpoint in between: the rights just read are those decided on.
+                    job = HANDLERS[type(command)](session, command)
+                    if job is not None:
+                        await job
+            except Refusal as refusal:
+                session.refuse(refusal, pending.ref)
+            except StoreError as error:
+                session.refuse(store_refusal(error), pending.ref)
+            # Handled anew, it was counted anew or answered.
+            self.inflight -= 1
+        self._retrying = False
+        session.look_again()
+
+
+def written(ref: int | None, draft: Draft, outcome: Outcome | Refusal) -> Written | RoomOpened:
+    """Return the answer to a durable request.
+
+    Raises:
+        Refusal: it was not stored, for the reason the outcome gives.
+    """
+    if isinstance(outcome, Appended):
+        if not outcome.records:
+            return RoomOpened(ref=ref, room=draft.room)
+        record = outcome.records[0]
+        return Written(ref=ref, room=draft.room, seq=record.seq, at=record.at, duplicate=False)
+    if isinstance(outcome, Duplicate):
+        return Written(ref=ref, room=draft.room, seq=outcome.seq, at=outcome.at, duplicate=True)
+    if isinstance(outcome, Rejected):
+        raise Refusal(outcome.code, outcome.message)
+    if isinstance(outcome, Stale):
+        raise Refusal(ErrorCode.FORBIDDEN, "rights keep changing; try again")
+    raise outcome
+
+
+def store_refusal(error: StoreError) -> Refusal:
+    """Return the answer to a request that the store could not carry out."""
+    if isinstance(error, StoreUnavailable):
+        return Refusal(
+            ErrorCode.STORE_UNAVAILABLE, "try again", retry_after_ms=error.retry_after_ms
+        )
+    logger.error("the store failed: %s", error)
+    return Refusal(ErrorCode.INTERNAL)
