@@ -117,7 +117,9 @@ class Pump:
             return False
         if cursor.state is not CursorState.BEHIND:
             return True
-        if room.epoch != epoch or (records and records[0].seq != cursor.position + 1):
+        if room.epoch != epoch:
+            return False  # the cursor has been moved to the new epoch; the page is of the old
+        if not records or records[0].seq != cursor.position + 1:
             self._reset(cursor)
             return False
         outbox, text = cursor.outbox, cursor.outbox.text
@@ -156,7 +158,7 @@ class Pump:
             cursor.outbox.post(event_frame(event, text=cursor.outbox.text))
 
     def _reset(self, cursor: Cursor) -> None:
-        """The log moved under the cursor: retention passed it, or a new epoch began."""
+        """Retention has passed the cursor: the client refetches, and follows from the head."""
         room = cursor.room
         event = Reset(room=room.name, epoch=room.epoch, head=room.head, floor=room.floor)
         cursor.outbox.post(event_frame(event, text=cursor.outbox.text))

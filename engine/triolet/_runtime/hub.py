@@ -267,12 +267,21 @@ class Hub:
                 room.close(cursor, "deleted", room.head)
             self.rooms.pop(room.name, None)
             return
-        head = room.head
+        # Rights too may have changed in what was missed.
+        memberships = {
+            user: await self._store.membership(room.name, user) for user in list(room.seats)
+        }
+        epoch, head = room.epoch, room.head
         room.reload(state)
         room.complete = False
         room.early.clear()
         room.forget_all()
         room.displace(head)
+        if room.epoch != epoch:
+            room.rebase(epoch)
+        for user, membership in memberships.items():
+            for cursor in room.reseat(user, membership):
+                room.close(cursor, "removed", room.head)
 
     async def compare_heads(self) -> None:
         """Find what doorbells did not tell: compare the heads of followed rooms with the store.

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Final, final
 import msgspec
 
 from .._domain.cursor import TRANSITIONS, CursorEvent, CursorState
+from .._domain.position import Lost, locate
 from .._domain.room import Rights, sees
 from .._domain.typists import Typists
 from .._model.entries import Edit, Member, Message, Meta, Record, Role
-from .._model.events import Closed, Event
+from .._model.events import Closed, Event, Reset
 from .._wire.codec import encode, encode_entry, pack_fact, unpack_fact
 from .._wire.websocket import binary_frame, text_frame
 from ..ports.store import Membership, RoomState
@@ -198,6 +199,15 @@ class Room:
         seat.role = role
         return [] if sees(role, public=self.public) else list(seat.cursors)
 
+    def reseat(self, user: str, membership: Membership | None) -> list[Cursor]:
+        """Take a role as just read, and return the cursors whose right has ended."""
+        seat = self.seats.get(user)
+        if seat is None:
+            return []
+        self.member_changes += 1
+        seat.role = membership.role if membership else None
+        return [] if sees(seat.role, public=self.public) else list(seat.cursors)
+
     def retire_seat(self, user: str) -> None:
         """Forget a visitor, or a member nobody here needs, once no cursor of theirs is left."""
         seat = self.seats.get(user)
@@ -297,6 +307,25 @@ class Room:
         """The room was reloaded: every cursor that was live stood at `head`, and is behind."""
         for cursor in [*self._live_binary.values(), *self._live_text.values()]:
             self._overflow(cursor, head)
+
+    def rebase(self, epoch: str) -> None:
+        """A new generation of the log began: move every cursor from `epoch` into it."""
+        for cursor in self.cursors.values():
+            found = locate(
+                self.lineage,
+                head=self.head,
+                floor=self.floor,
+                epoch=epoch,
+                seq=cursor.position,
+            )
+            if isinstance(found, Lost):
+                cursor.position = self.head
+                reset = Reset(room=self.name, epoch=self.epoch, head=self.head, floor=self.floor)
+            else:
+                cursor.position = found.after
+                since = (self.epoch, found.after)
+                reset = Reset(room=self.name, epoch=self.epoch, head=self.head, since=since)
+            cursor.outbox.post(event_frame(reset, text=cursor.outbox.text))
 
     def leave(self, cursor: Cursor) -> None:
         """Take a cursor out; it is closed and nothing of it remains here."""
