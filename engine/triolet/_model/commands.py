@@ -14,9 +14,10 @@ from .ids import Cid, Room, Seq, User
 from .json import JsonMap
 
 Ref: TypeAlias = Annotated[int, Meta(ge=0, lt=2**53)]
-Title: TypeAlias = Annotated[str, Meta(max_length=200)]
+# Text that reaches a column of a store has no U+0000, which PostgreSQL's text cannot hold.
+Title: TypeAlias = Annotated[str, Meta(max_length=200, pattern=r"^[^\x00]*\Z")]
 # One grapheme can be many code points (a family with skin tones has 11); 32 hold any of them.
-Emoji: TypeAlias = Annotated[str, Meta(min_length=1, max_length=32)]
+Emoji: TypeAlias = Annotated[str, Meta(min_length=1, max_length=32, pattern=r"^[^\x00]*\Z")]
 Device: TypeAlias = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.@:-]{1,64}\Z")]
 Token: TypeAlias = Annotated[str, Meta(max_length=8192)]
 Page: TypeAlias = Annotated[int, Meta(ge=1, le=200)]

@@ -18,7 +18,8 @@ class Limits(Struct, frozen=True, kw_only=True):
     body_bytes_max: int = 32 * 1024
     # One WebSocket message: a body, and as much again for a long token or 1,000 positions.
     message_bytes_max: int = 128 * 1024
-    # JSON nesting of a body; deeper structures are programs, not messages.
+    # JSON nesting of a body; deeper structures are programs, not messages. At most 32, the bound
+    # of `_wire.keys`.
     body_depth_max: int = 16
     # `data` of a signal: an SDP offer with many candidates is under 6 KiB.
     signal_bytes_max: int = 8 * 1024
@@ -109,6 +110,10 @@ class Limits(Struct, frozen=True, kw_only=True):
     # Drafts and bytes of one commit: 1,000 rows hold the writer for about 10 ms.
     batch_drafts_max: int = 1000
     batch_bytes_max: int = 4 * 1024 * 1024
+    # Calls waiting for SQLite's one writing thread: batches, marks, steps of retention.
+    writes_pending_max: int = 1000
+    # SQLite connections that read: two cores are busy with two, others wait for the disk.
+    store_readers_max: int = 4
     # Accepted and not yet committed; beyond it requests get `store_unavailable` at once.
     pending_bytes_max: int = 16 * 1024 * 1024
 
@@ -131,7 +136,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     retention_entries: int = 0
 
     # --- leaving -----------------------------------------------------------------------
-    # Not ready, still serving, so that a load balancer looks away first.
+    # Not ready, still serving, so that a load balancer looks away first; 0: there is none.
     lb_delay_s: float = 0
     # Clients are told to leave spread over this window.
     drain_window_s: float = 2

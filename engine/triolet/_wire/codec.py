@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct, field
 
 from .._model.commands import Command
-from .._model.entries import Entry, Fact, FactKind, Record
+from .._model.entries import Entry, Fact, Record
 from .._model.errors import ErrorCode, Refusal
 from .._model.events import (
     Closed,
@@ -31,11 +31,14 @@ from .._model.events import (
     Welcome,
 )
 from .._model.json import JsonMap
+from .keys import check_keys
 
 Format: TypeAlias = Literal["msgpack", "json"]
 
 # Numbers beyond it lose digits in a browser.
 INTEGER_MAX: Final = 2**53
+# What of a decoder's own words an error repeats; they can quote a value as long as a message.
+EXPLANATION_CHARS_MAX: Final = 200
 
 _msgpack_encode = msgspec.msgpack.Encoder().encode
 _json_encode = msgspec.json.Encoder().encode
@@ -44,8 +47,6 @@ _msgpack_command: Callable[[bytes], Command] = msgspec.msgpack.Decoder(Command).
 _json_command: Callable[[bytes], Command] = msgspec.json.Decoder(Command).decode
 _msgpack_fact: Callable[[bytes], Fact] = msgspec.msgpack.Decoder(Fact).decode
 _json_fact: Callable[[bytes], Fact] = msgspec.json.Decoder(Fact).decode
-_msgpack_any = msgspec.msgpack.Decoder().decode
-_json_any = msgspec.json.Decoder().decode
 
 # Whatever a decoder can raise at hostile bytes; DecodeError is ValidationError's base.
 _UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -87,28 +88,51 @@ def decode_command(payload: bytes, form: Format) -> Command:
     Ping(ref=1)
     """
     try:
-        return _msgpack_command(payload) if form == "msgpack" else _json_command(payload)
+        if form == "json":
+            return _json_command(payload)
+        check_keys(payload)
+        return _msgpack_command(payload)
     except _UNREADABLE as error:
         raise _explain(payload, form, error) from None
 
 
+@final
+class _Asked(Struct):
+    """What an error says of a message, not yet decoded: the rest may be anything."""
+
+    op: msgspec.Raw = msgspec.Raw()
+    ref: msgspec.Raw = msgspec.Raw()
+
+
+_msgpack_asked = msgspec.msgpack.Decoder(_Asked).decode
+_json_asked = msgspec.json.Decoder(_Asked).decode
+
+
 def _explain(payload: bytes, form: Format, error: Exception) -> BadCommand:
     try:
-        found = _msgpack_any(payload) if form == "msgpack" else _json_any(payload)
+        asked = _msgpack_asked(payload) if form == "msgpack" else _json_asked(payload)
+    except msgspec.ValidationError:
+        return _bad(ErrorCode.MALFORMED, "a message is a map with text keys", None, is_map=False)
     except _UNREADABLE:
         return _bad(ErrorCode.MALFORMED, f"this is not {form}", None, is_map=False)
-    if not isinstance(found, dict):
-        return _bad(ErrorCode.MALFORMED, "a message is a map", None, is_map=False)
-    ref = found.get("ref")
-    if isinstance(ref, bool) or not isinstance(ref, int) or not 0 <= ref < INTEGER_MAX:
+    ref = _decode_part(asked.ref, form, int)
+    if ref is not None and not 0 <= ref < INTEGER_MAX:
         ref = None
-    op = found.get("op")
-    if not isinstance(op, str):
+    op = _decode_part(asked.op, form, str)
+    if op is None:
         return _bad(ErrorCode.MALFORMED, "`op` must be a string", ref, is_map=False)
+    if not isinstance(error, msgspec.ValidationError):
+        return _bad(ErrorCode.MALFORMED, f"this is not {form}", ref, is_map=False)
     text = str(error)
     if text.endswith("`$.op`"):
         return _bad(ErrorCode.UNKNOWN_OP, f"there is no op {op[:40]!r}", ref, is_map=True)
-    return _bad(ErrorCode.INVALID_FIELD, text, ref, is_map=True)
+    return _bad(ErrorCode.INVALID_FIELD, _shortened(text), ref, is_map=True)
+
+
+def _shortened(text: str) -> str:
+    # The value is quoted first, the place named last: both ends tell.
+    half = EXPLANATION_CHARS_MAX // 2
+    return text if len(text) <= EXPLANATION_CHARS_MAX else f"{text[:half]}…{text[1 - half :]}"
 
 
 def _bad(code: ErrorCode, message: str, ref: int | None, *, is_map: bool) -> BadCommand:
@@ -132,14 +156,15 @@ def check_body(body: JsonMap, *, depth_max: int) -> None:
 
     Raises:
         Refusal: `INVALID_FIELD`, naming what is wrong: a key that is no string, bytes, an
-            extension, a number out of range, U+0000, or too deep a nesting.
+            extension, a number out of range, U+0000, a lone surrogate, or a map or list
+            nested deeper than `depth_max` (the body itself is depth 1).
 
     >>> check_body({"text": "hi", "to": [1, None, True]}, depth_max=16)
     """
     if len(body) == 1:
         # {"text": "…"} is nearly every message: 0.15 µs instead of 0.8.
         ((key, value),) = body.items()
-        if type(key) is str and type(value) is str and "\0" not in value and "\0" not in key:
+        if type(key) is str and type(value) is str and _is_text(value) and _is_text(key):
             return
     _check_value(body, depth_max)
 
@@ -147,8 +172,10 @@ def check_body(body: JsonMap, *, depth_max: int) -> None:
 def _check_value(value: object, depth_left: int) -> None:
     kind = type(value)
     if kind is str:
-        if "\0" in value:  # type: ignore[operator]
-            raise Refusal(ErrorCode.INVALID_FIELD, "text must not contain U+0000")
+        if not _is_text(value):  # type: ignore[arg-type]
+            raise Refusal(
+                ErrorCode.INVALID_FIELD, "text must be valid Unicode, and not contain U+0000"
+            )
     elif kind is bool or value is None:
         pass
     elif kind is int:
@@ -170,6 +197,14 @@ def _check_value(value: object, depth_left: int) -> None:
             _check_value(item, depth_left - 1)
     else:
         raise Refusal(ErrorCode.INVALID_FIELD, "binary data and extensions are not allowed")
+
+
+def _is_text(text: str) -> bool:
+    # Decoders refuse lone surrogates, but a caller in this process may hold one.
+    try:
+        return "\0" not in text and (text.isascii() or bool(text.encode()))
+    except UnicodeEncodeError:
+        return False
 
 
 def encode(event: Outgoing, form: Format) -> bytes:
@@ -344,22 +379,19 @@ def _decode_rows(payload: bytes, form: Format) -> SubscribedMany:
 
 
 # A decoder costs 10 µs to make; there are a dozen kinds of reply.
-_reply_decoders: Final[dict[tuple[Format, object], Callable[[bytes], object]]] = {}
+_decoders: Final[dict[tuple[Format, object], Callable[[bytes], object]]] = {}
+
+
+def _decode_part(raw: msgspec.Raw, form: Format, kind: type[_T]) -> _T | None:
+    try:
+        return _decode_as(bytes(raw), form, kind)
+    except _UNREADABLE:
+        return None
 
 
 def _decode_as(payload: bytes, form: Format, kind: type[_T]) -> _T:
-    decoder = _reply_decoders.get((form, kind))
+    decoder = _decoders.get((form, kind))
     if decoder is None:
         module = msgspec.msgpack if form == "msgpack" else msgspec.json
-        decoder = _reply_decoders[form, kind] = module.Decoder(kind).decode
+        decoder = _decoders[form, kind] = module.Decoder(kind).decode
     return cast(_T, decoder(payload))
-
-
-FACT_KINDS: Final[tuple[FactKind, ...]] = (
-    "message",
-    "edit",
-    "delete",
-    "react",
-    "member",
-    "meta",
-)

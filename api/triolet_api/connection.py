@@ -1,0 +1,149 @@
+"""One HTTP connection: Hypercorn's, with what it leaves open closed.
+
+- A peer that takes nothing would hold `send_all` for ever, in a shielded scope: every piece
+  has a deadline, after which the socket is closed.
+- HTTP/2 without TLS is not spoken: an `Upgrade: h2c` let through by a proxy that forwards
+  upgrades for WebSockets would tunnel past that proxy's rules.
+- Closing happens in a task that Quart-Trio cancels while it does so: it is shielded.
+"""
+
+from typing import Final, Protocol, final
+
+import trio
+from hypercorn.events import Event, RawData, Updated
+from hypercorn.protocol.h11 import H11Protocol
+from hypercorn.trio.tcp_server import TCPServer
+
+# One piece of an answer: what a slow peer must take within `send_timeout_s`, 17 kbit/s.
+_PIECE_BYTES: Final = 64 * 1024
+
+
+class Closeable(Protocol):
+    """A socket, as far as the door needs to know."""
+
+    def close(self) -> None:
+        """Close it at once; whoever waits for it is woken."""
+        ...
+
+
+class HttpStream(Protocol):
+    """What the listener hands over: a `trio.abc.HalfCloseableStream` with its socket.
+
+    What was already read of the connection is the first thing that `receive_some` returns.
+    """
+
+    @property
+    def socket(self) -> Closeable:
+        """The socket below, open."""
+        ...
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """As trio's."""
+        ...
+
+    async def wait_send_all_might_not_block(self) -> None:
+        """As trio's."""
+        ...
+
+    async def send_eof(self) -> None:
+        """As trio's."""
+        ...
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        """As trio's."""
+        ...
+
+    async def aclose(self) -> None:
+        """As trio's."""
+        ...
+
+
+@final
+class BoundedStream(trio.abc.HalfCloseableStream):
+    """A stream whose peer must keep taking, and that can be closed from outside at once."""
+
+    def __init__(self, inner: HttpStream, send_timeout_s: float) -> None:
+        self._inner = inner
+        self._send_timeout_s = send_timeout_s
+        self.socket = inner.socket
+
+    def abort(self) -> None:
+        """Close the socket; whoever waits for it gets `ClosedResourceError`."""
+        self.socket.close()
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Send in pieces, each within `send_timeout_s`; else the socket is closed.
+
+        Raises:
+            trio.BrokenResourceError: the peer takes nothing, or is gone.
+        """
+        with memoryview(data) as view:
+            for start in range(0, len(view), _PIECE_BYTES):
+                with trio.move_on_after(self._send_timeout_s) as scope:
+                    await self._inner.send_all(view[start : start + _PIECE_BYTES])
+                if scope.cancelled_caught:
+                    self.abort()
+                    raise trio.BrokenResourceError("the peer takes nothing")
+
+    async def wait_send_all_might_not_block(self) -> None:
+        """As trio's."""
+        await self._inner.wait_send_all_might_not_block()
+
+    async def send_eof(self) -> None:
+        """As trio's."""
+        await self._inner.send_eof()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        """As trio's."""
+        return await self._inner.receive_some(max_bytes)
+
+    async def aclose(self) -> None:
+        """As trio's."""
+        await self._inner.aclose()
+
+
+class Http11(H11Protocol):
+    """HTTP/1.1 that stays HTTP/1.1."""
+
+    async def _check_protocol(self, event: object) -> None:
+        """Ignore `Upgrade: h2c` and HTTP/2's preface, as RFC 9110 section 7.8 allows."""
+
+
+class Connection(TCPServer):
+    """One connection, from its first byte to its last."""
+
+    _peer_has_left = False
+
+    async def protocol_send(self, event: Event) -> None:
+        """Send bytes; or close, or begin or end being idle, which must not be left half done.
+
+        Hypercorn closes from the request's own task, and tells the application first, which
+        makes Quart-Trio cancel that very task: without the shield the socket of a
+        `Connection: close` stays open, and an idle connection has no timeout. Nothing in
+        here waits for the peer.
+        """
+        if isinstance(event, RawData):
+            await super().protocol_send(event)
+        elif not (self._peer_has_left and isinstance(event, Updated)):
+            with trio.CancelScope(shield=True):
+                await super().protocol_send(event)
+
+    async def _read_data(self) -> None:
+        # Called once, before the first byte: the place to take HTTP/2 out.
+        made = self.protocol
+        made.protocol = Http11(
+            made.app,
+            made.config,
+            made.context,
+            made.task_group,
+            made.state,
+            made.ssl,
+            made.client,
+            made.server,
+            made.send,
+        )
+        await super()._read_data()
+        # Without this, and if a late answer began another, the connection of a peer that
+        # has left would stay until its idle timeout.
+        self._peer_has_left = True
+        await self.idle_task.stop()

@@ -1,0 +1,116 @@
+"""The secret that signs tokens: one that shows itself to nobody, and its file."""
+
+import os
+import secrets
+from pathlib import Path
+from typing import Final, final
+
+from triolet._model.errors import ConfigurationError
+
+FILE_NAME: Final = "secret"
+# 48 random bytes are 64 characters: twice what HS256 needs.
+_SECRET_BYTES: Final = 48
+# A secret is a line; what is larger is the wrong file.
+_FILE_BYTES_MAX: Final = 8192
+
+
+@final
+class Secret:
+    """Some bytes that appear in no log, no traceback and no `repr`.
+
+    >>> Secret(b"hunter2")
+    Secret(…)
+    """
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: bytes) -> None:
+        self._value = value
+
+    def reveal(self) -> bytes:
+        """Return what it is."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(…)"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self._value == other._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+
+def read_secret(path: Path) -> Secret:
+    """Read a secret's file; the line break at its end is not part of it.
+
+    Raises:
+        ConfigurationError: it cannot be read, is empty or is no such file.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(_FILE_BYTES_MAX + 1)
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
+    value = data.rstrip(b"\r\n")
+    if not value:
+        raise ConfigurationError(f"{path} is empty")
+    if len(data) > _FILE_BYTES_MAX:
+        raise ConfigurationError(f"{path} is too large to be a secret")
+    return Secret(value)
+
+
+def kept_secret(folder: Path) -> Secret | None:
+    """Return the secret that an earlier start left in `folder`, or None.
+
+    Raises:
+        ConfigurationError: it is there and cannot be read.
+    """
+    path = folder / FILE_NAME
+    return read_secret(path) if path.exists() else None
+
+
+def make_or_keep_secret(folder: Path) -> Secret:
+    """Return the secret kept in `folder`; the first to ask makes it, readable by its owner only.
+
+    However many processes ask at once, all get the same one, and none ever sees half of it:
+    it is written beside, and linked to its name, which fails for all but one.
+
+    Raises:
+        ConfigurationError: the folder or the file cannot be made or read.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        kept = kept_secret(folder)
+        if kept is None:
+            _make(folder)
+            kept = read_secret(folder / FILE_NAME)
+    except OSError as error:
+        raise ConfigurationError(f"no secret can be kept in {folder}: {error.strerror}") from None
+    return kept
+
+
+def _make(folder: Path) -> None:
+    draft = folder / f".{FILE_NAME}-{secrets.token_hex(8)}"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    try:
+        with os.fdopen(os.open(draft, flags, 0o600), "wb") as file:
+            file.write(secrets.token_urlsafe(_SECRET_BYTES).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(draft, folder / FILE_NAME)
+        except FileExistsError:
+            return  # another process was first: its secret is the one
+    finally:
+        draft.unlink(missing_ok=True)
+    _sync_folder(folder)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the new name survive a power cut, or every token made since would be void."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,205 @@
+"""Fan-out: one publisher keeps a window of messages on their way to all subscribers.
+
+Every subscriber gets the same bytes for the same message, so each message is decoded and
+verified once, and the others' bytes are compared with it: 0.2 µs instead of 2 a delivery.
+"""
+
+import select
+import time
+from array import array
+from bisect import bisect_right
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from ..peers import ACK, DELIVERY, Channel, Unexpected
+from .connection import Connection
+from .frames import Frame, take_frames
+from .window import Clockwork, Load, Spent
+
+_DRAIN_S: Final = 15
+_POLL_S: Final = 1.0
+_EVENTS_MAX: Final = 256
+# A run that goes on for ever would fill the generator's memory with verified bytes.
+_MESSAGES_MAX: Final = 200_000
+
+
+class FanOutcome(NamedTuple):
+    """What the fan did.
+
+    Attributes:
+        spent: `counts` are deliveries and messages that reached everybody.
+        reached: latencies from the send to the last subscriber's delivery, s.
+        verified: messages of the whole run: acknowledged, and delivered to every subscriber.
+        deliveries: of the whole run.
+    """
+
+    spent: Spent
+    reached: "array[float]"
+    verified: int
+    deliveries: int
+
+
+class Subscriber:
+    """A follower of the room; `got` messages have come, in their order."""
+
+    __slots__ = ("connection", "got")
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.got = 0
+
+
+class FanLoad:
+    """The load. See the module.
+
+    Args:
+        channel: a room that carries nothing yet.
+        publisher: the connection of its sender, which does not follow it.
+        followers: connections that do.
+    """
+
+    def __init__(
+        self, channel: Channel, publisher: Connection, followers: Sequence[Connection], load: Load
+    ) -> None:
+        self._channel = channel
+        self._publisher = publisher
+        self._load = load
+        self._subscribers = [Subscriber(connection) for connection in followers]
+        self._by_descriptor = {one.connection.sock.fileno(): one for one in self._subscribers}
+        self._epoll = select.epoll()
+        # Frames of all messages seen so far, end to end, and where each begins: message n is
+        # verified[starts[n - 1]:starts[n]].
+        self._verified = bytearray()
+        self._starts = [0]
+        # By message number - 1: when it was sent, and how many have got it.
+        self._stamps: list[float] = []
+        self._reached: list[int] = []
+        self._sent = self._acked = self._complete = self._deliveries = 0
+        self._latencies = array("d")
+        self._clockwork = Clockwork(load, self._count)
+
+    def run(self) -> FanOutcome:
+        """Load, then wait for what is still on its way.
+
+        Raises:
+            Unexpected: a delivery or acknowledgement is missing, out of order, or not as sent.
+        """
+        with self._epoll:
+            for connection in (self._publisher, *(one.connection for one in self._subscribers)):
+                self._epoll.register(connection.sock, select.EPOLLIN)
+                early = connection.go_nonblocking()
+                if connection is self._publisher:
+                    self._judge_publisher(early)
+                elif any(self._channel.read(payload)[0] for _, payload in early):
+                    raise Unexpected("a delivery before the first message")
+            self._clockwork = Clockwork(self._load, self._count)
+            self._fill()
+            while self._clockwork.tick(time.perf_counter()):
+                self._turn()
+                self._fill()
+            self._drain()
+        return FanOutcome(
+            self._clockwork.spent(), self._latencies, self._complete, self._deliveries
+        )
+
+    def _count(self) -> tuple[int, ...]:
+        return (self._deliveries, self._complete)
+
+    def _fill(self) -> None:
+        while self._sent - self._complete < self._load.window:
+            if self._sent == _MESSAGES_MAX:
+                raise Unexpected(f"more than {_MESSAGES_MAX} messages: shorten the run")
+            self._sent += 1
+            frame = self._channel.message(self._sent)
+            self._reached.append(0)
+            self._stamps.append(time.perf_counter())
+            self._publisher.send(frame)
+
+    def _drain(self) -> None:
+        deadline = time.perf_counter() + _DRAIN_S
+        while self._complete < self._sent or self._acked < self._sent:
+            if time.perf_counter() > deadline:
+                raise Unexpected(
+                    f"of {self._sent} messages {self._acked} were acknowledged and "
+                    f"{self._complete} delivered to all"
+                )
+            self._turn()
+
+    def _turn(self) -> None:
+        by_descriptor = self._by_descriptor
+        for descriptor, _ in self._epoll.poll(_POLL_S, _EVENTS_MAX):
+            subscriber = by_descriptor.get(descriptor)
+            if subscriber is None:
+                publisher = self._publisher
+                self._judge_publisher(publisher.take(publisher.receive()))
+            else:
+                self._receive(subscriber)
+
+    def _judge_publisher(self, frames: list[Frame]) -> None:
+        for first_byte, payload in frames:
+            if self._publisher.control(first_byte, payload):
+                continue
+            kind, number = self._channel.read(payload)
+            if kind == ACK:
+                if number != self._acked + 1 or number > self._sent:
+                    raise Unexpected(f"an acknowledgement of {number} after {self._acked}")
+                self._acked = number
+            elif kind == DELIVERY:
+                raise Unexpected("the publisher follows nothing, and got a message")
+
+    def _receive(self, subscriber: Subscriber) -> None:
+        connection = subscriber.connection
+        data = connection.receive()
+        if connection.tail:
+            data = connection.tail + data
+        starts, before = self._starts, subscriber.got
+        begin = starts[before]
+        if self._verified.startswith(data, begin):
+            end = begin + len(data)
+            subscriber.got = bisect_right(starts, end) - 1
+            rest = end - starts[subscriber.got]
+            connection.tail = data[-rest:] if rest else b""
+        else:
+            self._receive_news(subscriber, data)
+        self._note(before, subscriber.got)
+
+    def _receive_news(self, subscriber: Subscriber, data: bytes) -> None:
+        """Take frames one by one: a message nobody has had yet, a ping, or something else."""
+        connection = subscriber.connection
+        frames, taken = take_frames(data)
+        connection.tail = data[taken:]
+        for first_byte, payload in frames:
+            if connection.control(first_byte, payload):
+                continue
+            kind, number = self._channel.read(payload)
+            if kind == ACK:
+                raise Unexpected("an acknowledgement for a subscriber")
+            if kind == DELIVERY:
+                if number != subscriber.got + 1 or number > self._sent:
+                    raise Unexpected(f"a delivery of {number} after {subscriber.got}")
+                subscriber.got = number
+                if number == len(self._starts):
+                    self._verified += _unmasked(first_byte, payload)
+                    self._starts.append(len(self._verified))
+
+    def _note(self, before: int, got: int) -> None:
+        """Count verified deliveries of the messages after `before` up to `got`."""
+        self._deliveries += got - before
+        reached, everybody = self._reached, len(self._subscribers)
+        for index in range(before, got):
+            reached[index] += 1
+            if reached[index] == everybody:
+                # Each subscriber gets them in order, so they are complete in order too.
+                self._complete = index + 1
+                if self._clockwork.is_measuring:
+                    self._latencies.append(time.perf_counter() - self._stamps[index])
+
+
+def _unmasked(first_byte: int, payload: bytes) -> bytes:
+    """Return the frame as the server sent it."""
+    size = len(payload)
+    if size < 126:
+        return bytes((first_byte, size)) + payload
+    if size < 65_536:
+        return bytes((first_byte, 126)) + size.to_bytes(2, "big") + payload
+    return bytes((first_byte, 127)) + size.to_bytes(8, "big") + payload

@@ -1,0 +1,122 @@
+"""A measured stretch of time: what was counted and spent between its two edges."""
+
+import time
+from array import array
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ..machine import CAN_PIN, GENERATOR_CORE, SERVER_CORE, busy_s
+from ..server import Server
+
+
+class Load(NamedTuple):
+    """How long to load, and whom to tell.
+
+    Attributes:
+        window: messages of one sender that are on their way at a time.
+        warm_up_s: load before the first edge, s.
+        measured_s: load between the edges, s.
+        told: called with the part of the time that is over, a few times a second.
+    """
+
+    server: Server
+    window: int
+    warm_up_s: float
+    measured_s: float
+    told: Callable[[float], None]
+
+
+class Spent(NamedTuple):
+    """What happened between the edges.
+
+    Attributes:
+        others_s: what anybody else took of the two cores, the worse one, s.
+    """
+
+    wall_s: float
+    server_cpu_s: float
+    generator_cpu_s: float
+    others_s: float
+    counts: tuple[int, ...]
+
+
+class _Edge(NamedTuple):
+    at: float
+    server_cpu_s: float
+    generator_cpu_s: float
+    server_core_s: float
+    generator_core_s: float
+    counts: tuple[int, ...]
+
+
+class Clockwork:
+    """Takes the two edges while a load runs: `tick` at each turn, as the loop goes round."""
+
+    # Between two reports of progress: drawing one costs the generator 3 ms.
+    _TOLD_INTERVAL_S = 0.5
+
+    def __init__(self, load: Load, count: Callable[[], tuple[int, ...]]) -> None:
+        self._load = load
+        self._count = count
+        self._began = time.perf_counter()
+        self._edge_at = self._began + load.warm_up_s
+        self._told_at = self._began
+        self._first: _Edge | None = None
+        self._last: _Edge | None = None
+        # Latencies are kept while this is true.
+        self.is_measuring = False
+
+    def tick(self, now: float) -> bool:
+        """Look at the time; return whether the load shall go on."""
+        if now - self._told_at > self._TOLD_INTERVAL_S:
+            self._told_at = now
+            total_s = self._load.warm_up_s + self._load.measured_s
+            self._load.told(min(1.0, (now - self._began) / total_s))
+        if now < self._edge_at:
+            return True
+        if self._first is None:
+            self._first = self._edge()
+            self._edge_at = self._first.at + self._load.measured_s
+            self.is_measuring = True
+            return True
+        if self._last is None:
+            self._last = self._edge()
+            self.is_measuring = False
+        return False
+
+    def _edge(self) -> _Edge:
+        return _Edge(
+            time.perf_counter(),
+            self._load.server.cpu_s(),
+            time.process_time(),
+            busy_s(SERVER_CORE),
+            busy_s(GENERATOR_CORE),
+            self._count(),
+        )
+
+    def spent(self) -> Spent:
+        """Return what lies between the edges, once `tick` has returned False."""
+        assert self._first is not None
+        assert self._last is not None
+        first, last = self._first, self._last
+        server_s = last.server_cpu_s - first.server_cpu_s
+        generator_s = last.generator_cpu_s - first.generator_cpu_s
+        others_s = max(
+            last.server_core_s - first.server_core_s - server_s,
+            last.generator_core_s - first.generator_core_s - generator_s,
+        )
+        counts = tuple(b - a for a, b in zip(first.counts, last.counts, strict=True))
+        return Spent(
+            last.at - first.at, server_s, generator_s, others_s if CAN_PIN else 0.0, counts
+        )
+
+
+def quantile_ms(latencies: "array[float]", part: float) -> float:
+    """Return the latency that `part` of all do not exceed, ms; 0 for none at all.
+
+    >>> quantile_ms(array("d", [0.003, 0.001, 0.002]), 0.5)
+    2.0
+    """
+    if not latencies:
+        return 0.0
+    return sorted(latencies)[min(len(latencies) - 1, int(len(latencies) * part))] * 1000

@@ -1,0 +1,80 @@
+"""Who is measured. A peer is an adapter: how to start it, what to say, how to read answers.
+
+Scenarios and load know only these protocols, so the same verified load drives every peer.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Final, NamedTuple, Protocol, TypeAlias
+
+from ..server import Server
+
+# What a frame of the server turned out to be, and the number of the message it is about.
+OTHER: Final = 0
+ACK: Final = 1
+DELIVERY: Final = 2
+Seen: TypeAlias = tuple[int, int]
+
+
+class Unexpected(Exception):
+    """The server said something it should not have: the run is worth nothing."""
+
+
+class Step(NamedTuple):
+    """A frame to send, and what judges each frame that comes back.
+
+    `is_answer` returns True for the awaited answer, False for what may come in between,
+    and raises `Unexpected` for anything else.
+    """
+
+    frame: bytes
+    is_answer: Callable[[bytes], bool]
+
+
+class Channel(Protocol):
+    """A room with one sender. Its messages are numbered 1, 2, 3 … as the sender sends them."""
+
+    def message(self, number: int) -> bytes:
+        """Return the whole masked frame that sends a message."""
+        ...
+
+    def read(self, payload: bytes) -> Seen:
+        """Judge the payload of a frame; a delivery's or acknowledgement's content is verified.
+
+        Raises:
+            Unexpected: it belongs to no message of this channel, or is not as it was sent.
+        """
+        ...
+
+
+class Peer(Protocol):
+    """One kind of server."""
+
+    name: str
+    # What its stores are called on the command line, the default first.
+    stores: tuple[str, ...]
+
+    def start(self, *, store: str, parent: Path | None) -> AbstractContextManager[Server]:
+        """Start a fresh server, its data below `parent`; it ends with the block."""
+        ...
+
+    def upgrade(self, port: int) -> bytes:
+        """Return the request head that opens a connection."""
+        ...
+
+    def hello(self, user: str) -> Step:
+        """Authenticate."""
+        ...
+
+    def open_pair(self, sender: str, receiver: str, *, text: str) -> tuple[Step, Channel]:
+        """Open the room of two, said by the sender."""
+        ...
+
+    def open_room(self, sender: str, room: str, *, text: str) -> tuple[Step, Channel]:
+        """Open a room that everybody may follow, said by its sender."""
+        ...
+
+    def follow(self, channel: Channel) -> Step:
+        """Have a channel's messages delivered from now on. None was sent to it yet."""
+        ...

@@ -1,0 +1,252 @@
+"""Triolet itself: `triolet serve`, spoken to in msgpack."""
+
+import base64
+import hmac
+import json
+import os
+import re
+import secrets
+import sys
+import time
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias, final
+
+import msgspec
+from msgspec import Struct, field
+
+from ..load.frames import BINARY, masked
+from ..server import ROOT, Server, running
+from . import ACK, DELIVERY, OTHER, Channel, Peer, Seen, Step, Unexpected
+
+_OPTIONS: Final = ("--host", "127.0.0.1", "--port", "0", "--data", "{folder}/data")
+_ANNOUNCEMENT: Final = re.compile(r"127\.0\.0\.1:(\d+)")
+# Thousands of connections say hello within a second or two; the default is 1,000/s, for all.
+_LIMITS: Final = {
+    "TRIOLET_LIMIT_HELLOS_RATE": "1000000",
+    "TRIOLET_LIMIT_HELLOS_BURST": "1000000",
+}
+_TOKEN_TTL_S: Final = 3600
+# Events of their own accord that any session may get; nothing else may come unasked.
+_TOLERATED: Final = ("feed", "receipts", "presence", "typing")
+
+# Found in a frame only where it was put.
+_STAND_IN: Final = 0x9E3779B9
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder().decode
+
+
+@final
+class _Body(Struct, frozen=True, forbid_unknown_fields=True):
+    text: str
+
+
+@final
+class _Entry(Struct, frozen=True, tag="entry", tag_field="op", forbid_unknown_fields=True):
+    room: str
+    seq: int
+    n: int
+    at: int
+    cid: str
+    kind: Literal["message"]
+    body: _Body
+    sender: str = field(name="from")
+
+
+@final
+class _Ok(Struct, frozen=True, tag="ok", tag_field="op", forbid_unknown_fields=True):
+    ref: int
+    room: str
+    seq: int
+    at: int
+    # True would be an answer from an earlier life: each cid is sent once.
+    duplicate: Literal[False] | None = None
+
+
+@final
+class _Feed(Struct, frozen=True, tag="feed", tag_field="op"):
+    rooms: tuple[tuple[str, str, int, int, int], ...]
+
+
+@final
+class _Receipts(Struct, frozen=True, tag="receipts", tag_field="op"):
+    room: str
+    marks: tuple[tuple[str, int, int], ...]
+
+
+_read: Final = msgspec.msgpack.Decoder(_Entry | _Ok | _Feed | _Receipts).decode
+_Map: TypeAlias = dict[str, Any]
+
+
+@final
+class TrioletChannel(Channel):
+    """See `Channel`: message number n has ref n, a cid that spells n, and seq base + n."""
+
+    def __init__(self, room: str, sender: str, text: str) -> None:
+        self.room = room
+        self._sender = sender
+        self._text = text
+        # The log's head before the first message.
+        self.base: int | None = None
+        # Every number is written in the same form as this one: four bytes, eight hex digits.
+        command = {"op": "send", "ref": _STAND_IN, "room": room, "cid": f"{_STAND_IN:08x}"}
+        frame = masked(BINARY, _encode(command | {"body": {"text": text}}))
+        self._before, rest = frame.split(_STAND_IN.to_bytes(4, "big"), 1)
+        self._between, self._after = rest.split(b"%08x" % _STAND_IN, 1)
+
+    def message(self, number: int) -> bytes:
+        """See `Channel.message`."""
+        return b"%b%b%b%08x%b" % (
+            self._before,
+            number.to_bytes(4, "big"),
+            self._between,
+            number,
+            self._after,
+        )
+
+    def read(self, payload: bytes) -> Seen:
+        """See `Channel.read`."""
+        try:
+            found = _read(payload)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise Unexpected(f"{error}: {_told(payload)}") from None
+        if isinstance(found, _Feed | _Receipts):
+            return OTHER, 0
+        assert self.base is not None
+        number = found.seq - self.base
+        if type(found) is _Ok:
+            good = found.ref == number and found.room == self.room
+            kind = ACK
+        else:
+            good = (
+                found.cid == f"{number:08x}"
+                and found.room == self.room
+                and found.sender == self._sender
+                and found.body.text == self._text
+            )
+            kind = DELIVERY
+        if not good or number < 1:
+            raise Unexpected(f"not as it was sent, or not in its place: {_told(payload)}")
+        return kind, number
+
+
+@final
+class Triolet(Peer):
+    """The server of this checkout, or the one that is installed."""
+
+    name = "triolet"
+    stores = ("sqlite", "memory")
+
+    def __init__(self) -> None:
+        self._secret = secrets.token_hex(32)
+
+    def start(self, *, store: str, parent: Path | None) -> AbstractContextManager[Server]:
+        """See `Peer.start`."""
+        kept = {name: value for name, value in os.environ.items() if name[:8] != "TRIOLET_"}
+        paths = [str(ROOT / "engine"), str(ROOT / "api"), os.environ.get("PYTHONPATH", "")]
+        ours = {
+            "PYTHONPATH": os.pathsep.join(path for path in paths if path),
+            "TRIOLET_SECRET": self._secret,
+            "TRIOLET_STORE": "memory:" if store == "memory" else "",
+        }
+        environment = kept | _LIMITS | {name: value for name, value in ours.items() if value}
+        return running(
+            [sys.executable, "-m", "triolet_api", "serve", *_OPTIONS],
+            environment,
+            _ANNOUNCEMENT,
+            parent=parent,
+        )
+
+    def upgrade(self, port: int) -> bytes:
+        """See `Peer.upgrade`."""
+        key = base64.b64encode(secrets.token_bytes(16)).decode()
+        return (
+            f"GET /ws HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\n"
+            f"Connection: Upgrade\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n"
+            "Sec-WebSocket-Protocol: triolet.v1.msgpack\r\n\r\n"
+        ).encode()
+
+    def hello(self, user: str) -> Step:
+        """See `Peer.hello`."""
+
+        def is_welcome(payload: bytes) -> bool:
+            found = _map(payload)
+            if found["op"] != "welcome" or found["user"] != user:
+                raise Unexpected(f"no welcome: {_told(payload)}")
+            return True
+
+        return Step(_frame({"op": "hello", "token": self._token(user)}), is_welcome)
+
+    def open_pair(self, sender: str, receiver: str, *, text: str) -> tuple[Step, TrioletChannel]:
+        """See `Peer.open_pair`."""
+        first, second = sorted((sender, receiver))
+        channel = TrioletChannel(f"dm:{first}:{second}", sender, text)
+        return _ask({"op": "direct", "user": receiver}, channel.room), channel
+
+    def open_room(self, sender: str, room: str, *, text: str) -> tuple[Step, TrioletChannel]:
+        """See `Peer.open_room`."""
+        command = {"op": "create", "cid": room, "room": room, "kind": "group", "public": True}
+        return _ask(command, room), TrioletChannel(room, sender, text)
+
+    def follow(self, channel: Channel) -> Step:
+        """See `Peer.follow`."""
+        assert isinstance(channel, TrioletChannel)
+
+        def take(found: _Map) -> None:
+            if channel.base is None:
+                channel.base = found["head"]
+            if found["head"] != channel.base or not isinstance(found["epoch"], str):
+                raise Unexpected(f"{channel.room} has moved before the load: {found}")
+
+        return _ask({"op": "subscribe", "room": channel.room}, channel.room, take)
+
+    def _token(self, user: str) -> str:
+        """Mint an HS256 token of tier `service`, which rate limits leave alone."""
+        now = int(time.time())
+        claims = {"sub": user, "iat": now, "exp": now + _TOKEN_TTL_S, "tier": "service"}
+        signed = ".".join(_segment(part) for part in ({"alg": "HS256", "typ": "JWT"}, claims))
+        signature = hmac.digest(self._secret.encode(), signed.encode(), "sha256")
+        return f"{signed}.{base64.urlsafe_b64encode(signature).decode().rstrip('=')}"
+
+
+def _segment(part: _Map) -> str:
+    text = json.dumps(part, separators=(",", ":")).encode()
+    return base64.urlsafe_b64encode(text).decode().rstrip("=")
+
+
+def _frame(command: _Map) -> bytes:
+    return masked(BINARY, _encode(command))
+
+
+def _ask(command: _Map, room: str, take: Any = None) -> Step:
+    """A request about a room, and what judges its answer; `take` gets the `ok`."""
+
+    def is_ok(payload: bytes) -> bool:
+        found = _map(payload)
+        if found["op"] in _TOLERATED:
+            return False
+        if found["op"] != "ok" or found.get("ref") != 0 or found.get("room") != room:
+            raise Unexpected(f"{command['op']} was answered: {_told(payload)}")
+        if take is not None:
+            take(found)
+        return True
+
+    return Step(_frame(command | {"ref": 0}), is_ok)
+
+
+def _map(payload: bytes) -> _Map:
+    try:
+        found = _decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Unexpected(f"{error}: {_told(payload)}") from None
+    if not isinstance(found, dict) or not isinstance(found.get("op"), str):
+        raise Unexpected(f"no message of the protocol: {_told(payload)}")
+    return found
+
+
+def _told(payload: bytes) -> str:
+    try:
+        return str(_decode(payload))[:400]
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return repr(payload[:200])

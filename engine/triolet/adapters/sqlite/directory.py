@@ -1,0 +1,213 @@
+"""Members, marks, inboxes and people: what is read of them, and what is written."""
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Final
+
+from ..._model.entries import Role
+from ...ports.store import (
+    InboxItem,
+    Mark,
+    Membership,
+    Person,
+    Revocation,
+    RoomState,
+)
+from .bulk import Among
+from .ledger import Ledger
+from .reading import last_message
+from .snapshot import ROOM_COLUMNS, RoomRow, Snapshot
+
+_MEMBER_COLUMNS: Final = "m.user, m.role, m.delivered, m.read, m.read_n"
+_MEMBERS: Final = (
+    f"SELECT {_MEMBER_COLUMNS} FROM members m "
+    "WHERE m.room_id = (SELECT id FROM rooms WHERE name = ?) AND "
+)
+_INBOX: Final = (
+    f"SELECT {_MEMBER_COLUMNS}, {ROOM_COLUMNS} FROM inboxes i "
+    "CROSS JOIN rooms r ON r.id = i.room_id CROSS JOIN heads h ON h.room_id = i.room_id "
+    "CROSS JOIN members m ON m.room_id = i.room_id AND m.user = i.user "
+    "WHERE i.user = ? AND i.room "
+)
+_INBOX_AFTER: Final = _INBOX + "> ? ORDER BY i.room LIMIT ?"
+_INBOX_OF: Final = Among(_INBOX + "IN ({}) ORDER BY i.room")
+_HEADS: Final = Among(
+    "SELECT r.name, h.head FROM rooms r JOIN heads h ON h.room_id = r.id WHERE r.name IN ({})"
+)
+_PEOPLE: Final = Among("SELECT user, status, last_seen FROM people WHERE user IN ({})")
+# Names in one IN.
+_NAMES: Final = 256
+
+# Less than any name, so that "after None" is "after the beginning".
+_BEGINNING: Final = ""
+
+
+def _membership(user: str, role: Role, delivered: int, read: int, read_n: int) -> Membership:
+    return Membership(user=user, role=role, delivered=delivered, read=read, read_n=read_n)
+
+
+def state(snapshot: Snapshot, room: str) -> RoomState | None:
+    """Return where a room stands, or None."""
+    row = snapshot.room(room)
+    return None if row is None else snapshot.state(row)
+
+
+def heads(snapshot: Snapshot, rooms: Sequence[str]) -> dict[str, tuple[str, int]]:
+    """Return `{room: (epoch, head)}` of those that exist, in the order asked."""
+    found: dict[str, int] = {}
+    for start in range(0, len(rooms), _NAMES):
+        names = list(rooms[start : start + _NAMES])
+        found.update(_HEADS.execute(snapshot.connection, names))
+    return {room: (snapshot.epoch, found[room]) for room in rooms if room in found}
+
+
+def members(snapshot: Snapshot, room: str, *, after: str | None, limit: int) -> list[Membership]:
+    """Return members by user name, those after `after`."""
+    rows = snapshot.connection.execute(
+        _MEMBERS + "m.user > ? ORDER BY m.user LIMIT ?", (room, after or _BEGINNING, limit)
+    )
+    return [_membership(*row) for row in rows]
+
+
+def membership(snapshot: Snapshot, room: str, user: str) -> Membership | None:
+    """Return one membership, or None."""
+    row = snapshot.connection.execute(_MEMBERS + "m.user = ?", (room, user)).fetchone()
+    return None if row is None else _membership(*row)
+
+
+def marks(snapshot: Snapshot, room: str, *, seq: int, after: str | None, limit: int) -> list[Mark]:
+    """Return marks with `delivered >= seq` or `read >= seq`, by user, those after `after`."""
+    rows = snapshot.connection.execute(
+        _MEMBERS + "m.user > ? AND (m.delivered >= ? OR m.read >= ?) ORDER BY m.user LIMIT ?",
+        (room, after or _BEGINNING, seq, seq, limit),
+    )
+    return [
+        Mark(room=room, user=user, delivered=delivered, read=read, read_n=read_n)
+        for user, _, delivered, read, read_n in rows
+    ]
+
+
+# --- inboxes -----------------------------------------------------------------------------
+
+
+def inbox(snapshot: Snapshot, user: str, *, after: str | None, limit: int) -> list[InboxItem]:
+    """Return the user's rooms by name, those after `after`."""
+    rows = snapshot.connection.execute(_INBOX_AFTER, (user, after or _BEGINNING, limit))
+    return _items(snapshot, user, rows)
+
+
+def inbox_of(snapshot: Snapshot, user: str, rooms: Sequence[str]) -> list[InboxItem]:
+    """Return those of `rooms` the user is a member of, by name."""
+    names = sorted(dict.fromkeys(rooms))
+    found: list[InboxItem] = []
+    for start in range(0, len(names), _NAMES):
+        rows = _INBOX_OF.execute(snapshot.connection, names[start : start + _NAMES], user)
+        found += _items(snapshot, user, rows)
+    return found
+
+
+def _items(snapshot: Snapshot, user: str, rows: sqlite3.Cursor) -> list[InboxItem]:
+    items = []
+    for row in rows.fetchall():
+        room = RoomRow._make(row[5:])
+        last = last_message(snapshot, room, user)
+        items.append(InboxItem(snapshot.state(room), _membership(*row[:5]), last))
+    return items
+
+
+def positions(snapshot: Snapshot, user: str, *, limit: int) -> list[tuple[str, str, int]]:
+    """Return `(room, epoch, head)` of the user's rooms by name, at most `limit`."""
+    rows = snapshot.connection.execute(
+        "SELECT i.room, h.head FROM inboxes i CROSS JOIN heads h ON h.room_id = i.room_id "
+        "WHERE i.user = ? ORDER BY i.room LIMIT ?",
+        (user, limit),
+    )
+    return [(room, snapshot.epoch, head) for room, head in rows]
+
+
+# --- people ------------------------------------------------------------------------------
+
+
+def acquainted(snapshot: Snapshot, user: str, others: Sequence[str]) -> list[str]:
+    """Return those of `others`, in their order, who share a room that is not public."""
+    known = []
+    for other in others:
+        row = snapshot.connection.execute(
+            "SELECT 1 FROM inboxes mine CROSS JOIN rooms r ON r.id = mine.room_id "
+            "CROSS JOIN members m ON m.room_id = mine.room_id AND m.user = ? "
+            "WHERE mine.user = ? AND NOT r.public LIMIT 1",
+            (other, user),
+        ).fetchone()
+        if row is not None:
+            known.append(other)
+    return known
+
+
+def people(snapshot: Snapshot, users: Sequence[str]) -> list[Person]:
+    """Return what is kept of these users, in their order; a default for the unknown."""
+    found: dict[str, Person] = {}
+    for start in range(0, len(users), _NAMES):
+        rows = _PEOPLE.execute(snapshot.connection, list(users[start : start + _NAMES]))
+        for user, status, last_seen in rows:
+            found[user] = Person(user, status, last_seen)
+    return [found.get(user) or Person(user) for user in users]
+
+
+def revoked(snapshot: Snapshot, user: str) -> int:
+    """Return the user's `not_before` in ms, 0 if nothing is revoked."""
+    row = snapshot.connection.execute(
+        "SELECT not_before FROM revocations WHERE user = ?", (user,)
+    ).fetchone()
+    return 0 if row is None else int(row[0])
+
+
+# --- writing, in the writer's thread -----------------------------------------------------
+
+
+def put_marks(connection: sqlite3.Connection, marks: Sequence[Mark]) -> None:
+    """Move marks forward."""
+    for mark in marks:
+        connection.execute(
+            "UPDATE members SET delivered = max(delivered, ?), "
+            "read_n = CASE WHEN ? > read THEN ? ELSE read_n END, read = max(read, ?) "
+            "WHERE room_id = (SELECT id FROM rooms WHERE name = ?) AND user = ? "
+            "AND (delivered < ? OR read < ?)",
+            (
+                mark.delivered,
+                mark.read,
+                mark.read_n,
+                mark.read,
+                mark.room,
+                mark.user,
+                mark.delivered,
+                mark.read,
+            ),
+        )
+
+
+def put_people(connection: sqlite3.Connection, people: Sequence[Person]) -> None:
+    """Keep each person's status, and `last_seen` unless the stored one is greater."""
+    for person in people:
+        connection.execute(
+            "INSERT INTO people VALUES (?, ?, ?) ON CONFLICT (user) DO UPDATE SET "
+            "status = excluded.status, last_seen = max(last_seen, excluded.last_seen)",
+            (person.user, person.status, person.last_seen),
+        )
+
+
+def revoke(connection: sqlite3.Connection, revocation: Revocation) -> None:
+    """Keep a revocation; the greatest `not_before` of a user wins."""
+    connection.execute(
+        "INSERT INTO revocations VALUES (?, ?) ON CONFLICT (user) DO UPDATE SET "
+        "not_before = max(not_before, excluded.not_before)",
+        (revocation.user, revocation.not_before),
+    )
+
+
+def new_generation(ledger: Ledger, epoch: str) -> None:
+    """Begin the next generation in every room, from its head + 1."""
+    gen = ledger.gen = ledger.gen + 1
+    execute = ledger.connection.execute
+    execute("INSERT INTO generations VALUES (?, ?)", (gen, epoch))
+    execute("UPDATE store SET gen = ?", (gen,))
+    execute("INSERT INTO lineage SELECT room_id, ?, head + 1 FROM heads", (gen,))

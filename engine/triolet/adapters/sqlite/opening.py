@@ -1,0 +1,86 @@
+"""Opening a store: lock, file, schema, threads; and closing it in the opposite order."""
+
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import final
+
+import trio
+
+from ..._model.errors import ConfigurationError
+from ..._model.limits import Limits
+from ...ports.clock import Entropy
+from . import schema
+from .checkpoints import Checkpointer
+from .connections import connect_writer, prepare_writer
+from .failures import primary_code, unavailable
+from .files import make_private, sole_server
+from .ledger import Ledger
+from .readers import Readers
+from .recent import Recent
+from .writer import Writer
+
+
+@final
+class Opened:
+    """The running parts of a store."""
+
+    __slots__ = ("ledger", "readers", "writer")
+
+    def __init__(self, ledger: Ledger, readers: Readers, writer: Writer) -> None:
+        self.ledger = ledger
+        self.readers = readers
+        self.writer = writer
+
+
+def open_file(path: Path, epoch: str) -> sqlite3.Connection:
+    """Open the file for writing, in the newest schema. Blocks.
+
+    Raises:
+        ConfigurationError: it cannot be opened, or is no database of ours.
+        SchemaTooNew: a newer Triolet has written it.
+        StoreUnavailable: the disk failed.
+    """
+    make_private(path)
+    connection = connect_writer(path)
+    try:
+        version = schema.check(connection, str(path))
+        prepare_writer(connection)
+        schema.migrate(connection, version)
+        schema.begin_log(connection, epoch)
+    except BaseException as error:
+        connection.close()
+        if isinstance(error, sqlite3.Error):
+            if primary_code(error) in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CANTOPEN):
+                raise ConfigurationError(f"cannot open the store at {path}: {error}") from error
+            raise unavailable(error) from error
+        raise
+    return connection
+
+
+@asynccontextmanager
+async def opened(path: Path, *, entropy: Entropy, limits: Limits) -> AsyncIterator[Opened]:
+    """Run a store's threads while the block runs."""
+    with sole_server(path):
+        connection = await trio.to_thread.run_sync(open_file, path, entropy.token())
+        recent = Recent()
+        ledger = Ledger(connection, recent)
+        readers = Readers(path, recent, connections_max=limits.store_readers_max)
+        checkpointer = Checkpointer(path)
+        writer = Writer(jobs_max=limits.writes_pending_max)
+        writer.after_job = lambda: checkpointer.after_write(connection, ledger.changes)
+        checkpointer.start()
+        writer.start()
+        try:
+            # Before the first read, which needs to know what is not folded yet.
+            await writer.do(ledger.load)
+            readers.open()
+            yield Opened(ledger, readers, writer)
+        finally:
+            with trio.CancelScope(shield=True):
+                await writer.stop()
+                await readers.close()
+                await trio.to_thread.run_sync(checkpointer.stop)
+                # The last connection carries the write-ahead log over and removes it.
+                await trio.to_thread.run_sync(connection.close)

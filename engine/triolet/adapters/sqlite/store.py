@@ -1,0 +1,259 @@
+"""The store in an SQLite file: group commit in one writing thread, snapshots in a few others."""
+
+import os
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import TypeVar, final
+
+from ..._model.entries import Record
+from ..._model.limits import Limits
+from ...ports.clock import Clock, Entropy
+from ...ports.store import (
+    Draft,
+    Duplicate,
+    HistorySlice,
+    InboxItem,
+    Mark,
+    Membership,
+    Outcome,
+    Person,
+    Revocation,
+    RoomState,
+    Store,
+)
+from . import directory, reading, retention
+from .appending import append
+from .failures import unavailable
+from .ledger import Ledger
+from .opening import Opened, opened
+from .snapshot import Snapshot
+
+T = TypeVar("T")
+
+
+@asynccontextmanager
+async def open_sqlite_store(
+    path: str | os.PathLike[str], *, clock: Clock, entropy: Entropy, limits: Limits
+) -> AsyncIterator[Store]:
+    """Open the store in the file at `path`, made with its directory when there is none.
+
+    Both are made for their owner alone (0600 and 0700). Beside the file live `-wal` and
+    `-shm`, which belong to it, and `.lock`, which keeps a second server away. When the block
+    ends, all threads have ended and what was handed over is stored.
+
+    Raises:
+        ConfigurationError: the file cannot be opened, is another program's, or another server
+            has it open.
+        SchemaTooNew: a newer Triolet has written it.
+        StoreUnavailable: the disk failed while it was opened.
+    """
+    async with opened(Path(path), entropy=entropy, limits=limits) as parts:
+        yield SqliteStore(parts, clock=clock, entropy=entropy)
+
+
+@final
+class SqliteStore(Store):
+    """What the port promises, in terms of jobs for the writer and reads of snapshots."""
+
+    def __init__(self, opened: Opened, *, clock: Clock, entropy: Entropy) -> None:
+        self._writer = opened.writer
+        self._readers = opened.readers
+        self._ledger = opened.ledger
+        self._clock = clock
+        self._entropy = entropy
+        # Where the search for old cids goes on: a call need not begin at the first room.
+        self._cids_after_room = 0
+
+    async def _write(self, work: Callable[[], T]) -> T:
+        return await self._writer.do(partial(_transact, self._ledger, work))
+
+    async def _read(self, work: Callable[[Snapshot], T]) -> T:
+        return await self._readers.read(work)
+
+    # --- the log -------------------------------------------------------------------------
+
+    async def append(self, batch: Sequence[Draft]) -> list[Outcome]:
+        """Store a batch in order, in one transaction; handed over before the first checkpoint."""
+        now_ms = self._clock.now_ms()
+        return await self._writer.do(partial(append, self._ledger, batch, now_ms))
+
+    async def room(self, room: str) -> RoomState | None:
+        """Return where a room stands, or None."""
+        return await self._read(partial(directory.state, room=room))
+
+    async def heads(self, rooms: Sequence[str]) -> dict[str, tuple[str, int]]:
+        """Return `{room: (epoch, head)}` of those that exist."""
+        return await self._read(partial(directory.heads, rooms=rooms))
+
+    async def page(
+        self, room: str, *, after: int, upto: int, limit: int, bytes_max: int
+    ) -> list[Record]:
+        """Return records with `after < seq <= upto`, ascending."""
+        return await self._read(
+            lambda snapshot: reading.page(
+                snapshot, room, after=after, upto=upto, limit=limit, bytes_max=bytes_max
+            )
+        )
+
+    async def history(
+        self,
+        room: str,
+        user: str,
+        *,
+        before: int | None,
+        after: int | None,
+        limit: int,
+        bytes_max: int,
+    ) -> HistorySlice | None:
+        """Return folded messages as `user` sees them, oldest first; None: no such room."""
+        return await self._read(
+            lambda snapshot: reading.history(
+                snapshot,
+                room,
+                user,
+                before=before,
+                after=after,
+                limit=limit,
+                bytes_max=bytes_max,
+            )
+        )
+
+    async def find(self, room: str, sender: str, cid: str) -> Duplicate | None:
+        """Return what a cid became, or None."""
+        return await self._read(lambda snapshot: reading.find(snapshot, room, sender, cid))
+
+    async def n_at(self, room: str, seq: int) -> int:
+        """Return how many messages the room had at `seq`."""
+        return await self._read(lambda snapshot: reading.n_at(snapshot, room, seq))
+
+    # --- members and inboxes -------------------------------------------------------------
+
+    async def members(self, room: str, *, after: str | None, limit: int) -> list[Membership]:
+        """Return members by user name, those after `after`."""
+        return await self._read(partial(directory.members, room=room, after=after, limit=limit))
+
+    async def membership(self, room: str, user: str) -> Membership | None:
+        """Return one membership, or None."""
+        return await self._read(partial(directory.membership, room=room, user=user))
+
+    async def inbox(self, user: str, *, after: str | None, limit: int) -> list[InboxItem]:
+        """Return the user's rooms by name, those after `after`."""
+        return await self._read(partial(directory.inbox, user=user, after=after, limit=limit))
+
+    async def inbox_of(self, user: str, rooms: Sequence[str]) -> list[InboxItem]:
+        """Return those of `rooms` the user is a member of, by name."""
+        return await self._read(partial(directory.inbox_of, user=user, rooms=rooms))
+
+    async def positions(self, user: str, *, limit: int) -> list[tuple[str, str, int]]:
+        """Return `(room, epoch, head)` of the user's rooms by name, at most `limit`."""
+        return await self._read(partial(directory.positions, user=user, limit=limit))
+
+    async def marks(self, room: str, *, seq: int, after: str | None, limit: int) -> list[Mark]:
+        """Return marks with `delivered >= seq` or `read >= seq`, by user, those after `after`."""
+        return await self._read(
+            partial(directory.marks, room=room, seq=seq, after=after, limit=limit)
+        )
+
+    async def put_marks(self, marks: Sequence[Mark]) -> None:
+        """Move marks forward."""
+        await self._write(lambda: directory.put_marks(self._ledger.connection, marks))
+
+    # --- people --------------------------------------------------------------------------
+
+    async def acquainted(self, user: str, others: Sequence[str]) -> list[str]:
+        """Return those of `others`, in their order, who share a room that is not public."""
+        return await self._read(partial(directory.acquainted, user=user, others=others))
+
+    async def people(self, users: Sequence[str]) -> list[Person]:
+        """Return what is kept of these users, in their order."""
+        return await self._read(partial(directory.people, users=users))
+
+    async def put_people(self, people: Sequence[Person]) -> None:
+        """Keep each person's status, and `last_seen` unless the stored one is greater."""
+        await self._write(lambda: directory.put_people(self._ledger.connection, people))
+
+    async def revoke(self, revocation: Revocation) -> None:
+        """Keep a revocation; the greatest `not_before` of a user wins."""
+        await self._write(lambda: directory.revoke(self._ledger.connection, revocation))
+
+    async def revoked(self, user: str) -> int:
+        """Return the user's `not_before` in ms, 0 if nothing is revoked."""
+        return await self._read(partial(directory.revoked, user=user))
+
+    # --- keeping -------------------------------------------------------------------------
+
+    async def prune(
+        self, *, older_than: int, entries_max: int, limit: int
+    ) -> list[tuple[str, int, int]]:
+        """Remove the oldest entries, step by step; see `retention`."""
+        await self._settle()
+        floors: dict[str, retention.Step] = {}
+        while limit > 0:
+            rooms = await self._read(
+                partial(retention.due, older_than=older_than, entries_max=entries_max)
+            )
+            steps = await self._write(
+                partial(
+                    retention.remove,
+                    self._ledger,
+                    rooms,
+                    older_than=older_than,
+                    entries_max=entries_max,
+                    limit=min(limit, retention.ROWS_PER_STEP),
+                )
+            )
+            if not any(step.is_progress for step in steps):
+                break
+            for step in steps:
+                limit -= step.removed
+                if step.removed:
+                    floors[step.due.name] = step
+        for room in floors.values():
+            while await self._write(partial(retention.sweep, self._ledger, room)):
+                pass
+        return [(name, room.floor, room.floor_n) for name, room in floors.items()]
+
+    async def prune_cids(self, *, older_than: int, limit: int) -> int:
+        """Forget cids of drafts older than `older_than` (ms), at most `limit`."""
+        await self._settle()
+        count = 0
+        rounds = 0
+        while count < limit and rounds < 2:
+            found = await self._read(
+                partial(
+                    retention.old_cids,
+                    older_than=older_than,
+                    after_room=self._cids_after_room,
+                    limit=min(limit - count, retention.ROWS_PER_STEP),
+                )
+            )
+            if found.keys:
+                await self._write(partial(retention.forget_cids, self._ledger, found.keys))
+            count += len(found.keys)
+            self._cids_after_room = found.next_room or 0
+            # The first round may have begun in the middle.
+            rounds += found.next_room is None
+        return count
+
+    async def _settle(self) -> None:
+        """Have all that is stored by now folded, so that tables alone know it."""
+        upto = await self._writer.do(lambda: self._ledger.next_id - 1)
+        while await self._write(lambda: self._ledger.indexer.settle(upto, retention.ROWS_PER_STEP)):
+            pass
+
+    async def new_generation(self) -> str:
+        """Begin a new epoch in every room, from its head + 1, and return its name."""
+        epoch = self._entropy.token()
+        await self._write(lambda: directory.new_generation(self._ledger, epoch))
+        return epoch
+
+
+def _transact(ledger: Ledger, work: Callable[[], T]) -> T:
+    """Do what is no append: whatever SQLite says of it, nothing was stored."""
+    try:
+        return ledger.transact(work)
+    except sqlite3.Error as error:
+        raise unavailable(error) from error

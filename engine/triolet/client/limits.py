@@ -1,0 +1,53 @@
+"""Every bound of the client, in one place, each with its unit and its reason."""
+
+from typing import final
+
+from msgspec import Struct
+
+
+@final
+class ClientLimits(Struct, frozen=True, kw_only=True):
+    """The bounds; a field's comment says why the number is what it is.
+
+    >>> ClientLimits(queue_max=10).queue_max
+    10
+    """
+
+    # --- what waits ------------------------------------------------------------------------
+    # Requests without an answer, sent or not: an hour offline of somebody who types fast.
+    queue_max: int = 1000
+    # The same, as bytes on the wire.
+    queue_bytes_max: int = 8 * 1024 * 1024
+    # How often a refusal that will pass (rate, store) is repeated before the caller hears it;
+    # with the server's usual second between them that is four seconds of silence.
+    retries_max: int = 4
+
+    # --- what is read ----------------------------------------------------------------------
+    # Events one stream buffers before the rooms behind it are put on hold: a burst of a
+    # busy room, and a second of work for a consumer that takes a millisecond each.
+    stream_events_max: int = 1000
+    # The same, as bytes on the wire; 1,000 bodies of the greatest size would be 32 MiB.
+    stream_bytes_max: int = 4 * 1024 * 1024
+    # One message of the server: a history page is 256 KiB, a `sync` may carry many rooms.
+    message_bytes_max: int = 16 * 1024 * 1024
+
+    # --- what is remembered ----------------------------------------------------------------
+    # Rooms whose heads and marks are remembered for `sync`; the protocol takes no more.
+    rooms_max: int = 1000
+    # Positions of one subscription request; the protocol takes no more.
+    batch_rooms_max: int = 200
+
+    # --- times -----------------------------------------------------------------------------
+    # Name, TCP, TLS and WebSocket handshake together.
+    dial_timeout_s: float = 10
+    # From `hello` to `welcome`; the server gives the other side as long.
+    welcome_timeout_s: float = 10
+    # A token provider that takes longer counts as failed.
+    token_timeout_s: float = 30
+    # Beyond two heartbeats without a byte the connection is half open.
+    silence_margin_s: float = 5
+    # How long the client's side of a close may take.
+    close_timeout_s: float = 1
+    # A typing mark is renewed at most so often, and lives so long (protocol).
+    typing_renewal_s: float = 2
+    typing_s: float = 6

@@ -1,0 +1,1 @@
+"""What proves Triolet, shipped so that others can prove their own adapters with it."""

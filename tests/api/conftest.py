@@ -1,0 +1,83 @@
+"""A listener of our own in front of the door: what the engine's is to it."""
+
+import re
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+import trio
+
+from triolet_api.http import open_http_door
+
+
+class Host:
+    """The door with a real socket in front of it."""
+
+    def __init__(self, door, port):
+        self.door = door
+        self.port = port
+        self.url = f"http://127.0.0.1:{port}"
+
+    def client(self, **how):
+        return httpx.AsyncClient(base_url=self.url, trust_env=False, timeout=10, **how)
+
+    async def connect(self):
+        return await trio.open_tcp_stream("127.0.0.1", self.port)
+
+    async def exchange(self, request):
+        """Send raw bytes and return all that comes until the server closes."""
+        stream = await self.connect()
+        async with stream:
+            await stream.send_all(request)
+            return b"".join([part async for part in stream])
+
+
+async def read_answer(stream):
+    """Read one whole answer and return it: the head, and the body if its length is told."""
+    got = b""
+    while b"\r\n\r\n" not in got:
+        got += await read_some(stream)
+    head, _, body = got.partition(b"\r\n\r\n")
+    length = re.search(rb"content-length: (\d+)", head, re.IGNORECASE)
+    while length and len(body) < int(length[1]):
+        body += await read_some(stream)
+    return head + b"\r\n\r\n" + body
+
+
+async def read_some(stream):
+    part = await stream.receive_some()
+    assert part, "the connection ended within the answer"
+    return part
+
+
+async def is_closed(stream):
+    """Whether the other side has closed, in order or not."""
+    try:
+        return await stream.receive_some() == b""
+    except trio.BrokenResourceError:
+        return True
+
+
+@asynccontextmanager
+async def serving(app, **how):
+    async with trio.open_nursery() as nursery:
+        async with open_http_door(app, **how) as door:
+            listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+            nursery.start_soon(trio.serve_listeners, door.serve, listeners)
+            yield Host(door, listeners[0].socket.getsockname()[1])
+        nursery.cancel_scope.cancel()
+
+
+@pytest.fixture(name="serving")
+def serving_fixture():
+    return serving
+
+
+@pytest.fixture(name="read_answer")
+def read_answer_fixture():
+    return read_answer
+
+
+@pytest.fixture(name="is_closed")
+def is_closed_fixture():
+    return is_closed

@@ -1,0 +1,82 @@
+"""Benchmarks run, verify what they count, and say so; what they measure here means nothing."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+_TIMEOUT_S = 60
+
+
+def run_bench(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "bench", *arguments],
+        cwd=ROOT,
+        env=os.environ | {"COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        timeout=_TIMEOUT_S,
+        check=False,
+    )
+
+
+def results_of(tmp_path: Path, *arguments: str) -> list[dict]:
+    found = tmp_path / "found.json"
+    tiny = ("--n", "6", "--seconds", "0.2", "--repeat", "1", "--data", str(tmp_path))
+    done = run_bench(*arguments, *tiny, "--json", str(found))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "verified: " in done.stdout
+    written = json.loads(found.read_text())
+    assert written["machine"]["python"]
+    return written["results"]
+
+
+def figure_of(result: dict, name: str) -> float:
+    (value,) = [figure["median"] for figure in result["figures"] if figure["name"] == name]
+    return value
+
+
+def test_the_scenarios_are_listed():
+    listed = run_bench().stdout
+    assert all(name in listed for name in ("direct", "fanout", "idle"))
+
+
+def test_direct_counts_messages_that_were_acknowledged_and_delivered(tmp_path):
+    """Every message of the run was verified twice, and those between the edges make the rate."""
+    (result,) = results_of(tmp_path, "direct", "--window", "2", "--echo")
+    (verified,) = result["verified"]
+    assert 0 < verified["measured"] <= verified["acknowledged"]
+    assert verified["acknowledged"] == verified["delivered"] == verified["echoed"]
+    assert figure_of(result, "messages") > 0
+
+
+def test_fanout_counts_what_reached_every_subscriber(tmp_path):
+    """Each acknowledged message was delivered to each of the six, verified byte by byte."""
+    (result,) = results_of(tmp_path, "fanout", "--window", "4")
+    (verified,) = result["verified"]
+    assert 0 < verified["measured"] <= verified["delivered"]
+    assert verified["delivered"] == 6 * verified["acknowledged"]
+    assert figure_of(result, "deliveries") > 0
+
+
+def test_idle_counts_connections_that_are_still_subscribed_at_the_end(tmp_path):
+    """A message sent after the measurement reaches each connection, and the first one."""
+    (result,) = results_of(tmp_path, "idle", "--store", "memory")
+    (verified,) = result["verified"]
+    assert verified["connected"] == 6
+    assert verified["delivered"] == 7 * verified["acknowledged"] > 0
+    assert figure_of(result, "set-ups") > 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("direct", "--n", "5"), ("fanout", "--window", "65"), ("idle", "--store", "paper")],
+)
+def test_what_cannot_be_measured_is_refused(arguments):
+    done = run_bench(*arguments)
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr

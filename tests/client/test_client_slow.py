@@ -1,0 +1,129 @@
+"""Slow consumers: rooms are held and resumed; nothing is lost, and nothing else is in the way."""
+
+import trio
+from client_peer import Server, asking, connected, row, subscribed, take
+from trio.testing import wait_all_tasks_blocked
+
+from triolet.client import ClientLimits
+
+LIMITS = ClientLimits(stream_events_max=4)
+
+
+def seqs(events):
+    return [event.seq for event in events]
+
+
+async def test_full_room_is_held_and_asked_for_again_when_half_empty(autojump_clock):
+    server = Server()
+    async with connected(server, limits=LIMITS) as (client, conversation):
+        stream = client.room("r").entries()
+        await subscribed(client, conversation, "r")
+        for seq in range(1, 8):
+            conversation.entry("r", seq)
+        held = await conversation.hear("unsubscribe")
+        conversation.ok(held)
+        assert client.position("r") == ("e1", 4)
+        assert client.statistics().rooms_held == 1
+
+        assert [1, 2] == seqs(await take(stream, 2))
+        again = await conversation.hear("subscribe")
+        conversation.ok(again, rooms=[row("r", head=7)])
+        for seq in (5, 6, 7):
+            conversation.entry("r", seq)
+
+        assert [["r", "e1", 4]] == again["rooms"]
+        assert [3, 4, 5, 6, 7] == seqs(await take(stream, 5))
+
+
+async def test_consumer_that_answers_what_it_reads_is_not_stuck(autojump_clock):
+    """With a full buffer the reply is still read: the client does not stop reading."""
+    server = Server()
+    async with connected(server, limits=LIMITS) as (client, conversation):
+        stream = client.room("r").entries()
+        await subscribed(client, conversation, "r")
+        for seq in range(1, 20):
+            conversation.entry("r", seq)
+        await take(stream, 1)
+        async with asking(client.send, "r", "re") as answer:
+            conversation.ok(await conversation.hear("unsubscribe"))
+            conversation.written(await conversation.hear("send"), 20)
+
+        assert answer.value.seq == 20
+
+
+async def test_other_rooms_go_on(autojump_clock):
+    server = Server()
+    async with connected(server, limits=LIMITS) as (client, conversation):
+        slow, quick = client.room_events("slow"), client.room_events("quick")
+        await subscribed(client, conversation, "slow")
+        await subscribed(client, conversation, "quick")
+        for seq in range(1, 8):
+            conversation.entry("slow", seq)
+            conversation.entry("quick", seq)
+            assert [seq] == seqs(await take(quick, 1))
+
+        assert [1, 2, 3, 4] == seqs(await take(slow, 4))
+
+
+async def test_entries_wait_for_the_first_listener(autojump_clock):
+    """Subscribing first and listening later misses nothing."""
+    server = Server()
+    async with connected(server) as (client, conversation):
+        await subscribed(client, conversation, "r", head=5)
+        conversation.entry("r", 6)
+        conversation.ok(await conversation.hear("unsubscribe"))
+        stream = client.events()
+        again = await conversation.hear("subscribe")
+        conversation.ok(again, rooms=[row("r", head=6)])
+        conversation.entry("r", 6)
+
+        assert [["r", "e1", 5]] == again["rooms"]
+        found = await take(stream, 2)
+        assert found[1].seq == 6
+
+
+async def test_consumer_that_left_its_loop_holds_nothing(autojump_clock):
+    server = Server()
+    async with connected(server, limits=LIMITS) as (client, conversation):
+        await subscribed(client, conversation, "r")
+        keep = client.events()
+        conversation.entry("r", 1)
+        async for _ in client.room("r"):
+            break
+        for seq in range(2, 9):
+            conversation.entry("r", seq)
+            found = await take(keep, 1)
+            assert found[0].seq in (seq, seq - 1)
+        assert client.statistics().rooms_held == 0
+
+
+async def test_held_room_stays_held_through_a_reconnection(autojump_clock):
+    server = Server()
+    async with connected(server, limits=LIMITS) as (client, first):
+        stream = client.events()
+        await subscribed(client, first, "r")
+        for seq in range(1, 6):
+            first.entry("r", seq)
+        await first.hear("unsubscribe")
+        first.close(1006)
+        second = await server.accept()
+        await second.welcome()
+        await second.resume()
+        await wait_all_tasks_blocked()
+        second.hear_nothing()
+
+        assert [1, 2] == seqs(await take(stream, 2))
+        assert [["r", "e1", 4]] == (await second.hear("subscribe"))["rooms"]
+
+
+async def test_memory_is_bounded_however_much_arrives(autojump_clock):
+    server = Server()
+    async with connected(server, limits=LIMITS) as (client, conversation):
+        stream = client.events()
+        await subscribed(client, conversation, "r")
+        for seq in range(1, 1001):
+            conversation.entry("r", seq)
+            conversation.say("typing", room="r", users=[f"u{seq}"], more=False)
+        await trio.testing.wait_all_tasks_blocked()
+
+        assert len(stream._slots) <= 5

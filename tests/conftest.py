@@ -1,0 +1,47 @@
+"""What all tests share: what must not be skipped, and a folder of npm packages."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+# Words, comma-separated; a skip whose reason has one of them is a failure: `TESTS_REQUIRE=node`.
+# Not `TRIOLET_…`: those are settings, and a server that a test starts refuses unknown ones.
+REQUIRED = [word for word in os.environ.get("TESTS_REQUIRE", "").lower().split(",") if word]
+NPM_PACKAGES = ("ws", "@msgpack/msgpack")
+# The registry may be slow; two packages of 200 KiB take a second or two otherwise.
+NPM_TIMEOUT_S = 180
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Let nothing that is required be skipped."""
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else ""
+        if any(word in reason.lower() for word in REQUIRED):
+            report.outcome = "failed"
+            report.longrepr = f"{item.nodeid}: required (TESTS_REQUIRE), yet {reason}"
+    return report
+
+
+@pytest.fixture(scope="session")
+def node_modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder in which `node` finds `ws` and `@msgpack/msgpack`."""
+    npm = shutil.which("npm")
+    if npm is None or shutil.which("node") is None:
+        pytest.skip("Node is missing")
+    folder = tmp_path_factory.mktemp("node")
+    (folder / "package.json").write_text('{"private": true}')
+    command = [npm, "install", "--no-audit", "--no-fund", "--ignore-scripts", *NPM_PACKAGES]
+    done = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, check=False, timeout=NPM_TIMEOUT_S
+    )
+    if done.returncode:
+        pytest.skip(f"Node's packages cannot be installed: {done.stderr[-500:]}")
+    return folder

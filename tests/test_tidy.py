@@ -1,0 +1,349 @@
+"""Law: the house is tidy. Style that a linter does not know is a test here.
+
+After TigerBeetle's `tidy`: whoever breaks a habit hears of it, with all places at once.
+"""
+
+import ast
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+MODULES = sorted([*ROOT.glob("engine/triolet/**/*.py"), *ROOT.glob("api/triolet_api/**/*.py")])
+PURE = ("_model", "_wire", "_domain")
+
+FILE_LINES_MAX = 400
+FUNCTION_LINES_MAX = 50
+
+# Names that say nothing of what a module holds.
+BANNED_NAMES = ("common", "helper", "helpers", "manager", "managers", "misc", "util", "utils")
+# Put together here, so that this file does not find itself.
+MARKS = re.compile(r"\b(" + "|".join(("TO" + "DO", "FIX" + "ME", "X" + "XX", "HA" + "CK")) + r")\b")
+MACHINE_PATHS = re.compile(r"(?<![\w.:/}$~-])/(build|home|mnt|opt|root|srv|tmp|Users|work)/\w")
+REGISTRY_HOSTS = re.compile(r"\b(pypi|pythonhosted|npmjs|deb\.debian)\.(com|org)\b")
+
+# Modules whose laws another test states: where, and why there.
+TESTED_ELSEWHERE: dict[str, tuple[str, str]] = {
+    "engine/triolet/_model/commands.py": (
+        "tests/test_protocol_document.py",
+        "declarations, held against the protocol document field by field",
+    ),
+    "engine/triolet/_model/entries.py": (
+        "tests/test_protocol_document.py",
+        "declarations, held against the protocol document field by field",
+    ),
+    "engine/triolet/_model/events.py": (
+        "tests/test_protocol_document.py",
+        "declarations, held against the protocol document field by field",
+    ),
+    "engine/triolet/_model/errors.py": (
+        "tests/test_protocol_document.py",
+        "a catalogue, held against the protocol document code by code",
+    ),
+    "engine/triolet/_model/limits.py": (
+        "tests/test_protocol_document.py",
+        "numbers; those that a client meets are held against the protocol document",
+    ),
+    "engine/triolet/_model/json.py": (
+        "tests/wire/test_codec.py",
+        "a type; what it may hold is checked by `codec.check_body`",
+    ),
+}
+
+
+def named(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(), filename=named(path))
+
+
+def nodes() -> Iterator[tuple[str, ast.AST]]:
+    """Yield `(module, node)` of all modules."""
+    for path in MODULES:
+        for node in ast.walk(parsed(path)):
+            yield named(path), node
+
+
+def texts() -> Iterator[tuple[str, str]]:
+    """Yield `(name, text)` of every file that belongs to the project."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
+    for name in listed.stdout.decode().split("\0"):
+        path = ROOT / name
+        if name and path.is_file():
+            yield name, path.read_text(errors="replace")
+
+
+# --- shapes --------------------------------------------------------------------------------
+
+
+def test_files_are_short() -> None:
+    lines = {named(path): len(path.read_text().splitlines()) for path in MODULES}
+
+    assert {name: count for name, count in lines.items() if count > FILE_LINES_MAX} == {}
+
+
+def test_functions_are_short() -> None:
+    long = {
+        f"{name}:{node.lineno} {node.name}": count
+        for name, node in nodes()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (count := body_lines(node)) > FUNCTION_LINES_MAX
+    }
+
+    assert long == {}
+
+
+def body_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Count the lines of a body without its docstring."""
+    body = function.body[1:] if ast.get_docstring(function) is not None else function.body
+    return (function.end_lineno or 0) - body[0].lineno + 1 if body else 0
+
+
+def test_modules_begin_with_what_they_are_for() -> None:
+    assert [named(path) for path in MODULES if not ast.get_docstring(parsed(path))] == []
+
+
+def test_the_engine_prints_nothing() -> None:
+    calls = [
+        f"{name}:{node.lineno}"
+        for name, node in nodes()
+        if name.startswith("engine/")
+        and isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id in ("print", "breakpoint")
+    ]
+
+    assert calls == []
+
+
+# --- names and words -----------------------------------------------------------------------
+
+
+def test_names_say_what_a_module_holds() -> None:
+    words = {name: re.split(r"[_.]", Path(name).name.lower()) for name, _ in texts()}
+
+    assert [name for name in words if not set(BANNED_NAMES).isdisjoint(words[name])] == []
+
+
+@pytest.mark.parametrize("pattern", [MARKS, MACHINE_PATHS, REGISTRY_HOSTS], ids=lambda p: p.pattern)
+def test_no_unfinished_marks_machine_paths_or_registry_hosts(pattern: re.Pattern[str]) -> None:
+    found = [
+        f"{name}:{number}: {line.strip()[:100]}"
+        for name, text in texts()
+        if name != named(Path(__file__))
+        for number, line in enumerate(text.splitlines(), 1)
+        if pattern.search(line)
+    ]
+
+    assert found == []
+
+
+def test_the_top_level_holds_the_rooms_and_nothing_else() -> None:
+    rooms = {"api", "bench", "engine", "examples", "tests"}
+    files = {"CHANGELOG.md", "LICENSE", "Makefile", "README.md", "noxfile.py", "pyproject.toml"}
+    top = {Path(name).parts[0] for name, _ in texts()}
+
+    assert sorted(name for name in top - rooms - files if not name.startswith(".")) == []
+
+
+def test_every_ignore_of_a_rule_says_why() -> None:
+    section, bare = "", []
+    for line in (ROOT / "pyproject.toml").read_text().splitlines():
+        if line.startswith("["):
+            section = line
+        elif section.startswith("[tool.ruff.lint") and re.search(r'"[A-Z]+[0-9]*"', line):
+            is_choice = line.startswith("select")
+            if "#" not in line and not is_choice:
+                bare.append(line.strip())
+
+    assert bare == []
+
+
+def test_every_exception_to_a_rule_names_the_rule() -> None:
+    bare = [
+        f"{named(path)}: {found}"
+        for path in MODULES
+        for found in re.findall(r"#\s*(?:noqa(?!:)|type:\s*ignore(?!\[)).*", path.read_text())
+    ]
+
+    assert bare == []
+
+
+# --- reproducible --------------------------------------------------------------------------
+
+SET_METHODS = ("copy", "difference", "intersection", "symmetric_difference", "union")
+# `sorted`, `len`, `min`, `max`, `sum`, `any`, `all` and `in` do not show the order.
+ITERATING = (
+    "dict",
+    "enumerate",
+    "filter",
+    "iter",
+    "list",
+    "map",
+    "next",
+    "reversed",
+    "tuple",
+    "zip",
+)
+
+
+class SetIterations(ast.NodeVisitor):
+    """Finds iteration over what is plainly a set: two processes see two orders."""
+
+    def __init__(self) -> None:
+        self._scopes: list[dict[str, bool]] = [{}]
+        self.found: list[int] = []
+
+    def is_set(self, node: ast.expr | None) -> bool:
+        match node:
+            case ast.Set() | ast.SetComp() | ast.Call(func=ast.Name(id="set" | "frozenset")):
+                return True
+            case ast.Call(func=ast.Attribute(value=value, attr=attr)):
+                return attr in SET_METHODS and self.is_set(value)
+            case ast.BinOp(left=left, right=right):
+                return self.is_set(left) or self.is_set(right)
+            case ast.Name(id=name):
+                return any(scope.get(name, False) for scope in reversed(self._scopes))
+        return False
+
+    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        arguments = (*node.args.args, *node.args.kwonlyargs)
+        self._scopes.append({one.arg: is_set_type(one.annotation) for one in arguments})
+        self.generic_visit(node)
+        self._scopes.pop()
+
+    visit_AsyncFunctionDef = visit_FunctionDef  # noqa: N815 - the visitor's name
+
+    def visit_Assign(self, node: ast.Assign) -> None:
+        for target in node.targets:
+            if isinstance(target, ast.Name):
+                self._scopes[-1][target.id] = self.is_set(node.value)
+        self.generic_visit(node)
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
+        if isinstance(node.target, ast.Name):
+            found = self.is_set(node.value) or is_set_type(node.annotation)
+            self._scopes[-1][node.target.id] = found
+        self.generic_visit(node)
+
+    def visit_For(self, node: ast.For) -> None:
+        self._iterated(node.iter)
+        self.generic_visit(node)
+
+    def visit_comprehension(self, node: ast.comprehension) -> None:
+        self._iterated(node.iter)
+        self.generic_visit(node)
+
+    def visit_Starred(self, node: ast.Starred) -> None:
+        self._iterated(node.value)
+        self.generic_visit(node)
+
+    def visit_Call(self, node: ast.Call) -> None:
+        match node.func:
+            case ast.Name(id=name) if name in ITERATING:
+                self._iterated(*node.args)
+            case ast.Attribute(attr="join" | "extend" | "fromkeys"):
+                self._iterated(*node.args)
+            case ast.Attribute(attr="pop", value=value) if not node.args:
+                self._iterated(value)
+        self.generic_visit(node)
+
+    def _iterated(self, *found: ast.expr) -> None:
+        self.found += [node.lineno for node in found if self.is_set(node)]
+
+
+def is_set_type(kind: ast.expr | None) -> bool:
+    names = [node.id for node in ast.walk(kind) if isinstance(node, ast.Name)] if kind else []
+    return not {"AbstractSet", "frozenset", "set"}.isdisjoint(names)
+
+
+def set_iterations(source: str) -> list[int]:
+    visitor = SetIterations()
+    visitor.visit(ast.parse(source))
+    return visitor.found
+
+
+def test_the_core_iterates_no_set() -> None:
+    core = [path for path in MODULES if path.relative_to(ROOT).parts[2] in PURE]
+    found = {named(path): set_iterations(path.read_text()) for path in core}
+
+    assert {name: lines for name, lines in found.items() if lines} == {}
+
+
+@pytest.mark.parametrize(
+    ("source", "count"),
+    [
+        ("for x in {1, 2}: ...", 1),
+        ("a = set()\nlist(a)", 1),
+        ("a: set[int] = f()\n[x for x in a]", 1),
+        ("def f(a: frozenset[str]): return ','.join(a)", 1),
+        ("a = {1} | b\n(*a,)", 1),
+        ("a = {1}\na.pop()", 1),
+        ("a = {1: 2}\nfor x in a: ...", 0),
+        ("a = {1}\nsorted(a); 1 in a; len(a)", 0),
+        ("def f():\n a = set()\ndef g(a):\n return list(a)", 0),
+    ],
+)
+def test_iterations_of_sets_are_found(source: str, count: int) -> None:
+    assert len(set_iterations(source)) == count
+
+
+# --- tests mirror modules ------------------------------------------------------------------
+
+
+def has_code(path: Path) -> bool:
+    """Whether a module does more than say what it is for and hand on names."""
+    return any(
+        not isinstance(node, ast.Import | ast.ImportFrom)
+        and not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
+        and not (isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "")[:2] == "__")
+        for node in parsed(path).body
+    )
+
+
+def mirrors(path: Path) -> list[Path]:
+    """Return where a module's tests may be: a file of its own, or its small package's."""
+    room, _, *inside = path.relative_to(ROOT).with_suffix("").parts
+    folder = (ROOT / "tests" / "api") if room == "api" else (ROOT / "tests")
+    *rooms, name = [part.strip("_") for part in inside]
+    if name == "init":
+        *rooms, name = rooms
+    package = folder.joinpath(*rooms)
+    found = [package / f"test_{name}.py"]
+    if rooms:
+        found.append(package / f"test_{rooms[-1]}_{name}.py")
+    if len(rooms) > 1:
+        found.append(package.with_name(f"test_{rooms[-1]}.py"))
+    return found
+
+
+def test_every_module_has_its_tests() -> None:
+    bare = {
+        named(path): [named(mirror) for mirror in mirrors(path)]
+        for path in MODULES
+        if has_code(path)
+        and named(path) not in TESTED_ELSEWHERE
+        and not any(mirror.is_file() for mirror in mirrors(path))
+    }
+
+    assert bare == {}
+
+
+def test_the_table_of_other_tests_is_true() -> None:
+    """What it names is there, gives a reason, and has no tests of its own after all."""
+    wrong = [
+        name
+        for name, (where, why) in TESTED_ELSEWHERE.items()
+        if not (ROOT / name).is_file()
+        or not (ROOT / where).is_file()
+        or not why
+        or any(mirror.is_file() for mirror in mirrors(ROOT / name))
+    ]
+
+    assert wrong == []
