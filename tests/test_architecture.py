@@ -7,6 +7,7 @@ and each public name is found behind exactly one public door.
 import ast
 import importlib
 import json
+import re
 import subprocess
 import sys
 import tomllib
@@ -115,6 +116,43 @@ def test_the_version_is_told_once() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
     assert triolet.__version__ == project["version"]
+
+
+# Parts of what is declared, which it cannot be without.
+COMES_WITH = {
+    "h11": "hypercorn",
+    "outcome": "trio",
+    "quart": "quart-trio",
+    "werkzeug": "quart-trio",
+    "wsproto": "trio-websocket",
+}
+
+
+def test_everything_imported_is_declared() -> None:
+    """The engine imports what the bare install brings; the HTTP layer what `[server]` adds."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    bare = declared(project["dependencies"])
+    server = declared(project["optional-dependencies"]["server"])
+
+    assert imported(ENGINE) - {"triolet"} == bare
+    assert imported(ROOT / "api") - {"triolet", "triolet_api"} - bare == server
+
+
+def declared(requirements: list[str]) -> set[str]:
+    return {re.split(r"[^\w-]", one)[0].replace("-", "_") for one in requirements}
+
+
+def imported(source: Path) -> set[str]:
+    """Return the packages that modules import from elsewhere, by what declares them."""
+    found: set[str] = set()
+    for path in source.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                found |= {name.name.split(".")[0] for name in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                found.add((node.module or "").split(".")[0])
+    others = found - sys.stdlib_module_names
+    return {COMES_WITH.get(name, name).replace("-", "_") for name in others}
 
 
 def test_importing_the_engine_brings_no_web_framework() -> None:

@@ -5,8 +5,8 @@ After TigerBeetle's `tidy`: whoever breaks a habit hears of it, with all places 
 
 import ast
 import re
-import subprocess
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -26,32 +26,7 @@ MACHINE_PATHS = re.compile(r"(?<![\w.:/}$~-])/(build|home|mnt|opt|root|srv|tmp|U
 REGISTRY_HOSTS = re.compile(r"\b(pypi|pythonhosted|npmjs|deb\.debian)\.(com|org)\b")
 
 # Modules whose laws another test states: where, and why there.
-TESTED_ELSEWHERE: dict[str, tuple[str, str]] = {
-    "engine/triolet/_model/commands.py": (
-        "tests/test_protocol_document.py",
-        "declarations, held against the protocol document field by field",
-    ),
-    "engine/triolet/_model/entries.py": (
-        "tests/test_protocol_document.py",
-        "declarations, held against the protocol document field by field",
-    ),
-    "engine/triolet/_model/events.py": (
-        "tests/test_protocol_document.py",
-        "declarations, held against the protocol document field by field",
-    ),
-    "engine/triolet/_model/errors.py": (
-        "tests/test_protocol_document.py",
-        "a catalogue, held against the protocol document code by code",
-    ),
-    "engine/triolet/_model/limits.py": (
-        "tests/test_protocol_document.py",
-        "numbers; those that a client meets are held against the protocol document",
-    ),
-    "engine/triolet/_model/json.py": (
-        "tests/wire/test_codec.py",
-        "a type; what it may hold is checked by `codec.check_body`",
-    ),
-}
+TESTED_ELSEWHERE: dict[str, tuple[str, str]] = {}
 
 
 def named(path: Path) -> str:
@@ -70,13 +45,20 @@ def nodes() -> Iterator[tuple[str, ast.AST]]:
 
 
 def texts() -> Iterator[tuple[str, str]]:
-    """Yield `(name, text)` of every file that belongs to the project."""
-    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
-    listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
-    for name in listed.stdout.decode().split("\0"):
-        path = ROOT / name
-        if name and path.is_file():
-            yield name, path.read_text(errors="replace")
+    """Yield `(name, text)` of every file that belongs to the project, with or without git."""
+    ignored = [line.strip("/") for line in (ROOT / ".gitignore").read_text().split()]
+
+    def belongs(path: Path) -> bool:
+        names = (path.name, named(path))
+        return path.name != ".git" and not any(fnmatch(n, p) for n in names for p in ignored)
+
+    folders = [ROOT]
+    while folders:
+        for path in sorted(filter(belongs, folders.pop().iterdir())):
+            if path.is_dir():
+                folders.append(path)
+            else:
+                yield named(path), path.read_text(errors="replace")
 
 
 # --- shapes --------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ _PAGE: Final = Template("""\
 <p>On the machine that runs the server:</p>
 <pre tabindex="0"><code>triolet token anna</code></pre>
 <h2>Chat in a terminal</h2>
-<pre tabindex="0"><code>triolet chat --url $url --token TOKEN</code></pre>
+<pre tabindex="0"><code>triolet chat $url --as anna</code></pre>
 <h2>Connect from a browser or a program</h2>
 <pre tabindex="0"><code>const socket = new WebSocket("$url", ["triolet.v1.json"]);
 const say = (map) =&gt; socket.send(JSON.stringify(map));

@@ -78,7 +78,7 @@ async def serve(settings: Settings) -> int:
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with open_server(settings) as server:
             with _quiet_gc():
-                _announce(server)
+                announce(server)
                 name = signal.Signals(await anext(signals)).name
                 _log.info("%s: draining; again to stop at once", name)
                 is_drained = await _drain(server, signals)
@@ -95,7 +95,7 @@ async def open_server(settings: Settings) -> AsyncIterator[Server]:
             is in use, keys that are none.
         StoreError: the store cannot be opened.
     """
-    _raise_descriptor_limit(settings.limits.connections_max + _OTHER_DESCRIPTORS)
+    raise_descriptor_limit(settings.limits.connections_max + _OTHER_DESCRIPTORS)
     clock, entropy, limits = SystemClock(), SystemEntropy(), settings.limits
     async with AsyncExitStack() as stack:
         store: Store = await stack.enter_async_context(
@@ -165,7 +165,8 @@ async def _drain(server: Server, signals: AsyncIterator[int]) -> bool:
     return is_drained
 
 
-def _announce(server: Server) -> None:
+def announce(server: Server) -> None:
+    """Tell a person where it is, and what comes next."""
     from rich.console import Console  # noqa: PLC0415 - 50 ms that only a start needs
     from rich.text import Text  # noqa: PLC0415
 
@@ -182,7 +183,7 @@ def _announce(server: Server) -> None:
         ("clients", f"ws://{address}/ws"),
         ("data", kept),
         ("token", sign_in),
-        ("chat", "triolet chat"),
+        ("chat", f"triolet chat ws://{address}/ws --as NAME"),
         ("stop", "Ctrl-C"),
     ]
     text = Text()
@@ -191,7 +192,7 @@ def _announce(server: Server) -> None:
     Console(highlight=False, soft_wrap=True).print(text, end="")
 
 
-def _raise_descriptor_limit(needed: int) -> None:
+def raise_descriptor_limit(needed: int) -> None:
     """Ask for a descriptor for each connection; many systems start a process with 1,024."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < needed:

@@ -81,3 +81,24 @@ def read_answer_fixture():
 @pytest.fixture(name="is_closed")
 def is_closed_fixture():
     return is_closed
+
+
+class Slow:
+    """A view that can be held while it runs."""
+
+    def __init__(self, app):
+        self.entered, self.release, self.ended = trio.Event(), trio.Event(), trio.Event()
+        app.add_url_rule("/slow", "slow", self.view)
+
+    async def view(self):
+        self.entered.set()
+        try:
+            await self.release.wait()
+            return "done"
+        finally:
+            self.ended.set()
+
+
+@pytest.fixture
+def make_slow():
+    return Slow

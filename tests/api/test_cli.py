@@ -11,7 +11,6 @@ from click.testing import CliRunner
 
 from triolet import __version__
 from triolet._model.errors import ConfigurationError, SchemaTooNew, StoreUnavailable
-from triolet_api import __main__
 from triolet_api.cli import COMMANDS, Entry, cli
 
 
@@ -109,24 +108,3 @@ def test_help_loads_no_server():
     )
 
     assert done.stdout.splitlines()[-1] == b"[]"
-
-
-def test_a_bare_install_says_what_is_missing(monkeypatch, capsys):
-    monkeypatch.setattr(__main__, "find_spec", lambda name: None if name == "click" else name)
-
-    with pytest.raises(SystemExit) as caught:
-        __main__.main()
-
-    assert caught.value.code == 2
-    text = capsys.readouterr().err
-    assert text == "triolet: click not found; install `triolet[server]` to have the command line\n"
-
-
-def test_the_module_runs_the_same(monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["x", "--version"])
-
-    with pytest.raises(SystemExit) as caught:
-        __main__.main()
-
-    assert caught.value.code == 0
-    assert capsys.readouterr().out == f"triolet {__version__}\n"

@@ -26,20 +26,9 @@ async def app():
     return create_app(ready=lambda: True)
 
 
-class Slow:
-    """A view that can be held while it runs."""
-
-    def __init__(self, app):
-        self.entered, self.release, self.ended = trio.Event(), trio.Event(), trio.Event()
-        app.add_url_rule("/slow", "slow", self.view)
-
-    async def view(self):
-        self.entered.set()
-        try:
-            await self.release.wait()
-            return "done"
-        finally:
-            self.ended.set()
+@pytest.fixture
+async def slow(app, make_slow):
+    return make_slow(app)
 
 
 def test_the_pieces_of_hypercorn_are_as_we_use_them():
@@ -179,96 +168,6 @@ class TestHostileClients:
         assert answer.startswith(b"HTTP/1.1 %d" % status)
         assert [record for record in caplog.records if record.exc_info] == []
 
-    @pytest.mark.parametrize("upgrade", [b"h2c", b"H2C"])
-    async def test_http2_is_not_spoken(self, app, serving, upgrade):
-        """A proxy that forwards upgrades would be a tunnel past its own rules."""
-        request = (
-            b"GET /health/live HTTP/1.1\r\nHost: a\r\nUpgrade: " + upgrade + b"\r\n"
-            b"Connection: Upgrade, HTTP2-Settings, close\r\n"
-            b"HTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n"
-        )
-        async with serving(app) as host:
-            answer = await host.exchange(request)
-
-        assert answer.startswith(b"HTTP/1.1 200")
-
-    @pytest.mark.parametrize("head", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: a\r\nX: y"])
-    async def test_a_head_that_does_not_end_is_not_waited_for(self, app, serving, head):
-        async with serving(app, limits=HttpLimits(keep_alive_timeout_s=0.05)) as host:
-            assert await host.exchange(head) == b""
-
-    @pytest.mark.parametrize("path", [b"/", b"/nope", b"/health/live"])
-    async def test_idle_connections_are_closed(self, app, serving, read_answer, path):
-        """The timeout holds after an answer too, whichever task gave it."""
-        limits = HttpLimits(keep_alive_timeout_s=0.02)
-        async with serving(app, limits=limits) as host:
-            for _ in range(5):
-                async with await host.connect() as stream:
-                    await stream.send_all(b"GET " + path + b" HTTP/1.1\r\nHost: a\r\n\r\n")
-                    await read_answer(stream)
-                    assert await stream.receive_some() == b""
-
-    @pytest.mark.parametrize("version", [b"1.0", b"1.1"])
-    async def test_who_asks_to_close_is_closed(self, app, serving, version):
-        """A client of the old kind reads until the end."""
-        request = b"GET / HTTP/" + version + b"\r\nHost: a\r\nConnection: close\r\n\r\n"
-        async with serving(app, limits=HttpLimits(keep_alive_timeout_s=600)) as host:
-            for _ in range(5):
-                assert (await host.exchange(request)).startswith(b"HTTP/1.1 200")
-
-    async def test_a_head_has_an_end(self, app, serving):
-        async with serving(app, limits=HttpLimits(head_bytes_max=1024)) as host:
-            stream = await host.connect()
-            async with stream:
-                await stream.send_all(b"GET / HTTP/1.1\r\nX: " + b"x" * 2000)
-                answer = await stream.receive_some()
-
-        assert answer.startswith(b"HTTP/1.1 431")
-
-    async def test_who_takes_nothing_is_cut_off(self, app, serving):
-        """Hypercorn sends in a shield; without a deadline it would wait for ever."""
-        ended = trio.Event()
-
-        @app.get("/large")
-        async def large():
-            return Response(b"x" * 20_000_000)
-
-        async with serving(app, limits=HttpLimits(send_timeout_s=0.05)) as host:
-            serve = host.door._serve
-
-            async def watch(stream):
-                await serve(stream)
-                ended.set()
-
-            host.door._serve = watch
-            stream = await host.connect()
-            await stream.send_all(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n")
-            await ended.wait()
-            await stream.aclose()
-
-    @pytest.mark.parametrize("asked", [b"", GET])
-    async def test_who_leaves_is_forgotten_at_once(self, app, serving, read_answer, asked):
-        """Not only at the idle timeout."""
-        limits = HttpLimits(keep_alive_timeout_s=600)
-        async with serving(app, limits=limits) as host:
-            for _ in range(20):
-                async with await host.connect() as stream:
-                    await stream.send_all(asked)
-                    if asked:
-                        await read_answer(stream)
-                    await stream.send_eof()
-                    assert await stream.receive_some() == b""
-
-    async def test_who_leaves_ends_the_view(self, app, serving):
-        """No view runs on for somebody who is gone."""
-        slow = Slow(app)
-        async with serving(app) as host:
-            stream = await host.connect()
-            await stream.send_all(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
-            await slow.entered.wait()
-            await stream.aclose()
-            await slow.ended.wait()
-
     async def test_beyond_the_bound_connections_are_closed(
         self, app, serving, read_answer, is_closed
     ):
@@ -313,8 +212,8 @@ class TestTheEnd:
             await stream.aclose()
         assert caplog.text == ""
 
-    async def test_running_requests_finish(self, app, serving):
-        slow, limits = Slow(app), HttpLimits(finish_timeout_s=60)
+    async def test_running_requests_finish(self, app, slow, serving):
+        limits = HttpLimits(finish_timeout_s=60)
         async with (
             serving(app, limits=limits) as host,
             await host.connect() as stream,
@@ -331,8 +230,8 @@ class TestTheEnd:
         assert answer.startswith(b"HTTP/1.1 200")
         assert answer.endswith(b"done")
 
-    async def test_they_have_so_long_and_no_longer(self, app, serving, caplog):
-        slow, limits = Slow(app), HttpLimits(finish_timeout_s=0.05)
+    async def test_they_have_so_long_and_no_longer(self, app, slow, serving, caplog):
+        limits = HttpLimits(finish_timeout_s=0.05)
         async with serving(app, limits=limits) as host, await host.connect() as stream:
             await stream.send_all(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
             await slow.entered.wait()
@@ -365,9 +264,9 @@ class TestTheEnd:
             async with await host.connect() as stream:
                 assert await is_closed(stream)
 
-    async def test_cancelling_cuts_everything(self, app):
+    async def test_cancelling_cuts_everything(self, app, slow):
         """A second signal: nothing is waited for."""
-        slow, (near, far) = Slow(app), map(trio.SocketStream, trio_pair())
+        near, far = map(trio.SocketStream, trio_pair())
         with trio.fail_after(5):
             async with trio.open_nursery() as nursery, open_http_door(app) as door:
                 nursery.start_soon(door.serve, near)
@@ -377,8 +276,8 @@ class TestTheEnd:
         assert slow.ended.is_set()
         await far.aclose()
 
-    async def test_a_failing_host_cuts_everything(self, app):
-        slow, (near, far) = Slow(app), map(trio.SocketStream, trio_pair())
+    async def test_a_failing_host_cuts_everything(self, app, slow):
+        near, far = map(trio.SocketStream, trio_pair())
         with pytest.RaisesGroup(ZeroDivisionError, flatten_subgroups=True):
             async with trio.open_nursery() as nursery, open_http_door(app) as door:
                 nursery.start_soon(door.serve, near)

@@ -3,16 +3,27 @@
 import json
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
+import msgspec
 import pytest
+from joserfc.jwk import OKPKey
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
+
+from triolet._model.errors import ConfigurationError, Refusal
+from triolet.adapters.tokens import mint
+from triolet.ports.gate import Opening
+from triolet.ports.store import Revocation
+from triolet_api.serve import Server, announce, open_server, raise_descriptor_limit
+from triolet_api.settings import Settings
 
 TIMEOUT_S = 30
 
@@ -123,6 +134,9 @@ def test_a_life_and_the_next(tmp_path):
         assert server.get("/health/ready").json() == {"status": "ready"}
         assert f"ws://127.0.0.1:{server.port}/ws" in server.get("/").text
         assert server.get("/ws").status_code == 426
+        second = triolet("serve", "--data", str(data), "--port", "0")
+        assert (second.returncode, second.stdout, second.stderr.count("\n")) == (2, "", 1)
+        assert str(data / "triolet.db") in second.stderr
         token = triolet("token", "anna", "--data", str(data)).stdout.strip()
         with server.session(token) as (link, welcome):
             assert (welcome["op"], welcome["user"]) == ("welcome", "anna")
@@ -150,7 +164,9 @@ def test_a_life_and_the_next(tmp_path):
 
 def test_draining_is_told_and_a_second_signal_ends_it(tmp_path):
     """While a load balancer looks away the server says 503, and goes on serving."""
-    with serving("--data", str(tmp_path), TRIOLET_LIMIT_LB_DELAY_S="600") as server:
+    config = tmp_path / "triolet.toml"
+    config.write_text(f'data = "{tmp_path / "kept"}"\n[limits]\nlb_delay_s = 600\n')
+    with serving("--config", str(config)) as server:
         server.process.send_signal(signal.SIGTERM)
         server.wait_for_line("SIGTERM: draining")
 
@@ -160,75 +176,115 @@ def test_draining_is_told_and_a_second_signal_ends_it(tmp_path):
         status, errors = server.stop()
         assert status == 1
         assert "stopping at once" in errors
-
-
-def test_everything_may_be_in_memory_with_keys_from_elsewhere(tmp_path):
-    """Then nothing is written: no secret is made where none is used."""
-    key = tmp_path / "key.pem"
-    pair = subprocess.run(
-        [sys.executable, "-c", MAKE_KEY], capture_output=True, timeout=TIMEOUT_S, check=True
-    )
-    key.write_bytes(pair.stdout)
-    data = tmp_path / "data"
-    with serving("--data", str(data), TRIOLET_STORE="memory:", TRIOLET_KEYS=str(key)) as server:
-        with server.session("eyJhbGciOiJub25lIn0.e30.") as (_, refused):
-            assert refused["reason"] == "token_invalid"
-        assert "whoever holds the keys" in server.said
-        assert server.stop()[0] == 0
-    assert not data.exists()
-
-
-MAKE_KEY = """
-import sys
-from joserfc.jwk import OKPKey
-sys.stdout.buffer.write(OKPKey.generate_key("Ed25519").as_pem(private=False))
-"""
-
-
-def test_a_file_of_settings(tmp_path):
-    config = tmp_path / "triolet.toml"
-    config.write_text(f'data = "{tmp_path / "kept"}"\nlog_level = "error"\n')
-    with serving("--config", str(config)) as server:
-        status, errors = server.stop()
-
-    assert (status, errors) == (0, "")
     assert (tmp_path / "kept" / "secret").exists()
 
 
-class TestWhatCannotBe:
-    """One line, status 2, no traceback."""
+class TestTheParts:
+    """The composition root in this process."""
 
-    @staticmethod
-    def assert_misuse(done, words):
-        assert done.returncode == 2
-        assert done.stderr.startswith("triolet: ")
-        assert done.stderr.count("\n") == 1
-        assert words in done.stderr
-        assert done.stdout == ""
+    @pytest.fixture
+    def settings(self, tmp_path):
+        return Settings(store="memory:", port=0, data=tmp_path / "data")
+
+    async def test_it_is_one_async_with(self, settings):
+        async with open_server(settings) as server, httpx.AsyncClient(trust_env=False) as http:
+            answer = await http.get(f"http://{server.address}/health/ready")
+            assert answer.json() == {"status": "ready"}
+            stopping = server.engine
+        assert not stopping.statistics().connections
+
+    async def test_the_gate_has_the_kept_secret_and_the_stores_revocations(self, settings):
+        async with open_server(settings) as server:
+            secret = (settings.data / "secret").read_bytes().strip()
+            now_ms = server.engine.clock.now_ms()
+            old = mint(secret, "anna", ttl_s=60, now_ms=now_ms - 5)
+            assert (await server.engine.gate.admit(old, Opening())).user == "anna"
+            await server.engine.store.revoke(Revocation("anna", now_ms))
+
+            with pytest.raises(Refusal, match="revoked"):
+                await server.engine.gate.admit(old, Opening())
 
     @pytest.mark.parametrize(
-        ("args", "env", "words"),
+        ("host", "address"),
         [
-            (["--port", "70000"], {}, "--port: expected `int` <= 65535"),
-            (["--host", "256.0.0.1", "--port", "0"], {}, "host, port: "),
-            ([], {"TRIOLET_KEYS": "nowhere.pem"}, "keys: nowhere.pem cannot be read"),
+            ("127.0.0.1", "127.0.0.1:80"),
+            ("0.0.0.0", "127.0.0.1:80"),
+            ("::", "127.0.0.1:80"),
+            ("::1", "[::1]:80"),
         ],
     )
-    def test_settings(self, tmp_path, args, env, words):
-        done = triolet("serve", "--data", str(tmp_path), *args, **env)
+    def test_an_address_is_as_a_url_has_it(self, host, address):
+        assert Server(None, None, Settings(), host, 80).address == address
 
-        self.assert_misuse(done, words)
+    @pytest.mark.parametrize(
+        ("now", "asked", "warned"),
+        [
+            ((1024, 4096), (3000, 4096), False),
+            ((1024, 2000), (2000, 2000), True),
+            ((1024, resource.RLIM_INFINITY), (3000, resource.RLIM_INFINITY), False),
+            ((4096, 4096), None, False),
+            ((resource.RLIM_INFINITY, resource.RLIM_INFINITY), None, False),
+        ],
+    )
+    def test_descriptors_are_asked_for(self, monkeypatch, caplog, now, asked, warned):
+        """A connection is a descriptor, and many systems start a process with 1,024."""
+        told = []
+        monkeypatch.setattr(resource, "getrlimit", lambda which: now)
+        monkeypatch.setattr(resource, "setrlimit", lambda which, limit: told.append(limit))
 
-    def test_a_port_that_is_taken(self, tmp_path):
+        raise_descriptor_limit(3000)
+
+        assert told == ([asked] if asked else [])
+        assert ("file descriptors" in caplog.text) == warned
+
+    async def test_with_keys_from_elsewhere_no_secret_is_made(self, tmp_path, settings, capsys):
+        """What is kept in memory, and signed by others, leaves nothing in the folder."""
+        pair = OKPKey.generate_key("Ed25519")
+        (tmp_path / "key.pem").write_bytes(pair.as_pem(private=False))
+        settings = msgspec.structs.replace(settings, keys=(tmp_path / "key.pem",))
+
+        async with open_server(settings) as server:
+            announce(server)
+            assert "HS256" not in repr(server.engine.gate).replace("no HS256", "")
+
+        said = capsys.readouterr().out
+        assert "from whoever holds the keys" in said
+        assert "in memory" in said
+        assert not settings.data.exists()
+
+
+class TestWhatCannotBe:
+    def test_it_is_one_line_and_status_2(self, tmp_path):
+        done = triolet("serve", "--data", str(tmp_path), "--port", "70000")
+
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr == "triolet: --port: expected `int` <= 65535\n"
+
+    @pytest.mark.parametrize(
+        ("change", "words"),
+        [
+            ({"host": "256.0.0.1"}, "cannot listen on 256.0.0.1:0"),
+            ({"keys": (Path("nowhere.pem"),)}, "keys: nowhere.pem cannot be read"),
+            ({"jwks": Path("nowhere.json")}, "nowhere.json cannot be read"),
+        ],
+    )
+    async def test_settings_that_cannot_work_here(self, tmp_path, change, words):
+        settings = Settings(**({"store": "memory:", "port": 0, "data": tmp_path} | change))
+
+        await self.refused(settings, words)
+
+    async def test_a_port_that_is_taken(self, tmp_path):
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
 
-            done = triolet("serve", "--data", str(tmp_path), "--port", str(port))
+            await self.refused(
+                Settings(store="memory:", port=port, data=tmp_path),
+                f"cannot listen on 127.0.0.1:{port}",
+            )
 
-        self.assert_misuse(done, f"cannot listen on 127.0.0.1:{port}")
-
-    def test_data_that_another_server_uses(self, tmp_path):
-        with serving("--data", str(tmp_path)):
-            done = triolet("serve", "--data", str(tmp_path), "--port", "0")
-
-        self.assert_misuse(done, "triolet.db")
+    @staticmethod
+    async def refused(settings, words):
+        expected = pytest.RaisesExc(ConfigurationError, match=re.escape(words))
+        with pytest.RaisesGroup(expected, allow_unwrapped=True, flatten_subgroups=True):
+            async with open_server(settings):
+                raise AssertionError

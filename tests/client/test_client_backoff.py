@@ -43,7 +43,7 @@ def test_ceilings_grow_up_to_the_greatest(attempt):
 def test_ceilings_are_exponential():
     backoff = Backoff(base_s=1, factor=3, ceiling_s=60)
 
-    assert [1, 3, 9, 27, 60, 60] == [backoff.limit_s(attempt) for attempt in range(6)]
+    assert [backoff.limit_s(attempt) for attempt in range(6)] == [1, 3, 9, 27, 60, 60]
 
 
 def test_negative_hint_is_none():

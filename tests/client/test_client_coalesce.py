@@ -75,7 +75,9 @@ def _synced(heads, gone):
 
 
 EVENTS = {
-    "receipts": rows.map(lambda r: Receipts(room="r", marks=tuple((u, 0, n) for u, n in r.items()))),
+    "receipts": rows.map(
+        lambda r: Receipts(room="r", marks=tuple((u, 0, n) for u, n in r.items()))
+    ),
     "presence": rows.map(lambda r: Presence(users=tuple((u, "away", n) for u, n in r.items()))),
     "typing": st.lists(names).map(lambda u: Typing(room="r", users=tuple(u), more=False)),
     "feed": st.builds(_feed, rows, st.frozensets(names), st.frozensets(names)),

@@ -74,14 +74,14 @@ def test_only_entries_move_a_position():
 def test_entries_had_before_are_dropped():
     made = following(head=5)
 
-    assert [Verdict.DUPLICATE] * 3 == [judge(made, seq) for seq in (5, 4, 1)]
+    assert [judge(made, seq) for seq in (5, 4, 1)] == [Verdict.DUPLICATE] * 3
 
 
 def test_gap_is_asked_for_from_the_position_and_entries_until_then_are_ignored():
     made = following(head=5)
 
     assert Verdict.GAP is judge(made, 8)
-    assert [("r", "e1", 5)] == made.ask()
+    assert made.ask() == [("r", "e1", 5)]
     assert Verdict.STRAY is judge(made, 9)
     made.grant(row(head=9), ("e1", 5), is_rebase=False)
     assert Verdict.NEXT is judge(made, 6)
@@ -115,10 +115,10 @@ def test_held_room_waits_for_space_through_a_lost_connection():
 
     assert Verdict.HELD is judge(made, 6, has_space=False)
     made.lost()
-    assert [] == made.ask()
+    assert made.ask() == []
     (held,) = made.held()
     held.step(Step.DRAINED)
-    assert [("r", "e1", 5)] == made.ask()
+    assert made.ask() == [("r", "e1", 5)]
 
 
 def test_new_epoch_of_a_prefix_is_taken_silently():
@@ -181,7 +181,7 @@ def test_second_subscription_from_the_head_skips_nothing():
     made.grant(row(head=9), None, is_rebase=False)
 
     assert Verdict.GAP is judge(made, 10)
-    assert [("r", "e1", 5)] == made.ask()
+    assert made.ask() == [("r", "e1", 5)]
 
 
 @pytest.mark.parametrize(
@@ -208,4 +208,4 @@ def test_reset_and_forget_of_unknown_rooms_change_nothing():
 
     assert made.position("r") == ("e1", 9)
     assert made.position("other") is None
-    assert [("r", "e1", 9)] == made.places(["other", "r"])
+    assert made.places(["other", "r"]) == [("r", "e1", 9)]

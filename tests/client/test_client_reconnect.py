@@ -35,15 +35,15 @@ async def test_rooms_resume_from_their_positions(autojump_clock):
         await subscribed(client, first, "a", head=3)
         await subscribed(client, first, "b", head=7)
         first.entry("a", 4)
-        assert [4] == await entries(events, 1)
+        assert await entries(events, 1) == [4]
 
         second = await reconnected(server, first)
         places = await second.resume(row("a", head=6), row("b", head=7))
         second.entry("a", 5)
         second.entry("a", 6)
 
-        assert [["a", "e1", 4], ["b", "e1", 7]] == places
-        assert [5, 6] == await entries(events, 2)
+        assert places == [["a", "e1", 4], ["b", "e1", 7]]
+        assert await entries(events, 2) == [5, 6]
         assert client.position("a") == ("e1", 6)
 
 
@@ -55,7 +55,7 @@ async def test_duplicates_are_dropped(autojump_clock):
         for seq in (4, 4, 3, 1, 5, 4, 6):
             conversation.entry("a", seq)
 
-        assert [4, 5, 6] == await entries(events, 3)
+        assert await entries(events, 3) == [4, 5, 6]
         assert client.statistics().duplicates == 4
 
 
@@ -72,8 +72,8 @@ async def test_gap_is_asked_for_again_on_the_same_connection(autojump_clock):
         for seq in (5, 6, 7):
             conversation.entry("a", seq)
 
-        assert [["a", "e1", 4]] == request["rooms"]
-        assert [4, 5, 6, 7] == await entries(events, 4)
+        assert request["rooms"] == [["a", "e1", 4]]
+        assert await entries(events, 4) == [4, 5, 6, 7]
         assert (client.statistics().gaps, client.statistics().strays) == (1, 1)
 
 
@@ -90,10 +90,10 @@ async def test_gap_that_stays_ends_the_connection(autojump_clock):
         await second.welcome()
 
         assert conversation.left[0] == 1002
-        assert [["a", "e1", 3]] == await second.resume(row("a", head=7))
+        assert await second.resume(row("a", head=7)) == [["a", "e1", 3]]
         for seq in (4, 5, 6, 7):
             second.entry("a", seq)
-        assert [4, 5, 6, 7] == await entries(events, 4)
+        assert await entries(events, 4) == [4, 5, 6, 7]
 
 
 async def test_what_is_no_message_ends_the_connection(autojump_clock):
@@ -115,8 +115,9 @@ async def test_unknown_ops_and_answers_to_nothing_are_ignored(autojump_clock, ca
         async with asking(client.ping):
             conversation.ok(await conversation.hear("ping"), now=5)
 
-    assert ["an ok to nothing that was asked: 999", "the server said malformed: no map"] == [
-        record.getMessage() for record in caplog.records if record.levelname == "WARNING"
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        "an ok to nothing that was asked: 999",
+        "the server said malformed: no map",
     ]
 
 
@@ -132,7 +133,7 @@ async def test_fork_at_resumption_is_told_and_followed(autojump_clock):
         assert Synced(rooms=(), gone=(), ref=2) == await events.__anext__()
         expected = Reset(room="a", epoch="e2", head=12, since=("e1", 7))
         assert [expected, Typing(room="a", users=(), more=False)] == await take(events, 2)
-        assert [8] == await entries(events, 1)
+        assert await entries(events, 1) == [8]
         assert client.position("a") == ("e2", 8)
 
 
@@ -146,7 +147,7 @@ async def test_unrecovered_is_told_and_followed_from_the_head(autojump_clock):
 
         assert request["since"] == ["e0", 3]
         assert [Reset(room="a", epoch="e1", head=50, floor=40)] == answer.value
-        assert [51] == await entries(room, 1)
+        assert await entries(room, 1) == [51]
 
 
 async def test_reset_is_passed_on_in_its_place(autojump_clock):
@@ -161,8 +162,12 @@ async def test_reset_is_passed_on_in_its_place(autojump_clock):
         conversation.entry("a", 91)
 
         found = await take(room, 5)
-        assert [10, "e2", 9, "e3", 91] == [
-            event.seq if isinstance(event, Entry) else event.epoch for event in found
+        assert [event.seq if isinstance(event, Entry) else event.epoch for event in found] == [
+            10,
+            "e2",
+            9,
+            "e3",
+            91,
         ]
 
 
@@ -176,7 +181,7 @@ async def test_rooms_are_asked_for_in_batches(autojump_clock):
         await second.hear("sync")
         asked = [(await second.hear("subscribe"))["rooms"] for _ in range(2)]
 
-        assert [["a", "b"], ["c"]] == [[place[0] for place in places] for places in asked]
+        assert [[place[0] for place in places] for places in asked] == [["a", "b"], ["c"]]
 
 
 async def test_batches_fit_the_servers_bound_on_a_message(autojump_clock):
@@ -213,7 +218,7 @@ async def test_rooms_refused_at_resumption(autojump_clock):
         request = await second.hear("subscribe")
         second.ok(request, rooms=[row("late", head=4)])
 
-        assert [["late", "e1", 4]] == request["rooms"]
+        assert request["rooms"] == [["late", "e1", 4]]
         assert trio.current_time() > before
         assert [Closed(room="gone", reason="no_such_room")] == [event async for event in events]
         assert client.position("gone") is None
@@ -227,9 +232,7 @@ async def test_resumption_refused_whole_is_asked_again_or_closes_all(autojump_cl
         second = await reconnected(server, first)
         second.ok(await second.hear("sync"), rooms=[], gone=[])
         before = trio.current_time()
-        second.error(
-            await second.hear("subscribe"), 4001, "rate_limited", retry_after_ms=3000
-        )
+        second.error(await second.hear("subscribe"), 4001, "rate_limited", retry_after_ms=3000)
         again = await second.hear("subscribe")
         assert trio.current_time() - before >= 3
         second.error(again, 3001, "forbidden")
@@ -250,28 +253,34 @@ async def test_sync_tells_positions_and_heads_and_its_answer_reaches_the_streams
             removed=["left"],
         )
         first.entry("mine", 4)
-        assert [4] == await entries(events, 1)
+        assert await entries(events, 1) == [4]
         second = await reconnected(server, first)
         sync = await second.hear("sync")
         moved = {
-            "room": "fed", "kind": "group", "epoch": "e", "head": 12, "unread": 3, "read": 9,
-            "role": "member", "title": "", "last": None,
+            "room": "fed",
+            "kind": "group",
+            "epoch": "e",
+            "head": 12,
+            "unread": 3,
+            "read": 9,
+            "role": "member",
+            "title": "",
+            "last": None,
         }
         second.ok(sync, rooms=[moved], gone=["mine"])
 
-        assert [["fed", "e", 9], ["mine", "e1", 4]] == sync["have"]
+        assert sync["have"] == [["fed", "e", 9], ["mine", "e1", 4]]
         synced = await events.__anext__()
         assert isinstance(synced, Synced)
-        assert ("fed", ("mine",)) == (synced.rooms[0].room, synced.gone)
+        assert (synced.rooms[0].room, synced.gone) == ("fed", ("mine",))
         third = await reconnected(server, second)
         assert ["fed", "e", 12] in (await third.hear("sync"))["have"]
 
 
 async def test_first_connection_does_not_sync(autojump_clock):
     server = Server()
-    async with connected(server) as (client, conversation):
-        async with asking(client.ping):
-            conversation.ok(await conversation.hear("ping"), now=5)
+    async with connected(server) as (client, conversation), asking(client.ping):
+        conversation.ok(await conversation.hear("ping"), now=5)
 
 
 async def test_watches_presence_and_typing_are_said_again(autojump_clock):
@@ -289,8 +298,8 @@ async def test_watches_presence_and_typing_are_said_again(autojump_clock):
         second = await reconnected(server, first)
         await second.resume()
 
-        assert "away" == (await second.hear("presence"))["status"]
-        assert "r" == (await second.hear("typing"))["room"]
+        assert (await second.hear("presence"))["status"] == "away"
+        assert (await second.hear("typing"))["room"] == "r"
         watch = await second.hear("watch")
         second.ok(watch, users=[["ben", "offline", 9]])
         assert watch["users"] == ["ben"]
@@ -321,7 +330,7 @@ async def test_marks_are_repeated_when_the_server_has_lost_them(autojump_clock):
         await second.resume(row("r", head=9, read=4))
 
         again = await second.hear("receipt")
-        assert ("r", 9, 9) == (again["room"], again["delivered"], again["read"])
+        assert (again["room"], again["delivered"], again["read"]) == ("r", 9, 9)
         second.ok(again)
         third = await reconnected(server, second)
         await third.resume(row("r", head=9, read=9))
@@ -332,7 +341,6 @@ async def test_marks_are_repeated_when_the_server_has_lost_them(autojump_clock):
 async def test_marks_set_offline_are_kept_and_told(autojump_clock):
     server = Server()
     async with connected(server) as (client, first):
-        server.refusals = []
         first.close(1006)
         await first.gone.wait()
         assert client.state is State.OFFLINE
@@ -342,7 +350,7 @@ async def test_marks_set_offline_are_kept_and_told(autojump_clock):
         await second.resume()
 
         told = await second.hear("receipt")
-        assert ("quiet", 7) == (told["room"], told["read"])
+        assert (told["room"], told["read"]) == ("quiet", 7)
 
 
 @pytest.mark.parametrize("code", [1000, 1002, 1006, 1008, 1009, 1011, 1012, 4008, 4009, 4029, 4999])

@@ -53,7 +53,7 @@ def test_durable_requests_get_a_cid_and_keep_a_given_one():
     payloads = [add(made, send()), add(made, send(cid="mine")), add(made, Create(kind="group"))]
 
     cids = [json.loads(request.payload)["cid"] for request in payloads]
-    assert ["minted-1", "mine", "minted-2"] == cids
+    assert cids == ["minted-1", "mine", "minted-2"]
     assert "cid" not in json.loads(add(made, Ping()).payload)
 
 
@@ -137,7 +137,7 @@ def test_what_is_resent_is_in_the_order_of_asking(moves):
             else:
                 made.postpone(request, LATER)
 
-    assert [] == made.lost()
+    assert made.lost() == []
     expected = [r.payload for r in asked if r.ref not in answered | gone]
     assert expected == [request.payload for request in sent(made)]
     assert made.count == len(expected)
@@ -231,7 +231,7 @@ def test_abandoned_before_it_left_never_leaves():
 
     made.abandon(request)
 
-    assert [] == sent(made)
+    assert sent(made) == []
     assert made.count == 0
 
 
@@ -260,4 +260,4 @@ def test_end_returns_everything_unanswered():
     made.take_next(0)
 
     assert sorted(r.ref for r in asked) == sorted(r.ref for r in made.ended())
-    assert [] == sent(made)
+    assert sent(made) == []

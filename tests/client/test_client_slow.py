@@ -25,14 +25,14 @@ async def test_full_room_is_held_and_asked_for_again_when_half_empty(autojump_cl
         assert client.position("r") == ("e1", 4)
         assert client.statistics().rooms_held == 1
 
-        assert [1, 2] == seqs(await take(stream, 2))
+        assert seqs(await take(stream, 2)) == [1, 2]
         again = await conversation.hear("subscribe")
         conversation.ok(again, rooms=[row("r", head=7)])
         for seq in (5, 6, 7):
             conversation.entry("r", seq)
 
-        assert [["r", "e1", 4]] == again["rooms"]
-        assert [3, 4, 5, 6, 7] == seqs(await take(stream, 5))
+        assert again["rooms"] == [["r", "e1", 4]]
+        assert seqs(await take(stream, 5)) == [3, 4, 5, 6, 7]
 
 
 async def test_consumer_that_answers_what_it_reads_is_not_stuck(autojump_clock):
@@ -43,9 +43,9 @@ async def test_consumer_that_answers_what_it_reads_is_not_stuck(autojump_clock):
         await subscribed(client, conversation, "r")
         for seq in range(1, 20):
             conversation.entry("r", seq)
+        conversation.ok(await conversation.hear("unsubscribe"))
         await take(stream, 1)
         async with asking(client.send, "r", "re") as answer:
-            conversation.ok(await conversation.hear("unsubscribe"))
             conversation.written(await conversation.hear("send"), 20)
 
         assert answer.value.seq == 20
@@ -62,7 +62,7 @@ async def test_other_rooms_go_on(autojump_clock):
             conversation.entry("quick", seq)
             assert [seq] == seqs(await take(quick, 1))
 
-        assert [1, 2, 3, 4] == seqs(await take(slow, 4))
+        assert seqs(await take(slow, 4)) == [1, 2, 3, 4]
 
 
 async def test_entries_wait_for_the_first_listener(autojump_clock):
@@ -77,7 +77,7 @@ async def test_entries_wait_for_the_first_listener(autojump_clock):
         conversation.ok(again, rooms=[row("r", head=6)])
         conversation.entry("r", 6)
 
-        assert [["r", "e1", 5]] == again["rooms"]
+        assert again["rooms"] == [["r", "e1", 5]]
         found = await take(stream, 2)
         assert found[1].seq == 6
 
@@ -90,10 +90,10 @@ async def test_consumer_that_left_its_loop_holds_nothing(autojump_clock):
         conversation.entry("r", 1)
         async for _ in client.room("r"):
             break
-        for seq in range(2, 9):
-            conversation.entry("r", seq)
-            found = await take(keep, 1)
-            assert found[0].seq in (seq, seq - 1)
+        for seq in range(1, 9):
+            if seq > 1:
+                conversation.entry("r", seq)
+            assert [seq] == seqs(await take(keep, 1))
         assert client.statistics().rooms_held == 0
 
 
@@ -112,8 +112,8 @@ async def test_held_room_stays_held_through_a_reconnection(autojump_clock):
         await wait_all_tasks_blocked()
         second.hear_nothing()
 
-        assert [1, 2] == seqs(await take(stream, 2))
-        assert [["r", "e1", 4]] == (await second.hear("subscribe"))["rooms"]
+        assert seqs(await take(stream, 2)) == [1, 2]
+        assert (await second.hear("subscribe"))["rooms"] == [["r", "e1", 4]]
 
 
 async def test_memory_is_bounded_however_much_arrives(autojump_clock):

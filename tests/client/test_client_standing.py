@@ -57,9 +57,9 @@ def test_marks_are_told_once_their_latest_is():
     marks = marked(SetReceipt(room="r", read=5), SetReceipt(room="r", read=7))
 
     marks.told(SetReceipt(room="r", read=5))
-    assert 1 == len(marks.untold(but=()))
+    assert len(marks.untold(but=())) == 1
     marks.told(SetReceipt(room="r", read=7))
-    assert [] == marks.untold(but=())
+    assert marks.untold(but=()) == []
     marks.told(SetReceipt(room="other", read=7))
 
 
@@ -74,13 +74,13 @@ def test_refused_marks_are_forgotten():
 
     marks.forget("r")
 
-    assert [] == marks.untold(but=())
+    assert marks.untold(but=()) == []
 
 
 def test_marks_are_bounded():
     marks = marked(*(SetReceipt(room=f"r{i}", read=1) for i in range(5)), rooms_max=3)
 
-    assert ["r2", "r3", "r4"] == [told.room for told in marks.untold(but=())]
+    assert [told.room for told in marks.untold(but=())] == ["r2", "r3", "r4"]
 
 
 def standing():
@@ -93,11 +93,11 @@ def test_watches_and_status_are_kept():
     made.unwatch(["eva", "ida"])
     made.show("away")
 
-    assert ["ben"] == list(made.watched)
-    assert ["eva"] == made.unwatched(["ben", "eva"])
+    assert list(made.watched) == ["ben"]
+    assert made.unwatched(["ben", "eva"]) == ["eva"]
     assert [SetPresence(status="away")] == made.again(0)
     made.show(None)
-    assert [] == made.again(0)
+    assert made.again(0) == []
 
 
 def test_typing_is_renewed_at_most_every_two_seconds():
@@ -106,7 +106,7 @@ def test_typing_is_renewed_at_most_every_two_seconds():
 
     spared = [made.is_renewal(SetTyping(room="r", on=True), now) for now in keys]
 
-    assert [False, True, True, False, True, False] == spared
+    assert spared == [False, True, True, False, True, False]
 
 
 def test_typing_stopped_is_told_and_begun_again_at_once():
@@ -131,9 +131,9 @@ def test_heads_never_move_back_within_an_epoch():
     heads = Heads(10)
     heads.heard("r", "e1", 5)
     heads.heard("r", "e1", 3)
-    assert [("r", "e1", 5)] == heads.have()
+    assert heads.have() == [("r", "e1", 5)]
     heads.heard("r", "e2", 3)
-    assert [("r", "e2", 3)] == heads.have()
+    assert heads.have() == [("r", "e2", 3)]
 
 
 def test_heads_are_bounded_by_the_latest_heard():
@@ -141,6 +141,6 @@ def test_heads_are_bounded_by_the_latest_heard():
     heads.heard_feed([("a", "e", 1, 0, 0), ("b", "e", 1, 0, 0), ("a", "e", 2, 0, 0)])
     heads.heard("c", "e", 1)
 
-    assert [("a", "e", 2), ("c", "e", 1)] == heads.have()
+    assert heads.have() == [("a", "e", 2), ("c", "e", 1)]
     heads.forget(["a", "unknown"])
-    assert [("c", "e", 1)] == heads.have()
+    assert heads.have() == [("c", "e", 1)]

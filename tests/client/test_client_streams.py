@@ -89,7 +89,7 @@ async def test_one_full_stream_holds_only_its_rooms():
 
         assert not streams.has_space("a")
         assert streams.has_space("b")
-        assert [1] == seqs(await take(full, 1))
+        assert seqs(await take(full, 1)) == [1]
 
 
 async def test_state_takes_one_place_however_often_it_changes():
@@ -136,7 +136,7 @@ async def test_entry_streams_carry_entries_only():
     for event in (typing("ben"), entry(1), signal(), entry(2)):
         streams.push(event, 1)
 
-    assert [1, 2] == seqs(await take(stream, 2))
+    assert seqs(await take(stream, 2)) == [1, 2]
 
 
 async def test_room_streams_hear_their_room_and_others_everything():
@@ -159,8 +159,8 @@ async def test_room_ended_ends_its_streams_after_what_is_buffered():
     streams.end_room("unknown")
     streams.push(entry(2, "a"), 1)
 
-    assert [1] == seqs([event async for event in one])
-    assert [1, 2] == seqs(await take(every, 2))
+    assert seqs([event async for event in one]) == [1]
+    assert seqs(await take(every, 2)) == [1, 2]
 
 
 async def test_final_close_is_raised_after_what_is_buffered():
@@ -169,7 +169,7 @@ async def test_final_close_is_raised_after_what_is_buffered():
     streams.push(entry(1), 1)
     streams.end(Close(4003, "banned"))
 
-    assert [1] == seqs(await take(stream, 1))
+    assert seqs(await take(stream, 1)) == [1]
     for late in (stream, streams.events("r")):
         with pytest.raises(ConnectionClosed, match="4003 banned"):
             await take(late, 1)
@@ -186,7 +186,7 @@ async def test_closed_stream_ends_drops_and_frees():
 
     assert spaces.count == 1
     assert spaces.streams.has_space("r")
-    assert [] == [event async for event in stream]
+    assert [event async for event in stream] == []
 
 
 async def test_dropped_streams_are_gone():
@@ -218,12 +218,12 @@ async def test_waiting_is_woken_and_cancelling_loses_nothing(autojump_clock):
         await trio.testing.wait_all_tasks_blocked()
         streams.push(entry(1), 1)
 
-    assert [1] == seqs(found)
+    assert seqs(found) == [1]
     streams.push(entry(2), 1)
     with trio.CancelScope() as scope:
         scope.cancel()
         await take(stream, 1)
-    assert [2] == seqs(await take(stream, 1))
+    assert seqs(await take(stream, 1)) == [2]
 
 
 async def test_before_runs_once_and_again_if_it_failed():
@@ -241,5 +241,5 @@ async def test_before_runs_once_and_again_if_it_failed():
 
     with pytest.raises(OSError):
         await take(stream, 1)
-    assert [1, 2] == seqs(await take(stream, 2))
+    assert seqs(await take(stream, 2)) == [1, 2]
     assert len(runs) == 2

@@ -29,8 +29,7 @@ from triolet._model.events import (
     Written,
 )
 
-# The protocol's events: op → fields, `?` marks what may be absent. The lists that are empty,
-# and the flags that are false, as often as not, are left out then: they count as `?` here.
+# The protocol's events: op → fields, `?` marks what may be absent.
 EVENTS = {
     "welcome": "session user device now heartbeat_s limits expires_at",
     "error": "ref? code reason message retry_after_ms?",
@@ -43,11 +42,11 @@ EVENTS = {
     "signal": "room from from_device kind data",
     "notice": "kind retry_after_ms? expires_at? body?",
 }
-SUBSCRIPTION = "room epoch head floor role recovered since? unread read members receipts? typing?"
+SUBSCRIPTION = "room epoch head floor role recovered since? unread read members receipts? typing"
 # What `ok` carries besides `ref`, by what asked.
 REPLIES = {
     Done: "",
-    Written: "room seq at duplicate? epoch?",
+    Written: "room seq at duplicate epoch?",
     RoomOpened: "room",
     Subscribed: SUBSCRIPTION,
     SubscribedMany: "rooms",
@@ -62,7 +61,7 @@ REPLIES = {
 ROWS = {
     Subscription: SUBSCRIPTION,
     Refused: "room code reason",
-    InboxRow: "room kind title? epoch head unread read last? role",
+    InboxRow: "room kind title epoch head unread read last role",
 }
 
 
@@ -117,10 +116,9 @@ def test_others_never_see_invisible() -> None:
     [
         (Done(), b'{"op":"ok"}'),
         (Done(ref=0), b'{"op":"ok","ref":0}'),
-        (Written(ref=1, room="r", seq=2, at=3), b'{"op":"ok","ref":1,"room":"r","seq":2,"at":3}'),
         (
-            Written(room="r", seq=2, at=3, duplicate=True),
-            b'{"op":"ok","room":"r","seq":2,"at":3,"duplicate":true}',
+            Written(room="r", seq=2, at=3, duplicate=False),
+            b'{"op":"ok","room":"r","seq":2,"at":3,"duplicate":false}',
         ),
         (
             events.Failed(code=2001, reason="malformed", message="m"),
@@ -138,7 +136,7 @@ def test_others_never_see_invisible() -> None:
     ids=lambda value: type(value).__name__,
 )
 def test_what_is_absent_takes_no_bytes(event: Outgoing, text: bytes) -> None:
-    """`ref: 0` is a ref; an empty list of typists is news and is sent; `from` is spelt so."""
+    """`ref: 0` is a ref; what the protocol gives without `?` is sent even when false or empty."""
     assert msgspec.json.encode(event) == text
 
 

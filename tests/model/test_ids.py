@@ -35,18 +35,16 @@ def converts(text: object, kind: object) -> bool:
     return True
 
 
-@pytest.mark.parametrize("code", range(0x300))
-def test_each_character_is_of_the_alphabet_or_refused(code: int) -> None:
+def test_each_character_is_of_the_alphabet_or_refused() -> None:
     """A user is of `[A-Za-z0-9_.@-]`, a room may have `:` as well; nothing else gets in."""
-    char = chr(code)
-
-    for text in (char, f"a{char}", f"{char}a", f"a{char}a"):
-        assert is_user(text) is converts(text, User) is (char in USER_CHARS)
-        assert is_room(text) is converts(text, Room) is (char in ROOM_CHARS)
+    for char in map(chr, range(0x300)):
+        for text in (char, f"a{char}", f"{char}a", f"a{char}a"):
+            assert is_user(text) is converts(text, User) is (char in USER_CHARS)
+            assert is_room(text) is converts(text, Room) is (char in ROOM_CHARS)
 
 
 @pytest.mark.parametrize(
-    "text", ["", "\n", "a\n", "a\nb", "é", "ａ", "\u212a", "a b", "a/b", "a\0", "\ud800", "😀"]
+    "text", ["", "\n", "a\n", "a\nb", "é", "\uff41", "\u212a", "a b", "a/b", "a\0", "\ud800", "😀"]
 )
 def test_lookalikes_and_line_ends_are_refused(text: str) -> None:
     """No trailing newline, no full-width letter, no Kelvin sign: `$` and `(?i)` let those in."""

@@ -47,7 +47,9 @@ class Limits(Struct, frozen=True, kw_only=True):
     malformed_max: int = 3
 
     # --- times -------------------------------------------------------------------------
+    # The request head is whole by then: who sends it byte by byte (Slowloris) holds a socket.
     handshake_timeout_s: float = 10
+    # `hello` has come by then (4009); one round trip on a bad mobile network takes 2 s.
     hello_timeout_s: float = 10
     # Below the 30 s after which mobile networks and some proxies drop idle connections.
     heartbeat_s: float = 25

@@ -213,7 +213,7 @@ class Edge:
         # Counted at once, so that the limit holds in a storm.
         self._engine.heartbeat.join(connection)
         # A task of its own: this one's frames would cost 0.5 KB for as long as it lives.
-        self._nursery.start_soon(connection.run)
+        self._nursery.start_soon(connection.run, name="triolet connection")
         return True
 
     async def _send_last(self, sock: socket.socket, response: bytes) -> None:

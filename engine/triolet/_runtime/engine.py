@@ -49,6 +49,12 @@ _LIMITS_TOLD: Final = (
 )
 
 
+def _leaves(error: BaseException) -> list[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for inner in error.exceptions for leaf in _leaves(inner)]
+    return [error]
+
+
 @final
 class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     """What the engine is doing, at one moment."""
@@ -136,7 +142,13 @@ class Engine:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> bool | None:
-        return await self._stack.__aexit__(kind, error, trace)
+        try:
+            return await self._stack.__aexit__(kind, error, trace)
+        except BaseExceptionGroup as group:
+            if error is None or _leaves(group) != [error]:
+                raise
+            # The nurseries are ours: what the block raised leaves it as it was.
+            return False
 
     @asynccontextmanager
     async def _running(self):  # type: ignore[no-untyped-def]  # noqa: ANN202

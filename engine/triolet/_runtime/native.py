@@ -2,7 +2,8 @@
 
 import selectors
 import socket
-from typing import TYPE_CHECKING, Final, final
+from collections.abc import Awaitable, Coroutine
+from typing import TYPE_CHECKING, Any, Final, final
 
 import trio
 
@@ -73,11 +74,24 @@ class NativeConnection:
 
     async def run(self) -> None:
         """Converse until either side ends it, then leave nothing behind."""
-        session = self.session
+        session, reader = self.session, self._reader
         self._watch(selectors.EVENT_READ)
         try:
             with session.scope:
-                await self._converse()
+                unread, self._unread = self._unread, b""
+                rest = self._take(unread) if unread else None
+                del unread
+                while True:
+                    if rest is not None:
+                        await rest
+                        # Parked, this frame must hold nothing of what was read.
+                        rest = None
+                    if reader.close is not None or self._lost:
+                        break
+                    # Parked here, in the one frame an idle connection pays for.
+                    self._park()
+                    await trio.lowlevel.wait_task_rescheduled(self._unpark)
+                    rest = self._receive()
             if session.scope.cancelled_caught and session.closing is None and not self._lost:
                 session.close(session.close_of_deadline())
         finally:
@@ -91,40 +105,60 @@ class NativeConnection:
                 self._engine.heartbeat.leave(self)
                 self.sock.close()
 
-    async def _converse(self) -> None:
-        session, reader, outbox = self.session, self._reader, self.outbox
-        data, self._unread = self._unread, b""
-        while True:
-            if data:
-                self._heard = True
-                for payload in reader.receive(data):
-                    rest = session.receive(payload)
-                    if rest is not None:
-                        await rest
-                    if session.is_busy:
-                        await session.wait_ready()
-                if reader.replies:
-                    outbox.reply(reader.take_replies())
-                if reader.close is not None:
-                    return
-            data = await self._read()
-            if not data:
-                self._lost = True
-                return
+    def _park(self) -> None:
+        self._task = trio.lowlevel.current_task()
+        if not self._events & selectors.EVENT_READ:
+            self._watch(self._events | selectors.EVENT_READ)
 
-    async def _read(self) -> bytes:
-        """Park until there is something, and return it; empty at the end."""
-        while True:
-            self._task = trio.lowlevel.current_task()
-            if not self._events & selectors.EVENT_READ:
-                self._watch(self._events | selectors.EVENT_READ)
-            await trio.lowlevel.wait_task_rescheduled(self._unpark)
-            try:
-                return self.sock.recv(_READ_BYTES)
-            except (BlockingIOError, InterruptedError):
-                continue
-            except OSError:
-                return b""
+    def _receive(self) -> Coroutine[Any, Any, None] | None:
+        """Read and handle what has come; return what remains to be awaited."""
+        data = self._read()
+        if data is None:
+            return None
+        if not data:
+            self._lost = True
+            return None
+        return self._take(data)
+
+    def _read(self) -> bytes | None:
+        """Return what has come, empty at the end, None when there is nothing after all."""
+        try:
+            return self.sock.recv(_READ_BYTES)
+        except (BlockingIOError, InterruptedError):
+            return None
+        except OSError:
+            return b""
+
+    def _take(self, data: bytes) -> Coroutine[Any, Any, None] | None:
+        self._heard = True
+        session = self.session
+        payloads = self._reader.receive(data)
+        for index, payload in enumerate(payloads):
+            rest = session.receive(payload)
+            if rest is not None or session.is_busy:
+                return self._take_slowly(rest, payloads[index + 1 :])
+        self._answer_controls()
+        return None
+
+    async def _take_slowly(self, rest: Awaitable[None] | None, payloads: list[bytes]) -> None:
+        """Handle the rest of one read, waiting where it must; nothing overtakes."""
+        session = self.session
+        if rest is not None:
+            await rest
+        for payload in payloads:
+            if session.is_busy:
+                await session.wait_ready()
+            rest = session.receive(payload)
+            if rest is not None:
+                await rest
+        self._answer_controls()
+        if session.is_busy:
+            await session.wait_ready()
+
+    def _answer_controls(self) -> None:
+        """Answer pings and the client's close."""
+        if self._reader.replies:
+            self.outbox.reply(self._reader.take_replies())
 
     def _unpark(self, _: object) -> trio.lowlevel.Abort:
         self._task = None
@@ -144,10 +178,12 @@ class NativeConnection:
                 self.outbox.post(close_frame(int(code), reason))
             await self._written()
             while self._reader.close is None and not self._lost:
-                data = await self._read()
-                if not data:
-                    break
-                self._reader.receive(data)
+                self._park()
+                await trio.lowlevel.wait_task_rescheduled(self._unpark)
+                data = self._read()
+                if data:
+                    self._reader.receive(data)
+                self._lost = data == b""
 
     async def _written(self) -> None:
         while self.outbox.size and not self._lost:

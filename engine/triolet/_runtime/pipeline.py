@@ -44,7 +44,7 @@ class Pipeline:
         # Those of them that are awaited by the connection's task: one at most.
         self._jobs = 0
         # Drafts decided on rights that had changed meanwhile, in their order.
-        self._stale: list[Pending] = []
+        self._stale: list[Pending] | None = None
         self._retrying = False
         self._quiet: trio.Event | None = None
 
@@ -94,6 +94,7 @@ class Pipeline:
         """See `sequencer.Owner`: answer a pipelined draft."""
         self._unpin(pending)
         if isinstance(outcome, Stale):
+            self._stale = self._stale or []
             self._stale.append(pending)
             self._retry_when_alone()
             return
@@ -122,7 +123,7 @@ class Pipeline:
             self._retry_when_alone()
 
     def _retry_when_alone(self) -> None:
-        if len(self._stale) + self._jobs == self.inflight and not self._retrying:
+        if len(self._stale or ()) + self._jobs == self.inflight and not self._retrying:
             self._retrying = True
             self._session.engine.spawn(self._retry)
 

@@ -43,7 +43,7 @@ class Present:
         "user",
     )
 
-    def __init__(self, user: str, limits: Limits) -> None:
+    def __init__(self, user: str) -> None:
         self.user = user
         self.state = PresenceState.OFFLINE
         self.sessions: dict[str, Session] = {}
@@ -52,7 +52,20 @@ class Present:
         self.known = False
         self.shown: VisibleStatus = "offline"
         self.last_seen = 0
-        self.bucket = Bucket(rate=limits.commands_rate, burst=limits.commands_burst)
+        # Made by the first command that counts; services have none.
+        self.bucket: Bucket | None = None
+
+
+@final
+class Watching:
+    """Whom one session watches, and what it has not been told of them yet."""
+
+    __slots__ = ("moved", "users")
+
+    def __init__(self) -> None:
+        self.users: dict[str, None] = {}
+        # Users whose status changed, and when they were last seen (ms).
+        self.moved: dict[str, int] = {}
 
 
 @final
@@ -92,7 +105,7 @@ class Presence:
         """Count a session in, and return its user's presence."""
         present = self.present.get(session.user)
         if present is None:
-            present = self.present[session.user] = Present(session.user, self._limits)
+            present = self.present[session.user] = Present(session.user)
             self._newcomers.mark(session.user)
         present.sessions[session.id] = session
         self._graces.pop(session.user, None)
@@ -101,10 +114,9 @@ class Presence:
 
     def depart(self, session: "Session") -> None:
         """Count a session out; its user stays visible for a grace if it was the last."""
-        for user in session.watched:
-            self._unwatch(user, session)
-        session.watched.clear()
-        self._told.unmark(session)
+        if session.watching is not None:
+            self.unwatch(session, list(session.watching.users))
+            self._told.unmark(session)
         present = self.present.get(session.user)
         if present is None or present.sessions.pop(session.id, None) is None:
             return
@@ -157,8 +169,9 @@ class Presence:
         if now_shown != present.shown:
             present.shown = now_shown
             for watcher in self._watchers.get(present.user, ()):
-                watcher.presence_moved[present.user] = present.last_seen
-                self._told.mark(watcher)
+                if watcher.watching is not None:
+                    watcher.watching.moved[present.user] = present.last_seen
+                    self._told.mark(watcher)
 
     async def _read(self, users: list[str]) -> None:
         """Learn the kept wishes of newcomers before anybody is told of them."""
@@ -210,23 +223,25 @@ class Presence:
 
     async def watch(self, session: "Session", users: list[str]) -> tuple[PresenceRow, ...]:
         """Have a session told of these users, and return how they are now."""
+        if session.watching is None:
+            session.watching = Watching()
         for user in users:
-            session.watched[user] = None
+            session.watching.users[user] = None
             self._watchers.setdefault(user, {})[session] = None
         return await self.rows(users)
 
     def unwatch(self, session: "Session", users: list[str]) -> None:
         """Stop telling a session of these users."""
+        watching = session.watching
         for user in users:
-            if session.watched.pop(user, "") is None:
-                self._unwatch(user, session)
-                session.presence_moved.pop(user, None)
-
-    def _unwatch(self, user: str, session: "Session") -> None:
-        watchers = self._watchers[user]
-        del watchers[session]
-        if not watchers:
-            del self._watchers[user]
+            if watching is None or user not in watching.users:
+                continue
+            del watching.users[user]
+            watching.moved.pop(user, None)
+            watchers = self._watchers[user]
+            del watchers[session]
+            if not watchers:
+                del self._watchers[user]
 
     async def rows(self, users: list[str]) -> tuple[PresenceRow, ...]:
         """Return how these users are: status, and when they were last seen if they are not here."""
@@ -243,8 +258,10 @@ class Presence:
             if session.outbox.size > self._limits.outbox_bytes_low:
                 self._told.mark(session)  # later: the latest wins anyway
                 continue
-            moved, session.presence_moved = session.presence_moved, {}
-            rows = [self._row(user, last_seen) for user, last_seen in moved.items()]
+            watching = session.watching
+            assert watching is not None, "only watchers are marked"
+            rows = [self._row(user, last_seen) for user, last_seen in watching.moved.items()]
+            watching.moved.clear()
             if rows:
                 session.tell_presence(tuple(rows))
             await trio.lowlevel.checkpoint()

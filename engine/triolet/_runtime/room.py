@@ -39,7 +39,7 @@ class Seat:
         self.read = 0
         self.read_n = 0
         # Cursors of this user's sessions here.
-        self.cursors: list[Cursor] = []
+        self.cursors: tuple[Cursor, ...] = ()
         # The version of rights on which this user's last draft here was decided.
         self.acl_ver = room.acl_ver
 
@@ -295,7 +295,7 @@ class Room:
     def enter(self, cursor: Cursor) -> None:
         """Take a cursor in; the pump or `go_live` comes next."""
         self.cursors[cursor.session] = cursor
-        cursor.seat.cursors.append(cursor)
+        cursor.seat.cursors += (cursor,)
 
     def go_live(self, cursor: Cursor) -> None:
         """A cursor has reached the head; from now on `apply` feeds it."""
@@ -333,7 +333,8 @@ class Room:
         cursor.step(CursorEvent.ENDED)
         if self.cursors.get(cursor.session) is cursor:
             del self.cursors[cursor.session]
-            cursor.seat.cursors.remove(cursor)
+            seat = cursor.seat
+            seat.cursors = tuple(other for other in seat.cursors if other is not cursor)
 
     def close(self, cursor: Cursor, reason: str, seq: int) -> None:
         """End a subscription from this side, and tell its session in order."""

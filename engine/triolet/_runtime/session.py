@@ -40,7 +40,7 @@ from .room import Cursor, Room, event_frame
 
 if TYPE_CHECKING:
     from .engine import Engine
-    from .presence import Present
+    from .presence import Present, Watching
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +67,6 @@ class Session:
         "opening",
         "outbox",
         "pipeline",
-        "presence_moved",
         "present",
         "scope",
         "signals",
@@ -75,7 +74,7 @@ class Session:
         "status",
         "text",
         "user",
-        "watched",
+        "watching",
     )
 
     def __init__(
@@ -106,8 +105,8 @@ class Session:
         self.noticed = False
         self.status: Status = "online"
         self.cursors: dict[str, Cursor] = {}
-        self.watched: dict[str, None] = {}
-        self.presence_moved: dict[str, int] = {}
+        # Made by the first `watch`; most sessions watch nobody.
+        self.watching: Watching | None = None
         self.pipeline = Pipeline(self)
         self._malformed = 0
         self._pump: Pump | None = None
@@ -171,7 +170,12 @@ class Session:
         assert self.present is not None
         if identity.tier == "service":
             return
-        wait_s = self.present.bucket.admit(trio.current_time())
+        bucket = self.present.bucket
+        if bucket is None:
+            limits = self.engine.limits
+            bucket = Bucket(rate=limits.commands_rate, burst=limits.commands_burst)
+            self.present.bucket = bucket
+        wait_s = bucket.admit(trio.current_time())
         if wait_s:
             raise Refusal(ErrorCode.RATE_LIMITED, retry_after_ms=int(wait_s * 1000) + 1)
 

@@ -12,7 +12,6 @@ from urllib.parse import urlsplit, urlunsplit
 
 import trio
 import trio_websocket
-from wsproto.utilities import ProtocolError
 
 from .._model.errors import CloseCode, ConfigurationError, TrioletError
 from .._wire.codec import Format
@@ -133,7 +132,8 @@ class WebSocketLink:
         self._protocol = f"triolet.v1.{form}"
         self._limits = limits
         self._scope = trio.CancelScope()
-        self._farewell: trio.CancelScope | None = None
+        # The handshake, then the farewell: what waits for the other side, if anything does.
+        self._waiting: trio.CancelScope | None = None
         self._ended = trio.Event()
         self._connection: trio_websocket.WebSocketConnection | None = None
 
@@ -171,9 +171,7 @@ class WebSocketLink:
                 # trio-websocket leaves it open when the other side has ended the connection.
                 with trio.CancelScope(shield=True):
                     await trio.aclose_forcefully(stream)
-            # A farewell would wait for an answer that nobody reads.
-            if self._farewell is not None:
-                self._farewell.cancel()
+            self._unheard()
             self._ended.set()
         if failure is not None:
             raise failure
@@ -182,8 +180,8 @@ class WebSocketLink:
         self, url: str, stream: trio.SocketStream | _TlsStream, nursery: trio.Nursery
     ) -> None:
         parts = urlsplit(url)
-        reader = _Reader(nursery)
-        with reader.handshake:
+        reader = _Reader(nursery, self._unheard)
+        with trio.CancelScope() as self._waiting:
             self._connection = await trio_websocket.wrap_client_stream(
                 # All it is used for is `start_soon`.
                 cast(trio.Nursery, reader),
@@ -198,6 +196,11 @@ class WebSocketLink:
             raise _failure_of(reader.error)
         if self._connection.subprotocol != self._protocol:
             raise LinkClosed(ABNORMAL, f"the server does not speak {self._protocol}")
+
+    def _unheard(self) -> None:
+        """End the handshake or farewell that waits for the other side."""
+        if self._waiting is not None:
+            self._waiting.cancel()
 
     async def send(self, payload: bytes) -> None:
         """Send one message."""
@@ -222,7 +225,7 @@ class WebSocketLink:
         """Say goodbye, for at most `close_timeout_s`, and end."""
         try:
             if self._connection is not None and not self._ended.is_set():
-                with trio.move_on_after(self._limits.close_timeout_s) as self._farewell:
+                with trio.move_on_after(self._limits.close_timeout_s) as self._waiting:
                     await self._connection.aclose(code, reason)
         finally:
             self._scope.cancel()
@@ -233,14 +236,14 @@ class WebSocketLink:
 class _Reader:
     """Runs trio-websocket's reading task, and outlives its failures.
 
-    A refused handshake and a pong after our close are raised there, and would end the nursery;
-    and when that task ends before the handshake, `handshake` ends with it:
-    the library would wait for ever for what nobody reads.
+    Whatever it raises concerns one connection, and would end the nursery: a refused handshake,
+    a pong due after our close (wsproto's error), an answer that is no HTTP (h11's).
+    When it ends, nobody will hear what the other side says: `on_over` ends what waits for that.
     """
 
-    def __init__(self, nursery: trio.Nursery) -> None:
+    def __init__(self, nursery: trio.Nursery, on_over: Callable[[], None]) -> None:
         self._nursery = nursery
-        self.handshake = trio.CancelScope()
+        self._on_over = on_over
         self.error: Exception | None = None
 
     def start_soon(self, read: Callable[[], Awaitable[None]]) -> None:
@@ -250,14 +253,10 @@ class _Reader:
     async def _run(self, read: Callable[[], Awaitable[None]]) -> None:
         try:
             await read()
-        except (
-            trio_websocket.HandshakeError,
-            trio_websocket.ConnectionClosed,
-            ProtocolError,
-        ) as error:
+        except Exception as error:  # noqa: BLE001 - three libraries' errors; told by `_failure_of`
             self.error = error
         finally:
-            self.handshake.cancel()
+            self._on_over()
 
 
 async def _open_stream(

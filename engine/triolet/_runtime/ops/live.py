@@ -147,7 +147,8 @@ async def _watch(session: Session, command: Watch) -> None:
     if asked:
         allowed |= dict.fromkeys(await engine.store.acquainted(session.user, asked))
     new = [user for user in users if user in allowed]
-    if len(session.watched | dict.fromkeys(new)) > engine.limits.watched_max:
+    watched = session.watching.users if session.watching else {}
+    if len(watched | dict.fromkeys(new)) > engine.limits.watched_max:
         limit = engine.limits.watched_max
         raise Refusal(ErrorCode.INVALID_FIELD, f"a session watches at most {limit} people")
     session.write(Watching(ref=command.ref, users=await engine.presence.watch(session, new)))

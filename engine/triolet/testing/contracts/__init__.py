@@ -1,0 +1,22 @@
+"""Contract suites: what every adapter of a port promises, as tests its author runs.
+
+An adapter of `ports.store.Store` is proved by a subclass in a test module. pytest and
+pytest-trio are needed, and Hypothesis for the law of history::
+
+    from triolet.testing.contracts import Home, StoreContract
+
+
+    class TestMyStore(StoreContract):
+        durable = True  # what was acknowledged is there when the same home is opened again
+
+        def open_store(self, home: Home):
+            return open_my_store(home.path / "store", clock=home.clock, entropy=home.entropy)
+
+Each test opens a store at a home of its own, with a clock that stands still until it is moved
+and entropy that counts. The docstring of each test is the sentence of the port that it proves.
+"""
+
+from .home import CountingEntropy as CountingEntropy
+from .home import Home as Home
+from .home import StandingClock as StandingClock
+from .store import StoreContract as StoreContract

@@ -1,0 +1,153 @@
+"""The contract of what a user sees of all rooms, and of what is kept of people."""
+
+from ...ports.store import Mark, Person, Revocation, RoomSpec
+from . import drafting as d
+from .home import Contract, Home
+
+
+class InboxContract(Contract):
+    """The user's rooms by name, each with its state, the membership and the last message."""
+
+    async def test_rooms_come_by_name_in_pages(self, home: Home) -> None:
+        """The user's rooms by name, those after `after`."""
+        async with self.open_store(home) as store:
+            names = ["b", "a:1", "Z", "a", "dm:anna:ben", "a-2"]
+            await d.append(store, *(d.founding(name, "anna") for name in names))
+            await d.append(store, d.founding("not-mine", "ben"))
+            found: list[str] = []
+            after = None
+            while items := await store.inbox("anna", after=after, limit=2):
+                found += [item.state.room for item in items]
+                after = found[-1]
+            assert sorted(names) == found
+            assert [] == await store.inbox("zoe", after=None, limit=9)
+
+    async def test_an_item_is_state_membership_and_last_message(self, home: Home) -> None:
+        """An item says what `room`, `membership` and `history` say."""
+        async with self.open_store(home) as store:
+            await d.append(store, d.founding("a", "anna", "ben"), d.founding("b", "anna"))
+            await d.append(store, d.say("a", "anna", "1", "one"), d.say("a", "anna", "2", "two"))
+            await d.append(store, d.react("a", "ben", "3", 4), d.edit("a", "anna", "4", 4, "2!"))
+            for user in ("anna", "ben"):
+                item = (await store.inbox(user, after=None, limit=9))[0]
+                assert await store.room("a") == item.state
+                assert await store.membership("a", user) == item.membership
+                (last,) = (await d.history(store, "a", user, limit=1)).messages
+                assert last == item.last
+                assert (user == "ben") == last.reactions["+1"].mine
+            assert (await store.inbox("anna", after="a", limit=9))[0].last is None
+
+    async def test_an_erased_message_can_be_the_last(self, home: Home) -> None:
+        """`last` shows the last message, erased or not."""
+        async with self.open_store(home) as store:
+            await d.append(store, d.founding("a", "anna"))
+            await d.append(store, d.say("a", "anna", "1"), d.say("a", "anna", "2"))
+            await d.append(store, d.delete("a", "anna", "3", 3))
+            (item,) = await store.inbox("anna", after=None, limit=9)
+            assert item.last is not None
+            assert (3, True) == (item.last.seq, item.last.erased)
+
+    async def test_unread_follows_from_an_item(self, home: Home) -> None:
+        """`state.n`, `membership.read_n` and `state.floor_n` are what unread is derived from."""
+        async with self.open_store(home) as store:
+            await d.append(store, d.founding("a", "anna", "ben"))
+            await d.append(store, *(d.say("a", "anna", str(i)) for i in range(5)))
+            read_n = await store.n_at("a", 4)
+            await store.put_marks(
+                [Mark(room="a", user="ben", delivered=4, read=4, read_n=read_n)]
+            )
+            (item,) = await store.inbox("ben", after=None, limit=9)
+            assert 3 == item.state.n - max(item.membership.read_n, item.state.floor_n)
+
+    async def test_some_rooms_of_the_inbox(self, home: Home) -> None:
+        """Those of `rooms` the user is a member of, by name, each once."""
+        async with self.open_store(home) as store:
+            await d.append(store, *(d.founding(name, "anna") for name in "dcba"))
+            await d.append(store, d.founding("e", "ben"))
+            every = await store.inbox("anna", after=None, limit=9)
+            assert [every[1], every[3]] == await store.inbox_of(
+                "anna", ["d", "none", "b", "e", "d"]
+            )
+            assert [] == await store.inbox_of("anna", [])
+            many = [f"room-{i}" for i in range(998)] + ["c", "a"]
+            assert [every[0], every[2]] == await store.inbox_of("anna", many)
+
+    async def test_heads_of_many_rooms(self, home: Home) -> None:
+        """`heads` knows rooms that exist, `positions` the user's, by name."""
+        async with self.open_store(home) as store:
+            await d.append(store, d.founding("b", "anna", "ben"), d.founding("a", "anna"))
+            await d.append(store, d.say("a", "anna", "1"))
+            epoch = (await d.state(store, "a")).epoch
+            asked = ["a", *(f"none-{i}" for i in range(600)), "b"]
+            assert {"a": (epoch, 2), "b": (epoch, 2)} == await store.heads(asked)
+            assert {} == await store.heads([])
+            expected = [("a", epoch, 2), ("b", epoch, 2)]
+            assert expected == await store.positions("anna", limit=9)
+            assert expected[:1] == await store.positions("anna", limit=1)
+            assert [] == await store.positions("zoe", limit=9)
+
+
+class PeopleContract(Contract):
+    """What is kept of people: acquaintance, status, last seen, revocation."""
+
+    async def test_who_shares_a_room_that_is_not_public(self, home: Home) -> None:
+        """Those of `others`, in their order, who share a room that is not public."""
+        async with self.open_store(home) as store:
+            public = RoomSpec(kind="group", public=True)
+            await d.append(
+                store,
+                d.founding("a", "anna", "cleo"),
+                d.founding("b", "anna", "ben", spec=public),
+                d.founding("c", "dora", "anna"),
+                d.founding("d", "ben", "emil"),
+            )
+            others = ["zoe", "emil", "dora", "cleo", "ben"]
+            assert ["dora", "cleo"] == await store.acquainted("anna", others)
+            assert ["emil"] == await store.acquainted("ben", others[:2])
+            assert [] == await store.acquainted("zoe", others[1:])
+            assert [] == await store.acquainted("anna", [])
+            await d.append(store, d.seat("a", "anna", "1", "cleo", None))
+            assert ["dora"] == await store.acquainted("anna", others)
+
+    async def test_what_is_kept_of_people(self, home: Home) -> None:
+        """In their order; a default for the unknown."""
+        async with self.open_store(home) as store:
+            kept = [Person("anna", "dnd", 5), Person("ben", "", 7)]
+            await store.put_people(kept)
+            asked = await store.people(["zoe", "ben", "anna", "ben"])
+            assert [Person("zoe"), kept[1], kept[0], kept[1]] == asked
+            assert [] == await store.people([])
+            many = [f"user-{i}" for i in range(600)]
+            assert [Person(user) for user in many] == await store.people(many)
+
+    async def test_last_seen_never_goes_back(self, home: Home) -> None:
+        """Status is the latest given; `last_seen` the greatest."""
+        async with self.open_store(home) as store:
+            await store.put_people([Person("anna", "dnd", 5)])
+            await store.put_people([Person("anna", "", 3)])
+            assert [Person("anna", "", 5)] == await store.people(["anna"])
+            await store.put_people([Person("anna", "invisible", 9), Person("anna", "", 8)])
+            assert [Person("anna", "", 9)] == await store.people(["anna"])
+
+    async def test_the_greatest_revocation_wins(self, home: Home) -> None:
+        """`not_before` of a user only grows; 0 if nothing is revoked."""
+        async with self.open_store(home) as store:
+            assert 0 == await store.revoked("anna")
+            for not_before, expected in ((5, 5), (3, 5), (8, 8)):
+                await store.revoke(Revocation("anna", not_before))
+                assert expected == await store.revoked("anna")
+            assert 0 == await store.revoked("ben")
+
+    async def test_people_are_kept(self, home: Home) -> None:
+        """Memberships, marks, people and revocations are there when the store is reopened."""
+        self.require_durable()
+        async with self.open_store(home) as store:
+            await d.append(store, d.founding("a", "anna"), d.say("a", "anna", "1"))
+            mark = Mark(room="a", user="anna", delivered=2, read=2, read_n=1)
+            await store.put_marks([mark])
+            await store.put_people([Person("anna", "dnd", 5)])
+            await store.revoke(Revocation("anna", 5))
+        async with self.open_store(home) as store:
+            assert [mark] == await store.marks("a", seq=0, after=None, limit=9)
+            assert [Person("anna", "dnd", 5)] == await store.people(["anna"])
+            assert 5 == await store.revoked("anna")

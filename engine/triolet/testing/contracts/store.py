@@ -1,0 +1,27 @@
+"""The contract of `ports.store.Store`, whole."""
+
+from .appending import AppendContract
+from .histories import HistoryContract
+from .inboxes import InboxContract, PeopleContract
+from .keeping import GenerationContract, RetentionContract
+from .memberships import MarksContract, MembershipContract
+from .pages import PageContract
+from .targets import ErasureContract, TargetContract
+from .together import TogetherContract
+
+
+class StoreContract(
+    AppendContract,
+    TargetContract,
+    ErasureContract,
+    PageContract,
+    HistoryContract,
+    MembershipContract,
+    MarksContract,
+    InboxContract,
+    PeopleContract,
+    RetentionContract,
+    GenerationContract,
+    TogetherContract,
+):
+    """Every sentence of the port. Subclass it, say how a store is opened, and run pytest."""

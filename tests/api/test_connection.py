@@ -1,0 +1,113 @@
+"""One HTTP connection: it ends when its peer leaves, stalls, or asks to; and is HTTP/1.1."""
+
+import pytest
+import trio
+from quart import Response
+
+from triolet_api.app import create_app
+from triolet_api.http import HttpLimits
+
+GET = b"GET /health/live HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+@pytest.fixture
+async def app():
+    return create_app(ready=lambda: True)
+
+
+@pytest.mark.parametrize("upgrade", [b"h2c", b"H2C"])
+async def test_http2_is_not_spoken(app, serving, upgrade):
+    """A proxy that forwards upgrades would be a tunnel past its own rules."""
+    request = (
+        b"GET /health/live HTTP/1.1\r\nHost: a\r\nUpgrade: " + upgrade + b"\r\n"
+        b"Connection: Upgrade, HTTP2-Settings, close\r\n"
+        b"HTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n"
+    )
+    async with serving(app) as host:
+        answer = await host.exchange(request)
+
+    assert answer.startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("head", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: a\r\nX: y"])
+async def test_a_head_that_does_not_end_is_not_waited_for(app, serving, head):
+    async with serving(app, limits=HttpLimits(keep_alive_timeout_s=0.05)) as host:
+        assert await host.exchange(head) == b""
+
+
+@pytest.mark.parametrize("path", [b"/", b"/nope", b"/health/live"])
+async def test_idle_connections_are_closed(app, serving, read_answer, path):
+    """The timeout holds after an answer too, whichever task gave it."""
+    limits = HttpLimits(keep_alive_timeout_s=0.02)
+    async with serving(app, limits=limits) as host:
+        for _ in range(5):
+            async with await host.connect() as stream:
+                await stream.send_all(b"GET " + path + b" HTTP/1.1\r\nHost: a\r\n\r\n")
+                await read_answer(stream)
+                assert await stream.receive_some() == b""
+
+
+@pytest.mark.parametrize("version", [b"1.0", b"1.1"])
+async def test_who_asks_to_close_is_closed(app, serving, version):
+    """A client of the old kind reads until the end."""
+    request = b"GET / HTTP/" + version + b"\r\nHost: a\r\nConnection: close\r\n\r\n"
+    async with serving(app, limits=HttpLimits(keep_alive_timeout_s=600)) as host:
+        for _ in range(5):
+            assert (await host.exchange(request)).startswith(b"HTTP/1.1 200")
+
+
+async def test_a_head_has_an_end(app, serving):
+    async with serving(app, limits=HttpLimits(head_bytes_max=1024)) as host:
+        stream = await host.connect()
+        async with stream:
+            await stream.send_all(b"GET / HTTP/1.1\r\nX: " + b"x" * 2000)
+            answer = await stream.receive_some()
+
+    assert answer.startswith(b"HTTP/1.1 431")
+
+
+async def test_who_takes_nothing_is_cut_off(app, serving):
+    """Hypercorn sends in a shield; without a deadline it would wait for ever."""
+    ended = trio.Event()
+
+    @app.get("/large")
+    async def large():
+        return Response(b"x" * 20_000_000)
+
+    async with serving(app, limits=HttpLimits(send_timeout_s=0.05)) as host:
+        serve = host.door._serve
+
+        async def watch(stream):
+            await serve(stream)
+            ended.set()
+
+        host.door._serve = watch
+        stream = await host.connect()
+        await stream.send_all(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n")
+        await ended.wait()
+        await stream.aclose()
+
+
+@pytest.mark.parametrize("asked", [b"", GET])
+async def test_who_leaves_is_forgotten_at_once(app, serving, read_answer, asked):
+    """Not only at the idle timeout."""
+    limits = HttpLimits(keep_alive_timeout_s=600)
+    async with serving(app, limits=limits) as host:
+        for _ in range(20):
+            async with await host.connect() as stream:
+                await stream.send_all(asked)
+                if asked:
+                    await read_answer(stream)
+                await stream.send_eof()
+                assert await stream.receive_some() == b""
+
+
+async def test_who_leaves_ends_the_view(app, serving, make_slow):
+    """No view runs on for somebody who is gone."""
+    slow = make_slow(app)
+    async with serving(app) as host:
+        stream = await host.connect()
+        await stream.send_all(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
+        await slow.entered.wait()
+        await stream.aclose()
+        await slow.ended.wait()

@@ -1,0 +1,39 @@
+"""A stage for every test: an engine over a scripted store, in virtual time, left spotless."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+# `scene` lies beside the tests that share it.
+sys.path.append(str(Path(__file__).parent))
+
+from scene import open_scene  # noqa: E402
+
+
+def run_in_virtual_time(function, *, clock, instruments):
+    """Run a test under a clock that jumps to the next deadline: nothing ever really sleeps."""
+    del clock
+    return trio.run(function, clock=MockClock(autojump_threshold=0), instruments=instruments)
+
+
+def pytest_collection_modifyitems(items):
+    """Give every test here virtual time, but for those with real sockets."""
+    here = str(Path(__file__).parent)
+    for item in items:
+        if str(item.path).startswith(here) and "real_time" not in item.fixturenames:
+            item.add_marker(pytest.mark.trio(run=run_in_virtual_time))
+
+
+@pytest.fixture
+def real_time():
+    """Ask for the real clock: the test has sockets, and waits for events alone."""
+
+
+@pytest.fixture
+async def scene():
+    """An engine with the usual limits; when the test ends it has left nothing behind."""
+    async with open_scene() as scene:
+        yield scene
