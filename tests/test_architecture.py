@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 
@@ -129,29 +130,41 @@ COMES_WITH = {
 
 
 def test_everything_imported_is_declared() -> None:
-    """The engine imports what the bare install brings; the HTTP layer what `[server]` adds."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    bare = declared(project["dependencies"])
-    server = declared(project["optional-dependencies"]["server"])
+    """The engine imports what the bare install brings, the HTTP layer what `[server]` adds.
 
-    assert imported(ENGINE) - {"triolet"} == bare
-    assert imported(ROOT / "api") - {"triolet", "triolet_api"} - bare == server
+    Contract suites import what tests do: who runs them has it.
+    """
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    bare, server, test = (
+        declared(names)
+        for names in (
+            project["dependencies"],
+            project["optional-dependencies"]["server"],
+            project["optional-dependencies"]["test"],
+        )
+    )
+    suites = ENGINE / "testing"
+    engine = [path for path in ENGINE.rglob("*.py") if not path.is_relative_to(suites)]
+
+    assert imported(engine) == bare
+    assert imported((ROOT / "api").rglob("*.py")) - bare == server
+    assert imported(suites.rglob("*.py")) <= bare | test
 
 
 def declared(requirements: list[str]) -> set[str]:
     return {re.split(r"[^\w-]", one)[0].replace("-", "_") for one in requirements}
 
 
-def imported(source: Path) -> set[str]:
+def imported(paths: Iterable[Path]) -> set[str]:
     """Return the packages that modules import from elsewhere, by what declares them."""
     found: set[str] = set()
-    for path in source.rglob("*.py"):
+    for path in paths:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import):
                 found |= {name.name.split(".")[0] for name in node.names}
             elif isinstance(node, ast.ImportFrom) and node.level == 0:
                 found.add((node.module or "").split(".")[0])
-    others = found - sys.stdlib_module_names
+    others = found - sys.stdlib_module_names - {"triolet", "triolet_api", ""}
     return {COMES_WITH.get(name, name).replace("-", "_") for name in others}
 
 

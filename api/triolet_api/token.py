@@ -40,7 +40,7 @@ def command(
     settings = load_settings(environ=os.environ, config=config, options={"data": data})
     try:
         token = mint(
-            _secret_of(settings).reveal(),
+            secret_of(settings).reveal(),
             user,
             ttl_s=ttl,
             now_ms=time.time_ns() // 1_000_000,
@@ -55,7 +55,12 @@ def command(
     click.echo(token)
 
 
-def _secret_of(settings: Settings) -> Secret:
+def secret_of(settings: Settings) -> Secret:
+    """Return the secret that signs tokens: the one set, or the one the server keeps.
+
+    Raises:
+        ConfigurationError: there is none here.
+    """
     if settings.secret is not None:
         return settings.secret
     if not settings.makes_its_secret:

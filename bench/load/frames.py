@@ -44,15 +44,15 @@ def take_frames(data: bytes) -> tuple[list[Frame], int]:
     at, end = 0, len(data)
     while end - at >= 2:
         first_byte, size, payload_at = data[at], data[at + 1], at + 2
+        if first_byte < 0x80 or size > 127:
+            raise Unexpected(f"a fragmented or masked frame: {data[at : at + 20]!r}")
         if size >= 126:
             payload_at = at + (4 if size == 126 else 10)
-            if size > 127 or payload_at > end:
+            if payload_at > end:
                 break
             size = int.from_bytes(data[at + 2 : payload_at], "big")
         if payload_at + size > end:
             break
         frames.append((first_byte, data[payload_at : payload_at + size]))
         at = payload_at + size
-    if end - at >= 2 and (data[at] < 0x80 or data[at + 1] > 127):
-        raise Unexpected(f"a masked or fragmented frame: {data[at : at + 20]!r}")
     return frames, at

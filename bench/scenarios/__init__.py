@@ -9,10 +9,6 @@ from ..peers import Peer
 
 # Before it is measured, caches fill and the queues find their length.
 WARM_UP_PART: Final = 0.2
-# A generator busier than this shapes the result: it is told beside it.
-GENERATOR_BUSY: Final = 0.9
-# The kernel's own threads write what is synced, on whichever core; this is more than that.
-OTHERS_BUSY: Final = 0.1
 
 
 class Goal(NamedTuple):
@@ -45,14 +41,15 @@ class Sample(NamedTuple):
     Attributes:
         variant: what tells it from other runs of the scenario.
         verified: counts that were checked, message by message.
-        warnings: why the figures may not be the server's alone.
+        busy: parts of the time that the generator was busy, and that others took of a core:
+            both tell how far the figures are the server's own.
     """
 
     scenario: str
     variant: str
     figures: tuple[Figure, ...]
     verified: dict[str, int]
-    warnings: tuple[str, ...] = ()
+    busy: dict[str, float]
 
 
 class Options(NamedTuple):
@@ -104,15 +101,12 @@ class Scenario(NamedTuple):
     runs: Callable[[Options], list[Run]]
 
 
-def warnings_of(spent: Spent) -> tuple[str, ...]:
-    """Return why a rate may not be the server's alone."""
-    told = []
-    generator, others = spent.generator_cpu_s / spent.wall_s, spent.others_s / spent.wall_s
-    if generator > GENERATOR_BUSY:
-        told.append(f"the generator was busy {generator:.0%} of the time: it bounds the rate")
-    if others > OTHERS_BUSY:
-        told.append(f"others took {others:.0%} of a core that should have been ours alone")
-    return tuple(told)
+def busy_of(spent: Spent) -> dict[str, float]:
+    """Return a sample's `busy`."""
+    return {
+        "generator": spent.generator_cpu_s / spent.wall_s,
+        "others": spent.others_s / spent.wall_s,
+    }
 
 
 def every() -> dict[str, Scenario]:

@@ -3,7 +3,7 @@
 from ..load.connection import Connections, converse
 from ..load.pairs import Pair, PairsLoad, PairsOutcome
 from ..load.window import Load, quantile_ms
-from . import WARM_UP_PART, Figure, Goal, Options, Run, Sample, Scenario, warnings_of
+from . import WARM_UP_PART, Figure, Goal, Options, Run, Sample, Scenario, busy_of
 
 _CONNECTIONS = 400
 _GOAL = Goal("≥", 12_000)
@@ -69,7 +69,7 @@ def _sample(options: Options, connections: int, window: int, outcome: PairsOutco
             "echoed": outcome.echoes,
             "measured": messages,
         },
-        warnings_of(spent),
+        busy_of(spent),
     )
 
 

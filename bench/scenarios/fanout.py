@@ -3,7 +3,7 @@
 from ..load.connection import Connections
 from ..load.fan import FanLoad, FanOutcome
 from ..load.window import Load, quantile_ms
-from . import WARM_UP_PART, Figure, Goal, Options, Run, Sample, Scenario, warnings_of
+from . import WARM_UP_PART, Figure, Goal, Options, Run, Sample, Scenario, busy_of
 
 _SUBSCRIBERS = 1_000
 _WINDOWS = (4, 1, 32)
@@ -59,7 +59,7 @@ def _sample(options: Options, subscribers: int, window: int, outcome: FanOutcome
             "delivered": outcome.deliveries,
             "measured": deliveries,
         },
-        warnings_of(spent),
+        busy_of(spent),
     )
 
 

@@ -60,6 +60,7 @@ def _run(options: Options) -> Sample:
             Figure("server CPU while idle", "%", 100 * idle_s / options.seconds),
         ),
         {"connected": count, "delivered": outcome.deliveries, "acknowledged": outcome.verified},
+        {},
     )
 
 

@@ -97,6 +97,18 @@ async def test_token_known_to_have_expired_is_not_shown_again(autojump_clock):
         assert (await second.welcome())["token"] == "t2"
 
 
+async def test_token_of_ones_own_that_expired_is_shown_until_it_is_refused(autojump_clock):
+    server = Server()
+    async with open_client(server, form="json", token="t", start_offline=True) as client:
+        first = await server.accept()
+        await first.welcome(now=1_000_000, expires_at=1_005_000)
+        await trio.sleep(6)
+        first.close(1006)
+        await refuse_hello(server, 1002, "token_expired", (4002,))
+        with pytest.raises(ConnectionClosed, match="4002"):
+            await client.ping()
+
+
 async def test_provider_may_be_async(autojump_clock):
     server = Server()
 

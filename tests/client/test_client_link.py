@@ -1,12 +1,18 @@
 """Links: WebSocket seen through two methods; its errors stop here. Real sockets, loopback."""
 
+import datetime as dt
+import ipaddress
 import json
+import ssl
 from contextlib import asynccontextmanager
 from functools import partial
 
 import pytest
 import trio
 import trio_websocket
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from triolet._model.errors import ConfigurationError
 from triolet.client import ClientLimits, LinkClosed, WebSocketDialer, connect
@@ -16,7 +22,7 @@ LIMITS = ClientLimits(dial_timeout_s=5, close_timeout_s=1)
 
 
 @asynccontextmanager
-async def serving(handler):
+async def serving(handler, ssl_context=None):
     """Serve trio-websocket connections; yield the URL."""
 
     async def accept(request):
@@ -25,7 +31,7 @@ async def serving(handler):
             await handler(connection)
 
     async with trio.open_nursery() as nursery:
-        serve = partial(trio_websocket.serve_websocket, accept, "127.0.0.1", 0, None)
+        serve = partial(trio_websocket.serve_websocket, accept, "127.0.0.1", 0, ssl_context)
         server = await nursery.start(serve)
         yield f"ws://127.0.0.1:{server.port}/ws"
         nursery.cancel_scope.cancel()
@@ -49,9 +55,9 @@ async def serving_bytes(answer):
 
 
 @asynccontextmanager
-async def linked(url, form="msgpack", limits=LIMITS):
+async def linked(url, form="msgpack", ssl_context=None):
     async with trio.open_nursery() as nursery:
-        link = await WebSocketDialer(url, form, nursery, limits).dial()
+        link = await WebSocketDialer(url, form, nursery, LIMITS, ssl_context).dial()
         yield link
         await link.aclose(1000, "")
 
@@ -172,6 +178,49 @@ async def test_tls_against_plain_text():
         assert "no connection" in (await dial(url.replace("ws:", "wss:"))).reason
 
 
+def tls(tmp_path):
+    """Return the contexts of a server on 127.0.0.1 and of a client that trusts it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
+    now = dt.datetime.now(dt.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
+            critical=False,
+        )
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    path = tmp_path / "server.pem"
+    path.write_bytes(
+        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        + certificate.public_bytes(pem)
+    )
+    server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    server.load_cert_chain(path)
+    return server, ssl.create_default_context(cadata=certificate.public_bytes(pem).decode())
+
+
+async def test_tls(tmp_path):
+    """A trusted server is spoken to, another one is not."""
+    server, client = tls(tmp_path)
+    async with (
+        serving(echo, server) as url,
+        linked(url.replace("ws:", "wss:"), ssl_context=client) as link,
+    ):
+        await link.send(b"x")
+        assert await link.receive() == b"x"
+    async with serving(echo, server) as url:
+        assert "CERTIFICATE_VERIFY_FAILED" in (await dial(url.replace("ws:", "wss:"))).reason
+
+
 async def test_handshake_that_hangs_is_given_up():
     async with trio.open_nursery() as nursery:
         (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
@@ -267,9 +316,11 @@ async def test_the_whole_client_over_a_socket():
             return
 
     provided = iter(["t1", "t2"])
-    async with serving(handler) as url:
-        async with connect(url, token=lambda: next(provided), form="json") as client:
-            assert (await client.ping()).now == 5
-            assert client.user == "anna"
+    async with (
+        serving(handler) as url,
+        connect(url, token=lambda: next(provided), form="json") as client,
+    ):
+        assert (await client.ping()).now == 5
+        assert client.user == "anna"
 
     assert tokens == ["t1", "t2"]

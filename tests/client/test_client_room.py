@@ -6,7 +6,7 @@ from client_peer import Server, asking, connected, row, subscribed, take
 from trio.testing import wait_all_tasks_blocked
 
 from triolet._model.errors import Refusal
-from triolet._model.events import Closed, Typing
+from triolet._model.events import Closed, Presence, Typing
 
 
 async def read(room, found):
@@ -133,3 +133,34 @@ async def test_unfollowed_while_its_resumption_is_repeated(autojump_clock, is_se
 
         assert (await second.hear("unsubscribe"))["room"] == "r"
         assert client.position("r") is None
+
+
+async def test_unfollowed_while_its_resumption_is_refused(autojump_clock):
+    """Nobody is told of the end of what nobody follows."""
+    server = Server()
+    async with connected(server) as (client, first):
+        await subscribed(client, first, "r")
+        first.close(1006)
+        second = await server.accept()
+        await second.welcome()
+        await second.hear("sync")
+        request = await second.hear("subscribe")
+        async with asking(client.unsubscribe, "r"):
+            second.ok(await second.hear("unsubscribe"))
+        events = client.events()
+        second.error(request, 3002, "no_such_room")
+        second.say("presence", users=[])
+
+        assert await take(events, 1) == [Presence(users=())]
+
+
+async def test_position_follows_the_entries(autojump_clock):
+    server = Server()
+    async with connected(server) as (client, conversation):
+        events = client.events()
+        assert client.position("r") is None
+        await subscribed(client, conversation, "r", head=3)
+        assert client.position("r") == ("e1", 3)
+        conversation.entry("r", 4)
+        await take(events, 1)
+        assert client.position("r") == ("e1", 4)

@@ -13,6 +13,58 @@ def seqs(events):
     return [event.seq for event in events]
 
 
+async def test_full_stream_stops_the_reading_first(autojump_clock):
+    """A consumer that takes a little more time costs nothing but TCP's own backpressure."""
+    server = Server()
+    async with connected(server, limits=LIMITS) as (client, conversation):
+        stream = client.room("r").entries()
+        await subscribed(client, conversation, "r")
+        for seq in range(1, 100):
+            conversation.entry("r", seq)
+        for seq in range(1, 100):
+            await wait_all_tasks_blocked()
+            assert len(stream._slots) <= 4
+            assert seqs(await take(stream, 1)) == [seq]
+            await trio.sleep(LIMITS.patience_s / 3)
+
+        assert (client.statistics().holds, client.statistics().strays) == (0, 0)
+
+
+async def test_patience_with_a_full_stream_ends(autojump_clock):
+    """What lies behind its entries is read then, and only they wait."""
+    server = Server()
+    async with connected(server, limits=LIMITS) as (client, conversation):
+        full = client.room("r").entries()
+        other = client.room_events("other")
+        await subscribed(client, conversation, "r")
+        await subscribed(client, conversation, "other")
+        for seq in range(1, 10):
+            conversation.entry("r", seq)
+        conversation.entry("other", 1)
+        began = trio.current_time()
+
+        assert seqs(await take(other, 1)) == [1]
+        assert trio.current_time() - began == LIMITS.patience_s
+        assert client.statistics().rooms_held == 1
+        assert seqs(await take(full, 4)) == [1, 2, 3, 4]
+
+
+async def test_a_request_ends_the_patience(autojump_clock):
+    server = Server()
+    async with connected(server, limits=LIMITS) as (client, conversation):
+        stream = client.room("r").entries()
+        await subscribed(client, conversation, "r")
+        for seq in range(1, 10):
+            conversation.entry("r", seq)
+        await wait_all_tasks_blocked()
+        began = trio.current_time()
+        async with asking(client.ping):
+            conversation.ok(await conversation.hear("ping"), now=1)
+
+        assert trio.current_time() == began
+        assert seqs(await take(stream, 1)) == [1]
+
+
 async def test_full_room_is_held_and_asked_for_again_when_half_empty(autojump_clock):
     server = Server()
     async with connected(server, limits=LIMITS) as (client, conversation):

@@ -19,12 +19,15 @@ def run_in_virtual_time(function, *, clock, instruments):
     return trio.run(function, clock=MockClock(autojump_threshold=0), instruments=instruments)
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items):
     """Give every test here virtual time, but for those with real sockets."""
-    here = str(Path(__file__).parent)
+    here = Path(__file__).parent
     for item in items:
-        if str(item.path).startswith(here) and "real_time" not in item.fixturenames:
-            item.add_marker(pytest.mark.trio(run=run_in_virtual_time))
+        is_ours = here in item.path.parents and item.get_closest_marker("trio")
+        if is_ours and "real_time" not in item.fixturenames:
+            # Before the mark that `trio_mode` has given it: the first one with a runner counts.
+            item.add_marker(pytest.mark.trio(run=run_in_virtual_time), append=False)
 
 
 @pytest.fixture

@@ -15,11 +15,14 @@ import msgspec
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from triolet._model.entries import Message
 from triolet._model.errors import ErrorCode, Refusal
 from triolet._model.limits import Limits
 from triolet._runtime.engine import Engine
+from triolet._wire.codec import pack_fact
 from triolet.adapters.memory import MemoryStore
 from triolet.ports.gate import FOREVER, Identity
+from triolet.ports.store import Appended, Draft
 
 NOW_MS = 1_700_000_000_000
 # Virtual seconds within which everything that is awaited has to happen.
@@ -285,6 +288,7 @@ class Scene:
         self.limits = engine.limits
         self._nursery = nursery
         self.cast = []
+        self.written = 0
         self.tasks = tasks_of(engine)
 
     def pipe(self, user, **fields):
@@ -334,6 +338,37 @@ class Scene:
     def loaded(self, name):
         return self.hub.rooms[name]
 
+    def unload(self, name):
+        """Have the hub drop a room that nobody needs, as it does when there are too many."""
+        room = self.hub.rooms.pop(name)
+        assert (room.pins, room.cursors) == (0, {})
+        del self.hub._idle[name]
+
+    async def elsewhere(self, name, sender, *facts, offer=False, **fields):
+        """Write as another node would: into the store, and past this hub unless `offer`."""
+        state = await self.store.real.room(name)
+        self.written += 1
+        draft = Draft(
+            room=name,
+            sender=sender,
+            cid=fields.pop("cid", f"elsewhere-{self.written}"),
+            op=fields.pop("op", "send"),
+            facts=tuple((fact, pack_fact(fact)) for fact in facts),
+            acl_ver=state.acl_ver if state else 0,
+            **fields,
+        )
+        (outcome,) = await self.store.real.append([draft])
+        assert isinstance(outcome, Appended), outcome
+        for record in outcome.records if offer else ():
+            self.hub.offer(record)
+        return outcome.records
+
+    async def messages_elsewhere(self, name, count, sender="anna", *, text="hi", offer=False):
+        """Write so many messages as another node would."""
+        for number in range(count):
+            fact = Message({"text": f"{text} {number}"})
+            await self.elsewhere(name, sender, fact, offer=offer)
+
     async def empty(self):
         """Have everybody hang up, and let every grace and interval end."""
         for participant in self.cast:
@@ -368,10 +403,12 @@ async def leaves_nothing(scene):
 
 def _leaves_no_session(session):
     assert session.is_gone
-    assert session.cursors == session.watched == session.presence_moved == {}
+    assert not session.cursors
+    watching = session.watching
+    assert watching is None or watching.users == watching.moved == {}
     outbox = session.outbox
     assert (outbox.size, outbox.urgent, outbox.ordinary) == (0, [], [])
-    assert session.pipeline._stale == []
+    assert not session.pipeline._stale
     assert session.pipeline.inflight == 0
     pump = session._pump
     assert pump is None or (pump._behind == {} and pump._scope is None)

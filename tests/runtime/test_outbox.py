@@ -1,5 +1,7 @@
 """Laws of what waits to be written: order, no byte lost or twice, honest sizes, and turns."""
 
+from itertools import pairwise
+
 import pytest
 import trio
 from hypothesis import given
@@ -100,7 +102,7 @@ def test_nothing_to_write_is_not_written(flusher):
     assert sink.writes == []
 
 
-def test_a_short_write_leaves_the_rest_first(flusher):
+async def test_a_short_write_leaves_the_rest_first(flusher):
     """Also against an urgent frame: it must not land within another one."""
     sink = Pipe(room=3)
     outbox = socket_outbox(flusher, sink)
@@ -120,7 +122,7 @@ def test_a_short_write_leaves_the_rest_first(flusher):
     assert outbox.size == 0
 
 
-def test_a_peer_that_takes_nothing_is_asked_when_it_can_again(flusher):
+async def test_a_peer_that_takes_nothing_is_asked_when_it_can_again(flusher):
     sink = Pipe(room=0)
     outbox = socket_outbox(flusher, sink)
     outbox.post(b"abc")
@@ -151,7 +153,7 @@ async def test_blocked_since_is_the_time_of_the_last_byte_taken(flusher):
     assert outbox.blocked_since is None
 
 
-def test_on_low_is_called_once_at_the_low_mark(flusher):
+async def test_on_low_is_called_once_at_the_low_mark(flusher):
     sink = Pipe(room=50)
     outbox = socket_outbox(flusher, sink)
     calls = []
@@ -168,7 +170,7 @@ def test_on_low_is_called_once_at_the_low_mark(flusher):
     assert calls == [50]
 
 
-def test_discarding_forgets_everything(flusher):
+async def test_discarding_forgets_everything(flusher):
     sink = Pipe(room=1)
     outbox = socket_outbox(flusher, sink)
     outbox.on_low = lambda: None
@@ -256,7 +258,7 @@ async def test_messages_keep_their_order_whatever_the_reader_takes(script):
     assert {kind: [one for one in sink.messages if one[:1] == kind] for kind in sent} == sent
 
 
-def test_a_message_sink_that_is_full_blocks_the_outbox(flusher):
+async def test_a_message_sink_that_is_full_blocks_the_outbox(flusher):
     """Nothing overtakes the message that was refused, not even a reply."""
     sink = Mailbox(1)
     outbox = MessageOutbox(flusher, sink, text=False, bytes_low=BYTES_LOW)
@@ -342,7 +344,9 @@ async def test_other_tasks_run_between_the_turns_of_the_flusher(flusher, nursery
     nursery.start_soon(flusher.run)
     await settled()
 
-    assert max(b - a for a, b in zip([0, *seen], seen, strict=False)) <= SENDS_PER_TURN
+    # Trio shuffles each batch: first in one and last in the next, another task misses two turns.
+    steps = [after - before for before, after in pairwise([0, *seen])]
+    assert max(steps) <= 2 * SENDS_PER_TURN
 
 
 async def test_a_discarded_outbox_that_is_still_marked_is_written_nothing(flusher, nursery):

@@ -76,11 +76,11 @@ class Refused(Struct, frozen=True):
 
 @final
 class MarksMoved(Struct, frozen=True):
-    """Somebody got, or read, further: my messages up to there, if there are new ones."""
+    """Somebody has got, or read, my messages up to `seq`."""
 
     user: str
-    delivered: int
-    read: int
+    seq: int
+    is_read: bool
 
 
 @final
@@ -113,10 +113,11 @@ class Back(Struct, frozen=True):
 
 @final
 class Noted(Struct, frozen=True):
-    """Something to tell that is no part of the log."""
+    """Something to tell that is no part of the log; `number` tells equal ones apart."""
 
     text: str
     is_error: bool = False
+    number: int = 0
 
 
 # What concerns one message that may have left the screen.

@@ -58,13 +58,13 @@ PIECES_MAX: Final = 500
 
 @final
 class Pending(Struct, kw_only=True):
-    """A message of mine whose entry has not come yet; `is_stored` once it is acknowledged."""
+    """A message of mine whose entry has not come yet; `seq`: where it is, once acknowledged."""
 
     cid: str
     text: str
     reply_to: int | None
     at: int
-    is_stored: bool = False
+    seq: int | None = None
 
 
 @final
@@ -95,6 +95,7 @@ class Conversation:
         typists: who else is typing.
         presence: people's status and when they were last seen, ms.
         is_online: whether there is a connection.
+        members: how many there are, I included.
         received: the place of the latest message of somebody else.
     """
 
@@ -111,7 +112,8 @@ class Conversation:
         self.is_online = True
         self.received = 0
         self._position = 0
-        self._members = 0
+        self.members = 0
+        self._notes = 0
         # From the loss of the connection until what was missed is here: how much that was,
         # and where it ends, once that is known.
         self._caught_up: int | None = None
@@ -121,16 +123,25 @@ class Conversation:
 
     def open(self, found: Subscribed) -> None:
         """Take in where the subscription starts."""
-        self._members = found.members
+        self.members = found.members
         self.marks = {}
         self._move_marks(() if found.receipts is UNSET else found.receipts)
         self.typists = self._others(found.typing)
 
-    def load(self, page: HistoryPage) -> None:
-        """Begin with a page of history; what was there before is dropped."""
+    def load(self, page: HistoryPage, *, read: int | None = None) -> None:
+        """Begin with a page of history; messages that were there before are dropped.
+
+        Args:
+            page: the page.
+            read: up to where I have read; what others wrote after it is marked as new.
+        """
         self.messages = {message.seq: message for message in page.messages}
         self.pieces = deque(piece for piece in self.pieces if isinstance(piece, Noted))
-        self.pieces.extend(self.messages)
+        new = [seq for seq in self.messages if read is not None and self._is_new(seq, read)]
+        for seq in self.messages:
+            if new and seq == new[0]:
+                self.note(f"{len(new)} new")
+            self.pieces.append(seq)
         self._position = page.as_of[1]
         for message in page.messages:
             self.pending.pop(message.cid, None)
@@ -148,7 +159,7 @@ class Conversation:
         """Take in that the server has acknowledged a message."""
         pending = self.pending.get(cid)
         if pending is not None:
-            pending.is_stored = True
+            pending.seq = written.seq
         return [Stored(cid, written.seq)]
 
     def refused(self, cid: str, why: str) -> list[Change]:
@@ -158,7 +169,8 @@ class Conversation:
 
     def note(self, text: str, *, is_error: bool = False) -> list[Change]:
         """Put a note at the end."""
-        noted = Noted(text, is_error)
+        self._notes += 1
+        noted = Noted(text, is_error, self._notes)
         self.pieces.append(noted)
         self._trim()
         return [noted]
@@ -228,7 +240,7 @@ class Conversation:
                     self.marks.pop(user, None)
                 elif user not in self.marks:
                     self.marks[user] = (entry.seq, entry.seq)
-                self._members = len(self.marks)
+                self.members = len(self.marks)
                 return [MemberChanged(user, role, entry.sender)]
             case Meta(title=title) if title is not UNSET:
                 self.title = clean_line(title)
@@ -274,9 +286,21 @@ class Conversation:
             before = self.marks.get(user, (0, 0))
             after = (max(before[0], delivered), max(before[1], read))
             self.marks[user] = after
-            if user != self.me and after != before:
-                changes.append(MarksMoved(user, *after))
+            if user != self.me:
+                changes.extend(self._reached(user, before, after))
         return changes
+
+    def _reached(self, user: str, before: tuple[int, int], after: tuple[int, int]) -> list[Change]:
+        """Tell the last of my messages that somebody has now read, or else got."""
+        mine = [seq for seq, message in self.messages.items() if message.sender == self.me]
+        for is_read in (True, False):
+            new = [seq for seq in mine if before[is_read] < seq <= after[is_read]]
+            if new:
+                return [MarksMoved(user, new[-1], is_read)]
+        return []
+
+    def _is_new(self, seq: int, read: int) -> bool:
+        return seq > read and self.messages[seq].sender != self.me
 
     def _others(self, users: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(user for user in users if user != self.me)
@@ -306,8 +330,19 @@ class Conversation:
         return Reach(
             delivered=sum(delivered >= seq for delivered, _ in others),
             read=sum(read >= seq for _, read in others),
-            others=max(len(others), self._members - 1),
+            others=max(len(others), self.members - 1),
         )
+
+    def place(self, cid: str) -> int | None:
+        """Return where my message of this `cid` is in the log; None: nowhere yet."""
+        found = [
+            seq
+            for seq, message in self.messages.items()
+            if message.cid == cid and message.sender == self.me
+        ]
+        if not found and cid in self.pending:
+            return self.pending[cid].seq
+        return found[-1] if found else None
 
     def last(self, *, mine: bool) -> int | None:
         """Return the place of my last message, or of somebody else's; None: there is none."""

@@ -21,6 +21,7 @@ _LINE_BREAK: Final = re.compile(r"\r\n?|[\n\v\f\x85\u2028\u2029]")
 # Joiners and the tags of flags are invisible and carry meaning; every other format character
 # (direction overrides among them) could make a text look like what it is not.
 _JOINERS: Final = "\u200c\u200d"
+_TAGS: Final = range(0xE0020, 0xE0080)
 # Marks stacked on one letter: three in living scripts; a hundred paint over other lines.
 _MARKS_MAX: Final = 4
 _REGIONAL: Final = range(0x1F1E6, 0x1F200)
@@ -56,9 +57,7 @@ def _visible(text: str) -> Iterator[str]:
             continue
         if category == "Cs":
             yield "\ufffd"
-        elif char == "\n" or category not in ("Cc", "Cf") or char in _JOINERS:
-            yield char
-        elif 0xE0020 <= ord(char) <= 0xE007F:
+        elif char == "\n" or category not in ("Cc", "Cf") or char in _JOINERS or ord(char) in _TAGS:
             yield char
 
 

@@ -4,6 +4,8 @@ from datetime import UTC, datetime, tzinfo
 from typing import Final, final
 
 from triolet._model.entries import FoldedMessage
+from triolet._model.events import InboxRow
+from triolet._model.ids import DIRECT_PREFIX
 
 from .changes import (
     Back,
@@ -22,7 +24,7 @@ from .changes import (
     Stored,
     TypingChanged,
 )
-from .conversation import Reach
+from .conversation import Conversation, Reach
 from .text import clean_line, shorten, text_of
 
 WAITING: Final = "◷"
@@ -33,6 +35,7 @@ READ: Final = "✓✓ read"
 # Names told one by one; more are counted.
 _NAMES_MAX: Final = 3
 _QUOTE_CELLS: Final = 40
+_WAY_CELLS: Final = 30
 
 _STATUS: Final = {"online": "online", "away": "away", "dnd": "do not disturb"}
 _DOTS: Final = {"online": "●", "away": "◐", "dnd": "⊖"}
@@ -117,6 +120,15 @@ def presence(status: str, last_seen: int, *, calendar: Calendar, now_ms: int) ->
     return calendar.last_seen(last_seen, now_ms=now_ms) if last_seen else "offline"
 
 
+def status(own: str) -> str:
+    """Return how others see somebody with a status of their own choice.
+
+    >>> status("dnd"), status("invisible")
+    ('as do not disturb', 'as offline')
+    """
+    return f"as {_STATUS.get(own, 'offline')}"
+
+
 def typing(users: tuple[str, ...]) -> str:
     """Return who is typing, empty if nobody.
 
@@ -153,6 +165,84 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def partner(room: str, me: str) -> str | None:
+    """Return whom a direct room is shared with; None: it is no direct room of mine.
+
+    >>> partner("dm:anna:ben", "anna"), partner("tea", "anna")
+    ('ben', None)
+    """
+    pair = room.removeprefix(DIRECT_PREFIX).split(":")
+    is_direct = room.startswith(DIRECT_PREFIX) and len(pair) == 2 and me in pair
+    return pair[pair[0] == me] if is_direct else None
+
+
+def elsewhere(room: str, me: str) -> str:
+    """Return that something was written in another room, and how to get there."""
+    other = partner(room, me)
+    return (
+        f"there is something new in {room}: /join {room}"
+        if other is None
+        else (f"{other} wrote to you: /with {other}")
+    )
+
+
+def heading(conversation: Conversation) -> str:
+    """Return what a conversation is called."""
+    if not conversation.room:
+        return "triolet"
+    other = partner(conversation.room, conversation.me)
+    return other or conversation.title or conversation.room
+
+
+def invitation(conversation: Conversation) -> str:
+    """Return what an empty line invites to."""
+    if not conversation.room:
+        return "/with USER, /join ROOM or /help"
+    return f"write to {heading(conversation)}"
+
+
+def kind(conversation: Conversation) -> str:
+    """Return what kind of conversation it is."""
+    if not conversation.room:
+        return "messages in the terminal"
+    if partner(conversation.room, conversation.me) is not None:
+        return "direct"
+    members = count(conversation.members, "member")
+    return f"{conversation.room} · {members}" if conversation.title else members
+
+
+def who(conversation: Conversation, *, calendar: Calendar, now_ms: int) -> str:
+    """Return everybody of a conversation with their presence, one a line."""
+    rows = []
+    for user in sorted(conversation.others):
+        state, last_seen = conversation.presence.get(user, ("offline", 0))
+        told = presence(state, last_seen, calendar=calendar, now_ms=now_ms)
+        rows.append((dot(state), user, told))
+    if not rows:
+        return "nobody else is here"
+    width = max(len(user) for _, user, _ in rows)
+    return "\n".join(f"{sign} {user:<{width}}  {told}" for sign, user, told in rows)
+
+
+def rooms(rows: list[InboxRow], me: str) -> str:
+    """Return a list of rooms, one a line: how to get there, what is unread, what was last."""
+    if not rows:
+        return "you are in no room yet; /with USER or /create ROOM"
+    found = []
+    for row in rows:
+        other = partner(row.room, me)
+        way = f"/join {row.room}" if other is None else f"/with {other}"
+        last = "" if row.last is None else f"{row.last.sender}: {quote(row.last)}"
+        found.append((way, f"{row.unread} new" if row.unread else "", last))
+    ways = min(max(len(way) for way, _, _ in found), _WAY_CELLS)
+    return "\n".join(f"{way:<{ways}}  {new:>8}  {last}".rstrip() for way, new, last in found)
+
+
+def is_error(change: Change) -> bool:
+    """Whether a change is one that nobody hoped for."""
+    return isinstance(change, Refused) or (isinstance(change, Noted) and change.is_error)
+
+
 def tell(change: Change) -> str:
     """Return a change as a sentence; of a message, its number and not its text."""
     match change:
@@ -178,10 +268,8 @@ def _tell_state(change: Change) -> str:
             return f"[{seq}] {SENT} sent"
         case Refused(text, why):
             return f"not sent: “{shorten(clean_line(text), _QUOTE_CELLS)}” ({why})"
-        case MarksMoved(user, delivered, read):
-            if read >= delivered:
-                return f"{user} has read up to [{read}]"
-            return f"{user} has got up to [{delivered}]"
+        case MarksMoved(user, seq, is_read):
+            return f"[{seq}] {READ} by {user}" if is_read else f"[{seq}] {DELIVERED} to {user}"
         case TypingChanged(users):
             return typing(users) or "nobody is typing"
         case PresenceChanged(user, status, _):

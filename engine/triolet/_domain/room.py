@@ -4,7 +4,7 @@ A decision is taken before the store is asked and is applied only after it has a
 so memory never runs ahead of disk.
 """
 
-from typing import Final, TypeAlias, final
+from typing import Final, TypeAlias, assert_never, final
 
 from msgspec import UNSET, Struct
 
@@ -173,6 +173,8 @@ def decide(
             return _manage(rights, sender, command, target_role)
         case SetMeta():
             return _meta(rights, command)
+        case _:
+            assert_never(command)
 
 
 def _send(rights: Rights, command: Send) -> Decision:

@@ -23,6 +23,8 @@ class Coalescer(Generic[Key]):
         # A dict keeps the order in which keys were first marked.
         self._marked: dict[Key, None] = {}
         self._wakeup = trio.Event()
+        # One round at a time: two writes of one key could reach the store in any order.
+        self._round = trio.Lock()
 
     def mark(self, key: Key) -> None:
         """Have `key` handled in the next round."""
@@ -46,7 +48,15 @@ class Coalescer(Generic[Key]):
             await trio.sleep(self._interval_s)
 
     async def flush(self) -> None:
-        """Handle what is marked now."""
-        if self._marked:
+        """Handle what is marked now; a round that is under way is over then, too."""
+        async with self._round:
+            if not self._marked:
+                return
             marked, self._marked = self._marked, {}
-            await self._handle(list(marked))
+            try:
+                await self._handle(list(marked))
+            except BaseException:
+                # Whoever flushed was cancelled: the next round does it again.
+                for key in marked:
+                    self.mark(key)
+                raise

@@ -104,7 +104,7 @@ class Pump:
     async def _advance(self, cursor: Cursor) -> bool:
         """Feed one cursor a little; return whether it needs no more."""
         room = cursor.room
-        if self._feed_from_ring(cursor) or cursor.state is not CursorState.BEHIND:
+        if cursor.state is not CursorState.BEHIND or self._feed_from_ring(cursor):
             return True
         if self._owner.outbox.size > self._limits.outbox_bytes_low:
             return False
@@ -124,6 +124,9 @@ class Pump:
             return False
         outbox, text = cursor.outbox, cursor.outbox.text
         for record in records:
+            # A page is bounded in stored bytes, and frames are longer: the rest is read again.
+            if outbox.size > self._limits.outbox_bytes_high:
+                break
             outbox.post(Item(record).frame(text=text))
             cursor.position = record.seq
         return False
@@ -152,7 +155,8 @@ class Pump:
         receipts = receipts_of(cursor.room, self._limits)
         if receipts is not None and receipts.marks:
             events.append(receipts)
-        if len(cursor.room.typists):
+        # Nobody typing is news too, to who was told of somebody before falling behind.
+        if len(cursor.room.cursors) <= self._limits.typing_subscribers_max:
             events.append(typing_of(cursor.room, self._limits))
         for event in events:
             cursor.outbox.post(event_frame(event, text=cursor.outbox.text))

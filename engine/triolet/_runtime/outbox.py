@@ -129,7 +129,6 @@ class SocketOutbox(Outbox):
         """Go on after a short write; the peer takes bytes again."""
         data, self._tail = self._tail, b""
         self._sink.wait_writable(wanted=False)
-        self.blocked_since = None
         if data:
             self._write(data)
         if not self._tail:
@@ -146,9 +145,12 @@ class SocketOutbox(Outbox):
         self.size -= taken
         if taken < len(data):
             self._tail = data[taken:]
+            # From the last byte taken: a vain attempt is no sign of life.
             if self.blocked_since is None or taken:
                 self.blocked_since = trio.current_time()
             self._sink.wait_writable(wanted=True)
+        else:
+            self.blocked_since = None
         if self.on_low is not None:
             self._shrunk()
 

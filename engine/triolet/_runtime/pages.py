@@ -15,11 +15,12 @@ from .room import Room
 
 @final
 class _Page:
-    """A page on its way in."""
+    """A page on its way in, as of so many erasures."""
 
-    __slots__ = ("done", "error", "records")
+    __slots__ = ("done", "erasures", "error", "records")
 
-    def __init__(self) -> None:
+    def __init__(self, erasures: int) -> None:
+        self.erasures = erasures
         self.done = trio.Event()
         self.records: list[Record] = []
         self.error: StoreError | None = None
@@ -38,7 +39,8 @@ class Pages:
         self._store = store
         self._limits = limits
         self._spawn = spawn
-        self._pages: dict[tuple[str, int], _Page] = {}
+        # By the loaded room, not by its name: erasures are counted while it is loaded.
+        self._pages: dict[tuple[Room, int], _Page] = {}
         self._slots = trio.CapacityLimiter(limits.pages_inflight_max)
 
     async def read(self, room: Room, after: int, upto: int | None = None) -> list[Record]:
@@ -48,23 +50,22 @@ class Pages:
             StoreError: it could not be read.
         """
         while True:
-            erasures = room.erasures
-            page = self._pages.get((room.name, after))
+            page = self._pages.get((room, after))
             if page is None:
-                page = self._pages[room.name, after] = _Page()
-                self._spawn(partial(self._fetch, room.name, after, upto or room.head, page))
+                page = self._pages[room, after] = _Page(room.erasures)
+                self._spawn(partial(self._fetch, room, after, upto or room.head, page))
             await page.done.wait()
             if page.error is not None:
                 raise page.error
-            # A deletion meanwhile: the bytes just read must not be shown any more.
-            if room.erasures == erasures:
+            # A deletion since the page was asked for: its bytes must not be shown any more.
+            if room.erasures == page.erasures:
                 return page.records
 
-    async def _fetch(self, name: str, after: int, upto: int, page: _Page) -> None:
+    async def _fetch(self, room: Room, after: int, upto: int, page: _Page) -> None:
         try:
             async with self._slots:
                 page.records = await self._store.page(
-                    name,
+                    room.name,
                     after=after,
                     upto=upto,
                     limit=self._limits.page_entries_max,
@@ -73,5 +74,5 @@ class Pages:
         except StoreError as error:
             page.error = error
         finally:
-            del self._pages[name, after]
+            del self._pages[room, after]
             page.done.set()

@@ -181,9 +181,9 @@ class Room:
         self.member_changes += 1
         seat = self.seats.get(user)
         if seat is None:
-            # Unknown whether this is a new member: whoever needs the number asks the store.
-            self.members = None
             if not self.complete:
+                # Was it a member before? Whoever needs the number asks the store.
+                self.members = None
                 self.moves.append((user, role is not None))
                 return []
             seat = self.seats[user] = Seat(self, user, None)
@@ -197,6 +197,7 @@ class Room:
             if self.members is not None:
                 self.members -= 1
         seat.role = role
+        self.retire_seat(user)
         return [] if sees(role, public=self.public) else list(seat.cursors)
 
     def reseat(self, user: str, membership: Membership | None) -> list[Cursor]:
@@ -298,8 +299,10 @@ class Room:
         cursor.seat.cursors += (cursor,)
 
     def go_live(self, cursor: Cursor) -> None:
-        """A cursor has reached the head; from now on `apply` feeds it."""
+        """A cursor has reached the head; from now on `apply` feeds it, unless it is closed."""
         cursor.step(CursorEvent.REACHED_HEAD)
+        if cursor.state is CursorState.CLOSED:
+            return
         live = self._live_text if cursor.outbox.text else self._live_binary
         live[cursor.outbox] = cursor
 

@@ -8,7 +8,7 @@ from .._model.errors import ErrorCode, Refusal
 from .._model.events import Done, Reply, SubscribedMany, Synced, Watching
 from .._wire.codec import Format
 from ..ports.clock import Entropy
-from ._effects import ClientEvent, Deliver, Effect, Settled
+from ._effects import ClientEvent, Deliver, Effect, Noted, Settled
 from ._following import Following
 from ._requests import Outcome, Request, Requests
 from ._standing import Heads, Marks, Standing
@@ -71,8 +71,23 @@ class Desk:
 
     def ask(self, command: Command, kind: type[Reply] = Done) -> None:
         """Ask in the client's own name, on this connection only."""
-        if self.state is State.ONLINE:
-            self.requests.add(self.requests.make(command, (kind,), is_internal=True))
+        if not self._try_ask(command, kind):
+            self._note_too_large(command)
+
+    def _try_ask(self, command: Command, kind: type[Reply]) -> bool:
+        """Ask, unless there is no connection; return whether that fits in a message."""
+        if self.state is not State.ONLINE:
+            return True
+        try:
+            request = self.requests.make(command, (kind,), is_internal=True)
+        except Refusal as refusal:
+            assert refusal.code is ErrorCode.TOO_LARGE
+            return False
+        self.requests.add(request)
+        return True
+
+    def _note_too_large(self, command: Command) -> None:
+        self.effects.append(Noted(f"{type(command).__name__} does not fit in a message"))
 
     def ask_later(self, request: Request, refusal: Refusal | None, now: float) -> None:
         """Ask again what was refused for a reason that passes, when the server says or later."""
@@ -104,14 +119,15 @@ class Desk:
         self, items: list[_T], build: Callable[[list[_T]], Command], kind: type[Reply]
     ) -> None:
         """Ask in as few parts as the server's bound on a message allows."""
-        try:
-            self.ask(build(items), kind)
-        except Refusal as refusal:
-            if refusal.code is not ErrorCode.TOO_LARGE or len(items) == 1:
-                raise
-            half = len(items) // 2
-            self._ask_split(items[:half], build, kind)
-            self._ask_split(items[half:], build, kind)
+        command = build(items)
+        if self._try_ask(command, kind):
+            return
+        if len(items) == 1:
+            self._note_too_large(command)
+            return
+        half = len(items) // 2
+        self._ask_split(items[:half], build, kind)
+        self._ask_split(items[half:], build, kind)
 
     def ask_sync(self) -> None:
         """Ask what has changed in the user's rooms since they were last heard of.
@@ -123,16 +139,10 @@ class Desk:
             if followed.role is not None:
                 self.heads.heard(followed.room, followed.epoch, followed.seq)
         have: list[Place] = self.heads.have()
-        while have:
-            try:
-                self.ask(Sync(have=have), Synced)
-            except Refusal as refusal:
-                if refusal.code is not ErrorCode.TOO_LARGE:
-                    raise
-                have = have[len(have) // 4 + 1 :]
-            else:
-                return
-        self.ask(Sync(have=[]), Synced)
+        while have and not self._try_ask(Sync(have=have), Synced):
+            have = have[len(have) // 4 + 1 :]
+        if not have:
+            self.ask(Sync(have=[]), Synced)
 
     def unfollow(self, room: str) -> None:
         """Have the server stop sending a room."""

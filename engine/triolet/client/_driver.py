@@ -10,12 +10,13 @@ from typing import TypeVar, cast, final
 import trio
 
 from .._model.commands import Command
+from .._model.entries import Entry
 from .._model.errors import Close, CloseCode, ConnectionClosed, QueueFull, Refusal
 from .._model.events import Reply
 from .._wire.codec import Format
 from ..ports.clock import Entropy
 from ._desk import Desk
-from ._effects import Deliver, Effect, HangUp, KeepToken, Noted, RenewToken, RoomEnded, Settled
+from ._effects import Deliver, Effect, HangUp, KeepToken, RenewToken, RoomEnded, Settled
 from ._link import Dialer, Link, LinkClosed
 from ._requests import Request
 from ._session import Session
@@ -69,10 +70,13 @@ class Driver:
         self.session = Session(self.desk, device=device, is_renewable=tokens.is_renewable)
         self._answered: dict[int, trio.Event] = {}
         self._space = trio.lowlevel.ParkingLot()
-        self._writable = trio.Event()
+        # Something has happened; replaced each time.
+        self._stirred = trio.Event()
+        # A stream has become full, and the socket has not been left alone for that yet.
+        self._is_crowded = False
         self._state = self.session.state
         self._state_changed = trio.Event()
-        # The present connection's, None without one.
+        # The present or last connection's.
         self._nursery: trio.Nursery | None = None
         self._ending: Close | None = None
         self._is_renewing = False
@@ -163,15 +167,10 @@ class Driver:
 
     async def _talk(self, link: Link, token: str | None) -> None:
         hello = self.session.hello(token, trio.current_time())
-        async with trio.open_nursery() as nursery:
-            self._nursery = nursery
-            try:
-                nursery.start_soon(self._read, link)
-                nursery.start_soon(self._write, link, hello)
-                nursery.start_soon(self._beat)
-                await trio.sleep_forever()
-            finally:
-                self._nursery = None
+        async with trio.open_nursery() as self._nursery:
+            self._nursery.start_soon(self._read, link)
+            self._nursery.start_soon(self._write, link, hello)
+            self._nursery.start_soon(self._beat)
 
     async def _leave(self, link: Link) -> None:
         code, reason = CloseCode.BYE.value, ""
@@ -182,9 +181,9 @@ class Driver:
             await link.aclose(code, reason)
 
     def _hang_up(self, close: Close) -> None:
-        if self._nursery is not None:
-            self._ending = self._ending or close
-            self._nursery.cancel_scope.cancel()
+        assert self._nursery is not None
+        self._ending = self._ending or close
+        self._nursery.cancel_scope.cancel()
 
     async def _read(self, link: Link) -> None:
         try:
@@ -192,8 +191,17 @@ class Driver:
                 payload = await link.receive()
                 self.session.receive(payload, trio.current_time())
                 self._act()
+                if self._is_crowded:
+                    await self._wait_space()
         except LinkClosed as closed:
             self._hang_up(Close(closed.code, closed.reason))
+
+    async def _wait_space(self) -> None:
+        """Leave the socket alone while a stream is full, as long as that is in nobody's way."""
+        with trio.move_on_after(self._limits.patience_s):
+            while self._is_crowded and self.desk.requests.count == 0:
+                await self._stirred.wait()
+        self._is_crowded = False
 
     async def _write(self, link: Link, hello: bytes) -> None:
         payload: bytes | None = hello
@@ -202,10 +210,8 @@ class Driver:
                 if payload is not None:
                     await link.send(payload)
                 else:
-                    if self._writable.is_set():
-                        self._writable = trio.Event()
                     with trio.move_on_at(self.session.due):
-                        await self._writable.wait()
+                        await self._stirred.wait()
                 payload = self.session.next_payload(trio.current_time())
         except LinkClosed:
             # The reader hears it too, after the last messages, which may tell the reason.
@@ -242,45 +248,47 @@ class Driver:
             # The session lives on until the server ends it with 4002.
             logger.warning("the token was not renewed: %s", closed.reason)
         else:
-            if token is not None:
-                self.session.renew(token)
-                self._act()
+            assert token is not None
+            self.session.renew(token)
+            self._act()
         finally:
             self._is_renewing = False
 
     # --- effects -----------------------------------------------------------------------
 
     def _on_space(self) -> None:
+        self._is_crowded = False
         self.session.drained()
         self._act()
 
     def _act(self) -> None:
         for effect in self.session.take_effects():
             self._do(effect)
-        self._writable.set()
+        stirred, self._stirred = self._stirred, trio.Event()
+        stirred.set()
         if self.session.state is not self._state:
             self._tell_state()
 
     def _do(self, effect: Effect) -> None:
         match effect:
             case Settled(request):
-                answered = self._answered.get(request.ref)
-                if answered is not None:
-                    answered.set()
+                self._answered[request.ref].set()
                 self._space.unpark()
             case Deliver(event, size):
-                self.streams.push(event, size)
+                if not self.streams.push(event, size) and isinstance(event, Entry):
+                    self._is_crowded = True
             case RoomEnded(room):
                 self.streams.end_room(room)
             case HangUp(close):
                 self._hang_up(close)
             case RenewToken():
-                if self._nursery is not None and not self._is_renewing:
+                assert self._nursery is not None
+                if not self._is_renewing:
                     self._nursery.start_soon(self._renew)
             case KeepToken(token):
                 self._tokens.keep(token)
-            case Noted(message):
-                logger.warning("%s", message)
+            case _:
+                logger.warning("%s", effect.message)
 
     def _tell_state(self) -> None:
         self._state = self.session.state

@@ -275,8 +275,6 @@ class Session:
     def beat(self, now: float) -> None:
         """Ping a server that has been silent for one heartbeat; give it up after two."""
         match self._heartbeat.beat(now):
-            case Beat.NOTHING:
-                pass
             case Beat.GIVE_UP:
                 self._hang_up(ABNORMAL, "the server is silent")
             case Beat.PING:
@@ -326,7 +324,8 @@ class Session:
             case Verdict.HELD:
                 # The position waits, and the server need not send what is thrown away.
                 desk.unfollow(entry.room)
-            case Verdict.DUPLICATE | Verdict.STRAY:
+            case _:
+                # A duplicate or a stray: counted, and no more.
                 pass
 
     def drained(self) -> None:
@@ -387,5 +386,3 @@ class Session:
             case Notice(kind="token_expiring"):
                 if self._is_renewable:
                     desk.effects.append(RenewToken())
-            case Notice():
-                pass

@@ -126,6 +126,11 @@ class Client(Operations):
         return None if closed is None else ConnectionClosed(closed.code, closed.reason)
 
     @property
+    def retry_delay_s(self) -> float:
+        """How long the client waits, from when it went offline, before it tries again."""
+        return self._driver.session.retry_delay_s
+
+    @property
     def welcome(self) -> Welcome | None:
         """What the server last said in greeting; None before the first time."""
         return self._driver.session.welcome

@@ -2,15 +2,14 @@
 
 A consumer that does not keep up costs its buffer and nothing more:
 
-- *Entries.* When a stream is full, its rooms are put on hold: their positions stay, and the
-  server is told to stop sending them. Below half, they are asked for again from there.
-  Nothing is lost, nothing comes twice, and other rooms go on.
+- *Entries.* When a stream is full, the client stops reading its socket, and the server demotes
+  it as a slow reader. But only for `patience_s`, and only while no request waits for an
+  answer, for that lies behind the entries: a consumer that answers what it reads would wait
+  for ever, and WebSocket pings would go unanswered. After that the stream's rooms are put on
+  hold: their positions stay, the server is told to stop sending them, and below half they are
+  asked for again from there. Nothing is lost, nothing comes twice, other rooms go on.
 - *State* (receipts, typing, presence, feed, sync): the latest wins; one place each.
 - *Signals and announcements* are dropped when the stream is full, and counted.
-
-The client does not stop reading its socket, which would be the simpler backpressure:
-the replies are behind the entries there, so a consumer that answers what it reads would wait
-for ever, and WebSocket pings would stay unanswered.
 
 Entries of a followed room that no stream listens to wait at the server, too:
 an application may subscribe first and listen later.
@@ -234,10 +233,13 @@ class Streams:
         listening = self._listening(room)
         return bool(listening) and all(stream.has_space for stream in listening)
 
-    def push(self, event: ClientEvent, size: int) -> None:
-        """Give an event to all who listen to it."""
+    def push(self, event: ClientEvent, size: int) -> bool:
+        """Give an event to all who listen to it; return whether they all have space still."""
+        has_space = True
         for stream in self._listening(getattr(event, "room", None)):
             self.dropped += not stream.push(event, size)
+            has_space = has_space and stream.has_space
+        return has_space
 
     def end_room(self, room: str) -> None:
         """End the streams of one room."""

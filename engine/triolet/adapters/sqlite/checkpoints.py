@@ -10,10 +10,11 @@ import logging
 import queue
 import sqlite3
 import threading
+from enum import Enum
 from pathlib import Path
 from typing import Final, final
 
-from .connections import connect_checkpointer
+from .connections import BUSY_TIMEOUT_MS, connect_checkpointer
 
 logger = logging.getLogger(__name__)
 
@@ -22,21 +23,29 @@ logger = logging.getLogger(__name__)
 CHECKPOINT_CHANGES: Final = 8192
 
 # Readers that still need the log keep it from starting again; the writer waits for them no
-# longer than this, and tries again after the next transactions.
+# longer than this, and tries again an eighth of the way to the next checkpoint.
 _READERS_WAIT_MS: Final = 10
+
+
+@final
+class _Step(Enum):
+    """How far a checkpoint is; each thread takes it from where the other has left it."""
+
+    NONE = "the writer begins one when enough has changed"
+    CARRYING = "the helper carries pages"
+    CARRIED = "the writer carries the rest"
 
 
 @final
 class Checkpointer:
     """A helper thread with a connection of its own."""
 
-    def __init__(self, path: Path, *, changes: int = CHECKPOINT_CHANGES) -> None:
+    def __init__(self, path: Path, *, changes: int) -> None:
         self._path = path
         self._changes = changes
-        self._done_at = 0
+        self._due_at = changes
+        self._step = _Step.NONE
         self._requests: queue.SimpleQueue[bool] = queue.SimpleQueue()
-        self._carrying = False
-        self._carried = False
         self._thread = threading.Thread(target=self._run, name="triolet-sqlite-checkpoints")
 
     def start(self) -> None:
@@ -55,23 +64,26 @@ class Checkpointer:
             writer: the writer's connection.
             changes: rows and pages of bodies written so far.
         """
-        if self._carried:
-            self._carried = False
-            self._done_at = changes
-            self._restart_log(writer)
-        elif not self._carrying and changes - self._done_at >= self._changes:
-            self._carrying = True
+        if self._step is _Step.CARRIED:
+            has_restarted = self._restart_log(writer)
+            self._due_at = changes + (self._changes if has_restarted else self._changes // 8)
+            self._step = _Step.NONE
+        elif self._step is _Step.NONE and changes >= self._due_at:
+            self._step = _Step.CARRYING
             self._requests.put(True)
 
-    def _restart_log(self, writer: sqlite3.Connection) -> None:
-        (before,) = writer.execute("PRAGMA busy_timeout").fetchone()
+    def _restart_log(self, writer: sqlite3.Connection) -> bool:
+        """Carry the rest, and have the log start again; return whether it will."""
         writer.execute(f"PRAGMA busy_timeout = {_READERS_WAIT_MS}")
         try:
-            writer.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
+            busy, *_ = writer.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
         except sqlite3.Error:
             # Nothing is lost: the log keeps the pages, and the next checkpoint carries them.
             logger.exception("a checkpoint failed")
-        writer.execute(f"PRAGMA busy_timeout = {before}")
+            return False
+        finally:
+            writer.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+        return not busy
 
     def _run(self) -> None:
         connection = connect_checkpointer(self._path)
@@ -81,8 +93,6 @@ class Checkpointer:
                     connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
                 except sqlite3.Error:
                     logger.exception("a checkpoint failed")
-                # In this order: the writer looks at `_carried` first.
-                self._carrying = False
-                self._carried = True
+                self._step = _Step.CARRIED
         finally:
             connection.close()

@@ -20,8 +20,8 @@ _WAL_BYTES_KEPT: Final = 64 * 1024 * 1024
 _STATEMENTS_KEPT: Final = 256
 
 
-def _connect(path: Path, mode: str, cache_kib: int) -> sqlite3.Connection:
-    connection = sqlite3.connect(
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    return sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}",
         uri=True,
         isolation_level=None,
@@ -29,19 +29,18 @@ def _connect(path: Path, mode: str, cache_kib: int) -> sqlite3.Connection:
         cached_statements=_STATEMENTS_KEPT,
         timeout=BUSY_TIMEOUT_MS / 1000,
     )
-    connection.execute(f"PRAGMA cache_size = -{cache_kib}")
-    connection.execute("PRAGMA temp_store = MEMORY")
-    return connection
 
 
 def connect_writer(path: Path) -> sqlite3.Connection:
     """Open the connection that writes; `prepare_writer` it when the file is known as ours."""
-    return _connect(path, "rw", _WRITER_CACHE_KIB)
+    return _connect(path, "rw")
 
 
 def prepare_writer(connection: sqlite3.Connection) -> None:
     """Set what is kept in the file or costs a write."""
     for pragma in (
+        f"cache_size = -{_WRITER_CACHE_KIB}",
+        "temp_store = MEMORY",
         "journal_mode = WAL",
         # FULL: COMMIT returns after the sync. NORMAL would lose acknowledged messages.
         "synchronous = FULL",
@@ -58,7 +57,7 @@ def prepare_writer(connection: sqlite3.Connection) -> None:
 
 def connect_checkpointer(path: Path) -> sqlite3.Connection:
     """Open the connection that carries pages from the write-ahead log into the database."""
-    connection = _connect(path, "rw", 0)
+    connection = _connect(path, "rw")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA wal_autocheckpoint = 0")
     return connection
@@ -66,6 +65,8 @@ def connect_checkpointer(path: Path) -> sqlite3.Connection:
 
 def connect_reader(path: Path) -> sqlite3.Connection:
     """Open a connection that only reads."""
-    connection = _connect(path, "ro", _READER_CACHE_KIB)
+    connection = _connect(path, "ro")
+    connection.execute(f"PRAGMA cache_size = -{_READER_CACHE_KIB}")
+    connection.execute("PRAGMA temp_store = MEMORY")
     connection.execute("PRAGMA query_only = ON")
     return connection

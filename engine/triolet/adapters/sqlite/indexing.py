@@ -11,7 +11,7 @@ from typing import Final, final
 
 from .bulk import Bulk, Params
 from .places import RUN_ENTRIES_MAX, pack_run
-from .recent import WINDOW_ENTRIES, Recent, Window
+from .recent import Recent, Window
 
 # A window that was partly folded when the process died is folded again, perhaps with more
 # entries at the end of a run: hence REPLACE and IGNORE.
@@ -31,7 +31,7 @@ class Indexer:
         connection: sqlite3.Connection,
         recent: Recent,
         *,
-        window_entries: int = WINDOW_ENTRIES,
+        window_entries: int,
     ) -> None:
         self._connection = connection
         self._recent = recent

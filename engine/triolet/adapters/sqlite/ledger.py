@@ -13,7 +13,7 @@ from typing import Final, TypeVar, final
 from .failures import at_commit, is_of_a_draft, unavailable
 from .indexing import Indexer
 from .places import Places
-from .recent import Recent
+from .recent import WINDOW_ENTRIES, Recent
 
 T = TypeVar("T")
 
@@ -49,10 +49,16 @@ class Room:
 class Ledger:
     """Used by the writer's thread alone, but for `recent.view`."""
 
-    def __init__(self, connection: sqlite3.Connection, recent: Recent) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        recent: Recent,
+        *,
+        window_entries: int = WINDOW_ENTRIES,
+    ) -> None:
         self.connection = connection
         self.recent = recent
-        self.indexer = Indexer(connection, recent)
+        self.indexer = Indexer(connection, recent, window_entries=window_entries)
         self.next_id = 1
         self.gen = 1
         self.body_bytes = 0

@@ -8,17 +8,17 @@ from typing import final
 
 import trio
 
-from ..._model.errors import ConfigurationError
+from ..._model.errors import ConfigurationError, TrioletError
 from ..._model.limits import Limits
 from ...ports.clock import Entropy
 from . import schema
-from .checkpoints import Checkpointer
+from .checkpoints import CHECKPOINT_CHANGES, Checkpointer
 from .connections import connect_writer, prepare_writer
 from .failures import primary_code, unavailable
 from .files import make_private, sole_server
 from .ledger import Ledger
 from .readers import Readers
-from .recent import Recent
+from .recent import WINDOW_ENTRIES, Recent
 from .writer import Writer
 
 
@@ -43,31 +43,54 @@ def open_file(path: Path, epoch: str) -> sqlite3.Connection:
         StoreUnavailable: the disk failed.
     """
     make_private(path)
-    connection = connect_writer(path)
+    try:
+        connection = connect_writer(path)
+    except sqlite3.Error as error:
+        raise _refused(path, error) from error
     try:
         version = schema.check(connection, str(path))
         prepare_writer(connection)
-        schema.migrate(connection, version)
+        schema.migrate(connection, version, schema.MIGRATIONS)
         schema.begin_log(connection, epoch)
-    except BaseException as error:
+    except sqlite3.Error as error:
         connection.close()
-        if isinstance(error, sqlite3.Error):
-            if primary_code(error) in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CANTOPEN):
-                raise ConfigurationError(f"cannot open the store at {path}: {error}") from error
-            raise unavailable(error) from error
+        raise _refused(path, error) from error
+    except BaseException:
+        connection.close()
         raise
     return connection
 
 
+def _refused(path: Path, error: sqlite3.Error) -> TrioletError:
+    if primary_code(error) in {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CANTOPEN}:
+        return ConfigurationError(f"cannot open the store at {path}: {error}")
+    return unavailable(error)
+
+
 @asynccontextmanager
-async def opened(path: Path, *, entropy: Entropy, limits: Limits) -> AsyncIterator[Opened]:
-    """Run a store's threads while the block runs."""
+async def opened(
+    path: Path,
+    *,
+    entropy: Entropy,
+    limits: Limits,
+    window_entries: int = WINDOW_ENTRIES,
+    checkpoint_changes: int = CHECKPOINT_CHANGES,
+) -> AsyncIterator[Opened]:
+    """Run a store's threads while the block runs.
+
+    Args:
+        path: the database file.
+        entropy: names the first epoch of a new store.
+        limits: how many writes may wait, and how many connections read.
+        window_entries: how many entries are folded at once; small ones are for tests.
+        checkpoint_changes: rows changed between two checkpoints; likewise.
+    """
     with sole_server(path):
         connection = await trio.to_thread.run_sync(open_file, path, entropy.token())
         recent = Recent()
-        ledger = Ledger(connection, recent)
+        ledger = Ledger(connection, recent, window_entries=window_entries)
         readers = Readers(path, recent, connections_max=limits.store_readers_max)
-        checkpointer = Checkpointer(path)
+        checkpointer = Checkpointer(path, changes=checkpoint_changes)
         writer = Writer(jobs_max=limits.writes_pending_max)
         writer.after_job = lambda: checkpointer.after_write(connection, ledger.changes)
         checkpointer.start()

@@ -25,6 +25,9 @@ T = TypeVar("T")
 # some 50 ms at full load. Twice in a row has not been seen.
 _ATTEMPTS: Final = 5
 
+# While the store closes, reads that still run are interrupted so often.
+_INTERRUPT_INTERVAL_S: Final = 0.01
+
 
 @final
 class Readers:
@@ -48,11 +51,11 @@ class Readers:
     async def close(self) -> None:
         """End reads that nobody waits for any more, and close the connections."""
         self._closed = True
-        for connection in self._all:
-            connection.interrupt()
-        # Holding every token means that no thread reads.
-        for _ in self._all:
-            await self._limiter.acquire_on_behalf_of(object())
+        while self._limiter.borrowed_tokens:
+            # Again and again: an interrupt between two statements of a read is lost.
+            for connection in self._all:
+                connection.interrupt()
+            await trio.sleep(_INTERRUPT_INTERVAL_S)
         for connection in self._all:
             connection.close()
 
@@ -74,6 +77,8 @@ class Readers:
     def _read(self, work: Callable[[Snapshot], T]) -> T:
         connection = self._idle.get_nowait()
         try:
+            if self._closed:
+                raise StoreUnavailable("the store is closed")
             for _ in range(_ATTEMPTS):
                 connection.execute("BEGIN")
                 snapshot = Snapshot(connection, self._recent)

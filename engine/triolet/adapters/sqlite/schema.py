@@ -161,7 +161,7 @@ def check(connection: sqlite3.Connection, path: str) -> int:
 def migrate(
     connection: sqlite3.Connection,
     version: int,
-    migrations: tuple[tuple[str, ...], ...] = MIGRATIONS,
+    migrations: tuple[tuple[str, ...], ...],
 ) -> None:
     """Bring a file from `version` to the newest schema; each step is one transaction."""
     for number, statements in enumerate(migrations[version:], start=version + 1):

@@ -112,16 +112,12 @@ class AppendContract(Contract):
     async def test_a_room_is_made_once(self, home: Home) -> None:
         """`create` of a room that exists → `Rejected(ALREADY_EXISTS)`, also within a batch."""
         async with self.open_store(home) as store:
-            first, second = await store.append(
-                [d.founding("a", "anna"), d.founding("a", "ben")]
-            )
+            first, second = await store.append([d.founding("a", "anna"), d.founding("a", "ben")])
             assert isinstance(first, Appended)
             assert d.is_rejected(second, ErrorCode.ALREADY_EXISTS)
             third = await d.append_one(store, d.founding("a", "cleo"))
             assert d.is_rejected(third, ErrorCode.ALREADY_EXISTS)
-            assert ["anna"] == [
-                one.user for one in await store.members("a", after=None, limit=9)
-            ]
+            assert ["anna"] == [one.user for one in await store.members("a", after=None, limit=9)]
 
     async def test_a_room_that_cannot_be_made_is_not(self, home: Home) -> None:
         """A failing `create` leaves no room."""
@@ -262,9 +258,7 @@ class AppendContract(Contract):
         """`logged=False` with any other fact → `Rejected(INVALID_FIELD)`."""
         async with self.open_store(home) as store:
             await d.append(store, d.founding("a", "anna"))
-            silent = d.draft(
-                "a", "anna", "1", Member("ben", "member"), Message({}), logged=False
-            )
+            silent = d.draft("a", "anna", "1", Member("ben", "member"), Message({}), logged=False)
             outcome = await d.append_one(store, silent)
             assert d.is_rejected(outcome, ErrorCode.INVALID_FIELD)
             assert 1 == (await d.state(store, "a")).members

@@ -45,9 +45,7 @@ def founding(
 ) -> Draft:
     """Return the draft that makes a room with an owner and members."""
     members = [Member(owner, "owner"), *(Member(other, "member") for other in others)]
-    return draft(
-        room, owner, cid, *members, op="create", create=spec or RoomSpec(kind="group")
-    )
+    return draft(room, owner, cid, *members, op="create", create=spec or RoomSpec(kind="group"))
 
 
 def say(room: str, sender: str, cid: str, text: str = "hello", **fields: Any) -> Draft:

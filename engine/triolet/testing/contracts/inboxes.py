@@ -53,9 +53,7 @@ class InboxContract(Contract):
             await d.append(store, d.founding("a", "anna", "ben"))
             await d.append(store, *(d.say("a", "anna", str(i)) for i in range(5)))
             read_n = await store.n_at("a", 4)
-            await store.put_marks(
-                [Mark(room="a", user="ben", delivered=4, read=4, read_n=read_n)]
-            )
+            await store.put_marks([Mark(room="a", user="ben", delivered=4, read=4, read_n=read_n)])
             (item,) = await store.inbox("ben", after=None, limit=9)
             assert 3 == item.state.n - max(item.membership.read_n, item.state.floor_n)
 

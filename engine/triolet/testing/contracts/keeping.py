@@ -48,12 +48,8 @@ class RetentionContract(Contract):
             await _ten_messages(store, home)
             assert {} == await _prune(store)
             assert {"a": (4, 3)} == await _prune(store, older_than=BEGINNING_MS + 5)
-            assert {"a": (6, 5)} == await _prune(
-                store, older_than=BEGINNING_MS + 5, entries_max=5
-            )
-            assert {"a": (8, 7)} == await _prune(
-                store, older_than=BEGINNING_MS + 9, entries_max=5
-            )
+            assert {"a": (6, 5)} == await _prune(store, older_than=BEGINNING_MS + 5, entries_max=5)
+            assert {"a": (8, 7)} == await _prune(store, older_than=BEGINNING_MS + 9, entries_max=5)
 
     async def test_a_call_removes_about_limit(self, home: Home) -> None:
         """At most about `limit` entries in all; the caller asks again."""
@@ -193,7 +189,9 @@ class GenerationContract(Contract):
             assert {"a": (new, 3), "b": (new, 1)} == await store.heads(["a", "b"])
             assert ("a", new, 3) == (await store.positions("anna", limit=1))[0]
             assert new == (await d.history(store, "a")).epoch
-            assert lineages["a"] == (await store.inbox("anna", after=None, limit=1))[0].state.lineage
+            assert (
+                lineages["a"] == (await store.inbox("anna", after=None, limit=1))[0].state.lineage
+            )
 
     async def test_generations_may_be_empty(self, home: Home) -> None:
         """Two generations with nothing between them both stand in the lineage."""

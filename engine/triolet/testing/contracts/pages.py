@@ -12,10 +12,17 @@ class PageContract(Contract):
         async with self.open_store(home) as store:
             await d.append(store, d.founding("a", "anna"))
             for i in range(2, 20, 2):
-                await d.append(
-                    store, d.say("a", "anna", f"s{i}"), d.react("a", "anna", f"r{i}", i)
-                )
-            for after, upto in ((0, 19), (0, 99), (4, 5), (5, 5), (7, 3), (3, 11), (18, 19), (19, 99)):
+                await d.append(store, d.say("a", "anna", f"s{i}"), d.react("a", "anna", f"r{i}", i))
+            for after, upto in (
+                (0, 19),
+                (0, 99),
+                (4, 5),
+                (5, 5),
+                (7, 3),
+                (3, 11),
+                (18, 19),
+                (19, 99),
+            ):
                 page = await store.page("a", after=after, upto=upto, limit=99, bytes_max=d.ALL)
                 assert list(range(after + 1, min(upto, 19) + 1)) == d.seqs(page)
 
@@ -44,7 +51,13 @@ class PageContract(Contract):
                 len(record.packed)
                 for record in await store.page("a", after=1, upto=99, limit=99, bytes_max=d.ALL)
             }
-            for bytes_max, count in ((0, 1), (size, 1), (2 * size - 1, 1), (2 * size, 2), (9999, 9)):
+            for bytes_max, count in (
+                (0, 1),
+                (size, 1),
+                (2 * size - 1, 1),
+                (2 * size, 2),
+                (9999, 9),
+            ):
                 page = await store.page("a", after=1, upto=99, limit=99, bytes_max=bytes_max)
                 assert list(range(2, 2 + count)) == d.seqs(page)
 

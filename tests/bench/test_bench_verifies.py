@@ -1,0 +1,229 @@
+"""The generator believes nothing: what is not as it was sent, or where it was, fails the run."""
+
+import socket
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+# The benchmarks are no package that is installed.
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from bench.load.connection import Connection
+from bench.load.fan import FanLoad
+from bench.load.frames import BINARY, masked, take_frames
+from bench.load.pairs import Pair, PairsLoad
+from bench.load.window import Load
+from bench.peers import ACK, DELIVERY, OTHER, Unexpected
+from bench.peers.triolet import Triolet, TrioletChannel
+
+BASE = 2
+
+
+@pytest.fixture
+def channel() -> TrioletChannel:
+    channel = TrioletChannel("room", "anna", "hello")
+    channel.base = BASE
+    return channel
+
+
+def entry(number: int, **changes: object) -> bytes:
+    fields: dict[str, object] = {
+        "op": "entry",
+        "room": "room",
+        "seq": BASE + number,
+        "n": number,
+        "at": 1,
+        "cid": f"{number:08x}",
+        "from": "anna",
+        "kind": "message",
+        "body": {"text": "hello"},
+    }
+    return msgspec.msgpack.encode(fields | changes)
+
+
+def ok(number: int, **changes: object) -> bytes:
+    fields = {"op": "ok", "ref": number, "room": "room", "seq": BASE + number, "at": 1}
+    return msgspec.msgpack.encode(fields | {"duplicate": False} | changes)
+
+
+def framed(payload: bytes) -> bytes:
+    size = len(payload)
+    head = bytes((BINARY, size)) if size < 126 else bytes((BINARY, 126, *size.to_bytes(2, "big")))
+    return head + payload
+
+
+def test_a_message_carries_its_number_as_ref_and_cid(channel):
+    """What `message` builds from pieces is what encoding the whole command would give."""
+    for number in (1, 300, 70_000):
+        frame = channel.message(number)
+        payload = frame[8:] if frame[1] == 0xFE else frame[6:]
+        command = msgspec.msgpack.decode(payload)
+        assert command == {
+            "op": "send",
+            "ref": number,
+            "room": "room",
+            "cid": f"{number:08x}",
+            "body": {"text": "hello"},
+        }
+
+
+def test_what_is_as_it_was_sent_is_counted(channel):
+    assert channel.read(ok(7)) == (ACK, 7)
+    assert channel.read(entry(7)) == (DELIVERY, 7)
+    assert channel.read(msgspec.msgpack.encode({"op": "feed", "rooms": []})) == (OTHER, 0)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        ok(7, ref=8),
+        ok(7, room="other"),
+        ok(7, duplicate=True),
+        ok(0),
+        entry(7, seq=BASE + 8),
+        entry(7, cid="00000008"),
+        entry(7, room="other"),
+        entry(7, body={"text": "hallo"}),
+        entry(7, body={"text": "hello", "more": 1}),
+        entry(7, extra=1),
+        entry(7, **{"from": "berta"}),
+        entry(7, kind="edit"),
+        msgspec.msgpack.encode({"op": "error", "code": 5003, "reason": "internal"}),
+        b"\xc1",
+    ],
+)
+def test_anything_else_is_an_error(channel, payload):
+    with pytest.raises(Unexpected):
+        channel.read(payload)
+
+
+def test_frames_are_taken_whole_in_any_cut():
+    """However the stream is cut, the same frames come out, and the rest waits."""
+    stream = b"".join(framed(bytes([size % 256]) * size) for size in (0, 1, 125, 126, 300, 70))
+    whole, taken = take_frames(stream)
+    assert taken == len(stream)
+    for cut in range(len(stream)):
+        first, at = take_frames(stream[:cut])
+        second, end = take_frames(stream[at:])
+        assert first + second == whole
+        assert at + end == len(stream)
+
+
+@pytest.mark.parametrize("bad", [b"\x82\x81\0\0\0\0x", b"\x02\x01x"])
+def test_masked_and_fragmented_frames_are_errors(bad):
+    with pytest.raises(Unexpected):
+        take_frames(bad)
+
+
+class Ends:
+    """Connections over socket pairs; the test is the server."""
+
+    def __init__(self) -> None:
+        self.sockets: list[socket.socket] = []
+
+    def connection(self) -> tuple[Connection, socket.socket]:
+        ours, theirs = socket.socketpair()
+        self.sockets += [ours, theirs]
+        connection = Connection.__new__(Connection)
+        connection.sock, connection.tail, connection._early = ours, b"", []
+        return connection, theirs
+
+
+@pytest.fixture
+def ends():
+    made = Ends()
+    yield made
+    for one in made.sockets:
+        one.close()
+
+
+class Motionless:
+    """A server whose process is of no interest."""
+
+    def cpu_s(self) -> float:
+        return 0.0
+
+
+# No time at all: the edges are taken at once, and what was sent first is waited for.
+AT_ONCE = Load(Motionless(), 2, 0, 0, lambda _: None)
+
+
+def run_fan(channel, ends, *, acks: bytes, deliveries: list[bytes]):
+    publisher, publisher_end = ends.connection()
+    publisher_end.sendall(acks)
+    followers = []
+    for data in deliveries:
+        follower, follower_end = ends.connection()
+        follower_end.sendall(data)
+        follower_end.shutdown(socket.SHUT_WR)
+        followers.append(follower)
+    load = FanLoad(channel, publisher, followers, AT_ONCE)
+    return load.run()
+
+
+BOTH = framed(entry(1)) + framed(entry(2))
+ACKED = framed(ok(1)) + framed(ok(2))
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        framed(entry(1)) + framed(entry(1)),
+        framed(entry(2)),
+        framed(entry(1, body={"text": "hallo"})),
+        framed(entry(1)) + framed(ok(2)),
+        framed(entry(1)),
+        framed(entry(1)) + b"\x88\x02\x03\xe8",
+    ],
+    ids=["twice", "a gap", "another text", "an acknowledgement", "hung up", "closed"],
+)
+def test_fanout_refuses_a_subscriber_that_got_something_else(channel, ends, second):
+    with pytest.raises(Unexpected):
+        run_fan(channel, ends, acks=ACKED, deliveries=[BOTH, second])
+
+
+def test_fanout_refuses_an_acknowledgement_out_of_its_place(channel, ends):
+    with pytest.raises(Unexpected):
+        run_fan(channel, ends, acks=framed(ok(2)), deliveries=[BOTH])
+
+
+@pytest.mark.parametrize(
+    ("to_sender", "to_receiver"),
+    [
+        (framed(ok(2)), b""),
+        (framed(ok(1)) * 2, b""),
+        (framed(entry(1)), b""),
+        (b"", framed(entry(2))),
+        (b"", framed(entry(1)) * 2),
+        (b"", framed(ok(1))),
+        (b"", framed(entry(3))),
+    ],
+    ids=["ack skips", "ack twice", "echo", "skips", "twice", "ack of another", "never sent"],
+)
+def test_pairs_refuse_what_is_out_of_its_place(channel, ends, to_sender, to_receiver):
+    sender, sender_end = ends.connection()
+    receiver, receiver_end = ends.connection()
+    sender_end.sendall(to_sender)
+    receiver_end.sendall(to_receiver)
+    with pytest.raises(Unexpected):
+        PairsLoad([Pair(channel, sender, receiver)], AT_ONCE, echo=False).run()
+
+
+def test_a_ping_is_answered_and_nothing_else(ends):
+    connection, server = ends.connection()
+    assert connection.control(0x89, b"hi")
+    assert server.recv(100) == masked(0x8A, b"hi")
+    assert not connection.control(BINARY, b"hi")
+
+
+def test_tokens_are_what_the_gate_admits():
+    """Minted with nothing but hmac here, read by the server's own parser."""
+    from triolet.adapters.tokens.jwt import has_hs256_signature, read_claims, take_apart
+
+    peer = Triolet()
+    parts = take_apart(peer._token("anna"))
+    assert has_hs256_signature(parts, peer._secret.encode())
+    claims = read_claims(parts.payload)
+    assert (claims.sub, claims.tier) == ("anna", "service")

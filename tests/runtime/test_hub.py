@@ -1,0 +1,558 @@
+"""Laws of the hub: whatever order entries come in, every cursor sees each once, in order."""
+
+import gc
+import weakref
+
+import pytest
+import trio
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scene import open_scene, settled
+
+from triolet._model.entries import Member, Message
+from triolet._model.errors import StoreUnavailable
+from triolet._runtime.room import Room
+from triolet.ports.store import Mark
+
+
+async def tea(scene, *others):
+    anna, ben = await scene.enter("anna"), await scene.enter("ben")
+    head = await scene.room("tea", anna, ben, *others)
+    return anna, ben, head
+
+
+async def records_of(scene, count, sender="anna"):
+    found = []
+    for number in range(count):
+        found += await scene.elsewhere("tea", sender, Message({"text": str(number)}))
+    return found
+
+
+# --- any order ---------------------------------------------------------------------------------
+
+
+@st.composite
+def deliveries(draw):
+    """How another node's entries come: shuffled, doubled, lost, with pauses in between."""
+    count = draw(st.integers(1, 12))
+    order = draw(st.permutations(range(count)))
+    steps = []
+    for index in order:
+        fate = draw(st.sampled_from(["once", "once", "once", "twice", "lost"]))
+        steps += [index] * {"once": 1, "twice": 2, "lost": 0}[fate]
+        if draw(st.booleans()):
+            steps.append(draw(st.sampled_from([0.001, 0.004, 0.02])))
+    again = draw(st.lists(st.integers(0, count - 1), max_size=4))
+    return count, [*steps, *again]
+
+
+@given(deliveries(), st.booleans())
+@settings(max_examples=60, deadline=None)
+async def test_every_cursor_sees_each_entry_once_in_order(delivery, own_send_in_between):
+    """Also among this node's own commits, and for who subscribes in the middle of it all."""
+    count, steps = delivery
+    async with open_scene() as scene:
+        anna, ben, head = await tea(scene)
+        epoch = scene.loaded("tea").epoch
+        records = await records_of(scene, count)
+        cleo = await scene.enter("cleo")
+        ben.forget()
+        for index, step in enumerate(steps):
+            if isinstance(step, int):
+                scene.hub.offer(records[step])
+            else:
+                await trio.sleep(step)
+            if index == len(steps) // 2:
+                since = [epoch, head + count // 2]
+                await ben.ask("subscribe", room="tea", since=since)
+                middle = ben.heard.index(ben.all("ok")[-1])
+                if own_send_in_between:
+                    await cleo.say("send", room="tea", body={})
+                    await anna.ask("send", room="tea", body={})
+                    count += 1
+        await trio.sleep(scene.limits.head_check_s + 0.1)
+        await settled()
+
+        assert anna.seqs("tea") == list(range(head + 1, head + count + 1))
+        if steps:
+            seen = [one["seq"] for one in ben.heard[middle:] if one["op"] == "entry"]
+            assert seen == list(range(since[1] + 1, head + count + 1))
+            before = [one["seq"] for one in ben.heard[:middle] if one["op"] == "entry"]
+            assert before == list(range(head + 1, head + 1 + len(before)))
+
+
+async def test_an_entry_for_a_room_that_is_not_loaded_is_nobodys(scene):
+    anna, ben, _ = await tea(scene)
+    for one in (anna, ben):
+        await one.ask("unsubscribe", room="tea")
+    scene.unload("tea")
+
+    await scene.messages_elsewhere("tea", 1, offer=True)
+
+    assert "tea" not in scene.hub.rooms
+
+
+async def test_what_comes_early_waits_for_its_predecessor_and_needs_no_read(scene):
+    anna, _, head = await tea(scene)
+    records = await records_of(scene, 3)
+
+    for record in reversed(records):
+        scene.hub.offer(record)
+    await settled()
+
+    assert anna.seqs("tea") == [head + 1, head + 2, head + 3]
+    await trio.sleep(0.01)
+    assert scene.store.count("page") == 0
+
+
+async def test_a_gap_is_read_once_after_a_moment(scene):
+    anna, _, head = await tea(scene)
+    records = await records_of(scene, 40)
+
+    for record in records[5:]:
+        scene.hub.offer(record)
+    await settled()
+    assert anna.seqs("tea") == []
+    await trio.sleep(scene.limits.gap_wait_s)
+    await settled()
+
+    assert anna.seqs("tea") == list(range(head + 1, head + 41))
+    assert scene.store.count("page") == 1
+
+
+async def test_a_gap_that_cannot_be_read_is_found_by_the_comparison_of_heads(scene):
+    anna, _, head = await tea(scene)
+    records = await records_of(scene, 3)
+    scene.store.script("page", error=StoreUnavailable("no"))
+
+    scene.hub.offer(records[-1])
+    await trio.sleep(1)
+    assert anna.seqs("tea") == []
+    await trio.sleep(scene.limits.head_check_s)
+
+    assert anna.seqs("tea") == [head + 1, head + 2, head + 3]
+
+
+@pytest.mark.parametrize("limits", [{"early_max": 4}, {"gap_max": 20}])
+async def test_a_gap_beyond_the_bounds_reloads_the_room(limits):
+    """Too much came early, or too much is missing: the head is set, and all catch up by pages."""
+    async with open_scene(page_entries_max=10, **limits) as scene:
+        anna, ben, head = await tea(scene)
+        records = await records_of(scene, 50)
+
+        for record in records[10:]:
+            scene.hub.offer(record)
+        room = scene.loaded("tea")
+        assert len(room.early) <= scene.limits.early_max
+        await trio.sleep(scene.limits.head_check_s + 1)
+
+        for one in (anna, ben):
+            assert one.seqs("tea") == list(range(head + 1, head + 51))
+
+
+# --- loading -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("call", ["room", "members"])
+@pytest.mark.parametrize("count", [5, 100])
+async def test_entries_that_come_while_a_room_is_loaded_are_not_lost(scene, call, count):
+    """They wait, and follow the head that was read; those beyond the bound are read again."""
+    anna, ben, head = await tea(scene)
+    for one in (anna, ben):
+        await one.ask("unsubscribe", room="tea")
+    scene.unload("tea")
+    epoch = (await scene.store.real.room("tea")).epoch
+    step = scene.store.script(call, after=True)
+
+    ref = await anna.say("subscribe", room="tea", since=[epoch, head])
+    await step.entered.wait()
+    await settled()
+    await scene.messages_elsewhere("tea", count, offer=True)
+    step.release()
+    await anna.answer(ref)
+    await trio.sleep(scene.limits.head_check_s + 1)
+
+    assert anna.seqs("tea") == list(range(head + 1, head + count + 1))
+
+
+async def test_who_was_removed_while_a_room_was_loaded_is_no_member_of_it(scene):
+    """The members are read after the head: what lies between is taken twice, and counts once."""
+    anna, ben, head = await tea(scene)
+    for one in (anna, ben):
+        await one.ask("unsubscribe", room="tea")
+    scene.unload("tea")
+    step = scene.store.script("room", after=True)
+
+    ref = await anna.say("subscribe", room="tea")
+    await settled()
+    await scene.elsewhere("tea", "anna", Member("ben", None), revokes=True, offer=True)
+    await scene.elsewhere("tea", "anna", Member("cleo", "member"), offer=True)
+    step.release()
+    answer = await anna.answer(ref)
+
+    assert (answer["head"], answer["members"]) == (head + 2, 2)
+    assert sorted(scene.loaded("tea").seats) == ["anna", "cleo"]
+
+
+async def test_a_room_is_loaded_once_for_all_who_ask(scene):
+    anna, ben, _ = await tea(scene)
+    for one in (anna, ben):
+        await one.ask("unsubscribe", room="tea")
+    scene.unload("tea")
+    before = scene.store.count("room")
+    step = scene.store.script("room", before=True)
+    refs = [await one.say("subscribe", room="tea") for one in (anna, ben)]
+    await settled()
+    step.release()
+    for one, ref in zip((anna, ben), refs, strict=True):
+        assert (await one.answer(ref))["op"] == "ok"
+
+    assert scene.store.count("room") == before + 1
+
+
+async def test_a_load_that_fails_is_told_to_all_and_tried_anew(scene):
+    anna, ben, _ = await tea(scene)
+    for one in (anna, ben):
+        await one.ask("unsubscribe", room="tea")
+    scene.unload("tea")
+    step = scene.store.script("room", before=True, error=StoreUnavailable("no"))
+    refs = [await one.say("subscribe", room="tea") for one in (anna, ben)]
+    await settled()
+    step.release()
+
+    answers = [await one.answer(ref) for one, ref in zip((anna, ben), refs, strict=True)]
+
+    assert [answer["reason"] for answer in answers] == ["store_unavailable"] * 2
+    assert answers[0]["retry_after_ms"] == 1000
+    await anna.ask("subscribe", room="tea")
+
+
+async def test_a_load_nobody_waits_for_any_more_ends_idle(scene):
+    """A cancelled session leaves a room that can be dropped, and no load."""
+    anna, ben, _ = await tea(scene)
+    for one in (anna, ben):
+        await one.ask("unsubscribe", room="tea")
+    scene.unload("tea")
+    step = scene.store.script("room", before=True)
+    await ben.say("subscribe", room="tea")
+    await settled()
+    ben.session.close_of_deadline()
+    ben.session.scope.cancel()
+    await ben.closed.wait()
+    step.release()
+    await settled()
+
+    assert list(scene.hub._idle) == ["tea"]
+    assert scene.hub._loads == {}
+
+
+# --- dropping ------------------------------------------------------------------------------------
+
+
+async def test_rooms_nobody_needs_are_dropped_the_longest_unneeded_first():
+    async with open_scene(idle_rooms_max=2) as scene:
+        anna = await scene.enter("anna")
+        for name in "abcde":
+            await scene.room(name, anna, subscribe=name == "a")
+        await anna.send("c")
+        await anna.send("b")
+
+        assert sorted(scene.hub.rooms) == ["a", "b", "c"]
+
+
+async def test_a_followed_room_is_never_dropped():
+    async with open_scene(idle_rooms_max=1) as scene:
+        anna, ben, head = await tea(scene)
+        for number in range(5):
+            await scene.room(f"other-{number}", anna, subscribe=False)
+        await ben.send("tea")
+        await settled()
+
+        assert anna.seqs("tea") == [head + 1]
+
+
+async def test_a_room_with_a_draft_on_its_way_is_not_dropped():
+    """Its commit comes back to the room it was decided in: members are told of it."""
+    async with open_scene(idle_rooms_max=1) as scene:
+        anna = await scene.enter("anna")
+        await scene.room("tea", anna, subscribe=False)
+        step = scene.store.script("append", before=True)
+        ref = await anna.say("send", room="tea", body={})
+        await settled()
+        room = scene.loaded("tea")
+        for number in range(5):
+            await scene.hub.open(f"none-{number}")
+        ben = await scene.enter("ben")
+        for name in ("x", "y", "z"):
+            await scene.store.real.append([])
+            await ben.refused("history", room=name)
+        assert scene.hub.rooms["tea"] is room
+        step.release()
+        await anna.answer(ref)
+        await settled()
+
+        assert scene.loaded("tea").head == 2
+
+
+@pytest.mark.parametrize("idle", [0, 1, 2])
+async def test_many_loads_at_once_all_find_their_room(idle):
+    """However few idle rooms are kept, whoever waits for a room gets it, and can keep it."""
+    async with open_scene(idle_rooms_max=idle, commands_burst=1000) as scene:
+        anna = await scene.enter("anna")
+        names = [f"room-{number}" for number in range(20)]
+        for name in names:
+            await scene.room(name, anna, subscribe=False)
+        friends = [await scene.enter("anna", device=f"d{number}") for number in range(20)]
+        before = scene.store.count("room")
+        refs = [
+            await one.say("history", room=name) for one, name in zip(friends, names, strict=True)
+        ]
+        answers = [await one.answer(ref) for one, ref in zip(friends, refs, strict=True)]
+
+        assert [answer["op"] for answer in answers] == ["ok"] * 20
+        assert scene.store.count("room") <= before + 2 * len(names)
+
+
+async def test_a_dropped_room_is_not_kept_in_memory():
+    """Not by the account of all rings together, nor by anything that was told of it."""
+    async with open_scene(idle_rooms_max=1) as scene:
+        anna = await scene.enter("anna")
+        await scene.room("old", anna, subscribe=False)
+        for _ in range(3):
+            await anna.send("old")
+        alive = weakref.WeakSet(
+            one for one in gc.get_objects() if isinstance(one, Room) and one.name == "old"
+        )
+        assert len(alive) == 1
+        await scene.room("new", anna, subscribe=False)
+        await trio.sleep(20)
+        gc.collect()
+
+        assert [room.name for room in alive] == []
+
+
+async def test_all_rings_together_are_bounded():
+    async with open_scene(ring_entries_total_max=20, commands_burst=1000) as scene:
+        anna = await scene.enter("anna")
+        for name in "abcd":
+            await scene.room(name, anna)
+            for _ in range(15):
+                await anna.send(name)
+
+        lengths = {name: len(room.ring) for name, room in scene.hub.rooms.items()}
+        assert sum(lengths.values()) == 20
+        assert lengths["d"] == 16
+
+
+async def test_a_busy_room_does_not_empty_its_own_ring():
+    """What its own bound has dropped does not count against it a second time."""
+    limits = {"ring_entries_total_max": 50, "ring_entries_max": 10, "commands_burst": 1000}
+    async with open_scene(**limits) as scene:
+        anna = await scene.enter("anna")
+        await scene.room("tea", anna)
+        for _ in range(200):
+            await anna.send("tea")
+
+        assert len(scene.loaded("tea").ring) == 10
+
+
+# --- comparing heads -----------------------------------------------------------------------------
+
+
+async def test_lost_doorbells_are_found_within_the_interval(scene):
+    anna, ben, head = await tea(scene)
+    await scene.messages_elsewhere("tea", 3)
+
+    await trio.sleep(scene.limits.head_check_s + 0.1)
+
+    for one in (anna, ben):
+        assert one.seqs("tea") == [head + 1, head + 2, head + 3]
+
+
+async def test_rooms_nobody_follows_are_not_compared(scene):
+    anna = await scene.enter("anna")
+    await scene.room("tea", anna, subscribe=False)
+    await trio.sleep(3 * scene.limits.head_check_s)
+
+    assert scene.store.count("heads") == 0
+
+
+async def test_a_comparison_that_fails_is_repeated(scene):
+    anna, _, head = await tea(scene)
+    await scene.messages_elsewhere("tea", 1)
+    scene.store.script("heads", error=StoreUnavailable("no"))
+
+    await trio.sleep(2 * scene.limits.head_check_s + 0.1)
+
+    assert anna.seqs("tea") == [head + 1]
+
+
+async def test_a_room_that_is_no_more_ends_its_subscriptions(scene):
+    anna, ben, head = await tea(scene)
+    scene.store.real._rooms.clear()
+    scene.store.real._inboxes.clear()
+
+    await trio.sleep(scene.limits.head_check_s + 0.1)
+
+    for one in (anna, ben):
+        assert one.all("closed") == [
+            {"op": "closed", "room": "tea", "reason": "deleted", "seq": head}
+        ]
+    assert scene.hub.rooms == {}
+
+
+# --- reloading and rights --------------------------------------------------------------------------
+
+
+async def reload(scene):
+    await scene.hub.resync(scene.loaded("tea"))
+    await settled()
+
+
+async def test_who_was_removed_unheard_of_is_removed_by_a_reload(scene):
+    """Ben reads nothing of what came after his kick, though he is behind and would be fed it."""
+    anna, ben, head = await tea(scene)
+    await scene.messages_elsewhere("tea", 2)
+    await scene.elsewhere("tea", "anna", Member("ben", None), revokes=True)
+    await scene.messages_elsewhere("tea", 3)
+
+    await reload(scene)
+
+    assert max(ben.seqs("tea"), default=0) <= head + 3
+    assert [one["reason"] for one in ben.all("closed")] == ["removed"]
+    assert anna.seqs("tea") == list(range(head + 1, head + 7))
+    assert await ben.refused("history", room="tea") == "no_such_room"
+    assert await ben.refused("send", room="tea", body={}) == "no_such_room"
+
+
+async def test_a_reload_tells_who_gained_and_lost_the_room(scene):
+    cleo = await scene.enter("cleo")
+    anna, ben, _ = await tea(scene)
+    await trio.sleep(2)
+    ben.forget()
+    await scene.elsewhere("tea", "anna", Member("ben", None), revokes=True)
+    await scene.elsewhere("tea", "anna", Member("cleo", "member"))
+
+    await reload(scene)
+    await trio.sleep(2)
+
+    assert [one["removed"] for one in ben.all("feed") if "removed" in one] == [["tea"]]
+    assert [one["added"] for one in cleo.all("feed") if "added" in one] == [["tea"]]
+
+
+async def test_a_small_room_is_whole_again_after_a_reload(scene):
+    """Its members are told of movement, of receipts and of each other as before."""
+    anna, ben, _ = await tea(scene)
+    await scene.elsewhere("tea", "anna", Member("cleo", "member"))
+    await reload(scene)
+    room = scene.loaded("tea")
+
+    assert (room.complete, room.members, sorted(room.seats)) == (
+        True,
+        3,
+        ["anna", "ben", "cleo"],
+    )
+    ben.forget()
+    await anna.send("tea")
+    await trio.sleep(2)
+    assert ben.all("feed")
+
+
+async def test_a_reload_keeps_marks_that_are_not_written_yet(scene):
+    anna, ben, head = await tea(scene)
+    await anna.send("tea")
+    await trio.sleep(2)
+    scene.store.always("put_marks", StoreUnavailable("no"))
+    await ben.ask("receipt", room="tea", read=head + 1)
+
+    await reload(scene)
+    answer = await ben.ask("subscribe", room="tea")
+
+    scene.store.always("put_marks", None)
+    assert (answer["read"], answer["unread"]) == (head + 1, 0)
+
+
+async def test_a_reload_never_moves_the_head_back(scene):
+    """What was read before a commit of this node came in is older than the room: read again."""
+    anna, ben, head = await tea(scene)
+    step = scene.store.script("room", after=True)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(scene.hub.resync, scene.loaded("tea"))
+        await step.entered.wait()
+        await settled()
+        await anna.send("tea")
+        step.release()
+    await settled()
+    await anna.send("tea")
+    await trio.sleep(scene.limits.head_check_s + 1)
+
+    for one in (anna, ben):
+        assert one.seqs("tea") == [head + 1, head + 2]
+        assert one.all("reset") == []
+
+
+@pytest.mark.parametrize("call", ["room", "members"])
+async def test_a_reload_does_not_undo_a_removal_that_came_meanwhile(scene, call):
+    anna, ben, _ = await tea(scene)
+    step = scene.store.script(call, after=True)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(scene.hub.resync, scene.loaded("tea"))
+        await step.entered.wait()
+        await settled()
+        await anna.ask("kick", room="tea", user="ben")
+        step.release()
+    await settled()
+
+    assert len(ben.all("closed")) == 1
+    assert await ben.refused("subscribe", room="tea") == "no_such_room"
+
+
+async def test_rights_read_again_do_not_undo_a_removal_that_came_meanwhile(scene):
+    """A membership read before the kick is older than what the room knows."""
+    anna, ben, _ = await tea(scene)
+    step = scene.store.script("membership", after=True)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(scene.hub.refresh_rights, scene.loaded("tea"), "ben")
+        await step.entered.wait()
+        await settled()
+        await anna.ask("kick", room="tea", user="ben")
+        step.release()
+    await settled()
+
+    assert await ben.refused("typing", room="tea", on=True) == "no_such_room"
+    assert await ben.refused("subscribe", room="tea") == "no_such_room"
+
+
+async def test_a_seat_read_before_a_removal_is_read_again(scene):
+    limits = {"feed_members_max": 1}
+    async with open_scene(**limits) as scene:
+        anna, ben, _ = await tea(scene)
+        await ben.ask("unsubscribe", room="tea")
+        step = scene.store.script("membership", after=True)
+        ref = await ben.say("subscribe", room="tea")
+        await step.entered.wait()
+        await settled()
+        await anna.ask("kick", room="tea", user="ben")
+        step.release()
+
+        assert (await ben.answer(ref))["reason"] == "no_such_room"
+
+
+async def test_unwritten_marks_win_over_stored_ones(scene):
+    """A seat that is read anew has what its user last said, written or not."""
+    async with open_scene(feed_members_max=1) as scene:
+        anna, ben, head = await tea(scene)
+        await anna.send("tea")
+        await settled()
+        await trio.sleep(2)
+        scene.store.always("put_marks", StoreUnavailable("no"))
+        await ben.ask("receipt", room="tea", read=head + 1)
+        await ben.ask("unsubscribe", room="tea")
+        assert scene.engine.marks.pending("tea", "ben") == Mark(
+            room="tea", user="ben", delivered=head + 1, read=head + 1, read_n=1
+        )
+
+        answer = await ben.ask("subscribe", room="tea")
+
+        scene.store.always("put_marks", None)
+        assert (answer["read"], answer["unread"]) == (head + 1, 0)
