@@ -28,7 +28,52 @@ REGISTRY_HOSTS = re.compile(r"\b(pypi|pythonhosted|npmjs|deb\.debian)\.(com|org)
 # What is a test itself: the stores' tests run it.
 SUITES = "engine/triolet/testing/contracts/"
 # Modules whose laws another test states: where, and why there.
-TESTED_ELSEWHERE: dict[str, tuple[str, str]] = {}
+TESTED_ELSEWHERE: dict[str, tuple[str, str]] = {
+    "engine/triolet/adapters/_drafts.py": (
+        "tests/adapters/test_memory.py",
+        "what the stores share; the contract suite shows it in each of them",
+    ),
+    "engine/triolet/client/_answers.py": (
+        "tests/client/test_client_live.py",
+        "what an answer does is seen over a connection",
+    ),
+    "engine/triolet/client/_desk.py": (
+        "tests/client/test_client_session.py",
+        "the session's memory",
+    ),
+    "engine/triolet/client/_driver.py": (
+        "tests/client/test_client_lifetime.py",
+        "the client's tasks, which live as long as it does",
+    ),
+    "engine/triolet/client/_effects.py": (
+        "tests/client/test_client_session.py",
+        "values: what the session says remains to be done",
+    ),
+    "engine/triolet/client/_token.py": (
+        "tests/client/test_client_closes.py",
+        "which token is asked for is a matter of closes",
+    ),
+    "engine/triolet/client/client.py": (
+        "tests/client/test_client_lifetime.py",
+        "what owns all the rest",
+    ),
+    "engine/triolet/client/limits.py": (
+        "tests/client/test_client_queue.py",
+        "numbers, each met where it bounds",
+    ),
+    "engine/triolet/client/state.py": (
+        "tests/client/test_client_session.py",
+        "a table, of which the session is the only reader",
+    ),
+    "engine/triolet/ports/gate.py": (
+        "tests/adapters/test_tokens.py",
+        "a promise, kept by the token gate",
+    ),
+    "engine/triolet/ports/store.py": (
+        "tests/adapters/test_memory.py",
+        "a promise, proved of each store by the contract suite",
+    ),
+}
 
 
 def named(path: Path) -> str:

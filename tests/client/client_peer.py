@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 import trio
 
 from triolet._model.errors import TrioletError
-from triolet.client import ClientLimits, LinkClosed, open_client
+from triolet.client import ClientLimits, LinkClosed, State, open_client
 
 USER = "anna"
 
@@ -240,3 +240,10 @@ async def subscribed(client, conversation, room, **fields):
     async with asking(client.subscribe, room) as answer:
         await conversation.grant(room, **fields)
     return answer.value
+
+
+async def offline(client, conversation):
+    """Lose the connection and be there before the next one is dialled."""
+    conversation.close(1006)
+    await conversation.gone.wait()
+    assert client.state is State.OFFLINE

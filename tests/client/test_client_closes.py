@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 import trio
-from client_peer import FakeEntropy, Server, asking, connected, subscribed, take
+from client_peer import FakeEntropy, Server, asking, connected, offline, subscribed, take
 
 from triolet._model.errors import ConnectionClosed, ErrorCode, Refusal
 from triolet._model.events import Notice
@@ -210,6 +210,17 @@ async def enter(answer, server, **options):
             answer.append(client.state)
     except ConnectionClosed as error:
         answer.append((error.code, error.reason))
+
+
+async def test_token_refreshed_offline_is_shown_at_once(autojump_clock):
+    server = Server()
+    async with connected(server, token="old") as (client, first):
+        await offline(client, first)
+        async with asking(client.refresh, "new"):
+            second = await server.accept()
+            assert (await second.welcome())["token"] == "new"
+            await second.resume()
+            second.ok(await second.hear("refresh"), expires_at=10**15)
 
 
 @pytest.mark.parametrize("close", [(1006,), (1005,), None])

@@ -2,11 +2,11 @@
 
 import pytest
 import trio
-from client_peer import Server, asking, connected, take
+from client_peer import Server, asking, connected, offline, take
 from trio.testing import wait_all_tasks_blocked
 
 from triolet._model.errors import ConnectionClosed
-from triolet.client import ClientLimits, State, open_client
+from triolet.client import Backoff, ClientLimits, State, open_client
 from triolet.client.client import States
 
 
@@ -176,3 +176,14 @@ async def test_device_is_kept_across_connections(autojump_clock):
         first.close(1006)
 
         assert (await (await server.accept()).welcome())["device"] == "given"
+
+
+async def test_time_until_the_next_attempt_is_known(autojump_clock):
+    server = Server()
+    async with connected(server, backoff=Backoff(base_s=8)) as (client, conversation):
+        await offline(client, conversation)
+        lost_at = trio.current_time()
+        assert client.retry_delay_s == 4
+        await server.accept()
+
+        assert trio.current_time() - lost_at == 4

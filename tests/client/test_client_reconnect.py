@@ -374,39 +374,3 @@ async def test_feed_and_events_without_a_room_reach_the_streams(autojump_clock):
             Feed(rooms=(("r", "e", 9, 1, 8),)),
             Presence(users=(("ben", "online", 1),)),
         ] == await take(events, 2)
-
-
-async def test_half_open_connection_is_noticed(autojump_clock):
-    """A heartbeat of silence: ping. Two and a margin: back to dialling."""
-    server = Server()
-    async with connected(server) as (client, first):
-        began = trio.current_time()
-        await first.hear("ping")
-        assert trio.current_time() - began == 25
-        await first.gone.wait()
-        assert trio.current_time() - began == 55
-        second = await server.accept()
-        await second.welcome()
-        await client.wait_online()
-
-
-async def test_answered_pings_keep_a_quiet_connection(autojump_clock):
-    server = Server()
-    async with connected(server) as (client, conversation):
-        for _ in range(5):
-            conversation.ok(await conversation.hear("ping"), now=5)
-
-        assert client.statistics().connections == 1
-        assert trio.current_time() >= 125
-
-
-async def test_silence_instead_of_a_welcome(autojump_clock):
-    server = Server()
-    async with connected(server) as (_, first):
-        first.close(1006)
-        second = await server.accept()
-        began = trio.current_time()
-        await second.gone.wait()
-
-        assert trio.current_time() - began == 10
-        await (await server.accept()).welcome()

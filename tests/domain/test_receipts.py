@@ -80,6 +80,23 @@ def test_the_order_of_receipts_does_not_matter(
     )
 
 
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ((None, 0), Marks(0, 0)),
+        ((0, None), Marks(0, 0)),
+        ((None, 1), Marks(1, 1)),
+        ((1, None), Marks(1, 0)),
+        ((3, 1), Marks(3, 1)),
+        ((1, 3), Marks(3, 3)),
+        ((9, 9), Marks(5, 5)),
+    ],
+)
+def test_a_first_receipt_moves_what_it_names(said: Said, expected: Marks) -> None:
+    """From nothing, with the head at 5."""
+    assert after(Marks(0, 0), said, 5) == expected
+
+
 def test_a_receipt_says_something() -> None:
     """Neither mark given: refused as a mistake of the client."""
     with pytest.raises(Refusal) as caught:

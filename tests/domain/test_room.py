@@ -167,9 +167,6 @@ def test_where_joins_are_rows(kind: RoomKind, public: bool, members: int, rows: 
     assert joins_are_rows(rights, entry_joins_members_max=LARGE) is rows
 
 
-# --- one decision --------------------------------------------------------------------------
-
-
 def test_each_case_is_a_decision_or_a_refusal() -> None:
     """`decide` is total: no case raises anything else, and refusals are these."""
     codes = {found for case in every_case(*ALL) if isinstance(found := decided(case), ErrorCode)}
@@ -363,7 +360,7 @@ def test_logged_is_false_exactly_for_the_comings_and_goings_of_large_rooms() -> 
         quiet = isinstance(case.command, Join) or (
             isinstance(case.command, Leave) and rights.role not in MANAGERS[rights.kind]
         )
-        assert found.logged is not (rows and quiet)
+        assert found.logged is (not (rows and quiet))
 
 
 # --- the beginning of a room ---------------------------------------------------------------

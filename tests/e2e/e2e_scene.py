@@ -9,12 +9,15 @@ import struct
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import msgpack
 from triolet.adapters.tokens import mint
 
 SECRET = "a secret for tests, of more than 32 bytes"
 TIMEOUT_S = 30
+# `triolet serve` that answers each line on its standard input with its counts.
+COUNTED = [sys.executable, str(Path(__file__).with_name("counted_server.py"))]
 
 
 def token(user, *, tier="", ttl_s=3600, now_ms=None, secret=SECRET, **more):
@@ -25,7 +28,7 @@ def token(user, *, tier="", ttl_s=3600, now_ms=None, secret=SECRET, **more):
 class Server:
     """`triolet serve` as a process; `port` stays the same over restarts."""
 
-    def __init__(self, data, *, arguments=(), command=None, **settings):
+    def __init__(self, data, *, arguments=(), command=None, log=None, **settings):
         self.data = data
         self.port = 0
         self.settings = {
@@ -36,7 +39,7 @@ class Server:
         self.arguments = arguments
         self.command = command or [sys.executable, "-m", "triolet_api"]
         self.process = None
-        self.log = data / "server.log"
+        self.log = log or data / "server.log"
         self.start()
 
     def start(self):
@@ -53,6 +56,7 @@ class Server:
                     str(self.data),
                     *self.arguments,
                 ],
+                stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
@@ -81,16 +85,25 @@ class Server:
 
     def kill(self):
         self.process.kill()
-        self.process.wait(TIMEOUT_S)
-        self.process.stdout.close()
+        self._ended()
 
     def stop(self):
         """End it in order, and return the exit status."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
+        return self._ended()
+
+    def _ended(self):
         status = self.process.wait(TIMEOUT_S)
         self.process.stdout.close()
+        self.process.stdin.close()
         return status
+
+    def counts(self):
+        """Return what is in it, if its command is COUNTED."""
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        return json.loads(self.process.stdout.readline())
 
     def open_files(self):
         return len(os.listdir(f"/proc/{self.pid}/fd"))
@@ -126,7 +139,9 @@ class Raw:
         self.socket.settimeout(TIMEOUT_S)
         self.socket.connect(("127.0.0.1", server.port))
         self.server = server
+        # Read and not yet taken, from `at` on.
         self.buffer = b""
+        self.at = 0
         self.events = []
         self.ref = 0
         lines = [
@@ -148,10 +163,10 @@ class Raw:
         self.status = int(head.split()[1])
 
     @classmethod
-    def open(cls, server, user, **how):
+    def open(cls, server, user, *, device=None, **how):
         """Connect and say hello."""
         raw = cls(server, **how)
-        raw.send(op="hello", token=token(user, tier="service"))
+        raw.send(op="hello", token=token(user, tier="service"), device=device)
         assert raw.next()["op"] == "welcome"
         return raw
 
@@ -167,23 +182,30 @@ class Raw:
     def read_frame(self):
         """Return the next frame's opcode and payload; (None, b"") at the end."""
         while True:
-            if len(self.buffer) >= 2:
-                size, at = self.buffer[1], 2
-                if size == 126:
-                    size, at = int.from_bytes(self.buffer[2:4]), 4
-                elif size == 127:
-                    size, at = int.from_bytes(self.buffer[2:10]), 10
-                if len(self.buffer) >= max(at, 2) + size:
-                    opcode = self.buffer[0] & 0x0F
-                    payload, self.buffer = self.buffer[at : at + size], self.buffer[at + size :]
-                    return opcode, payload
+            found = self._take_frame()
+            if found is not None:
+                return found
             try:
                 part = self.socket.recv(65536)
             except ConnectionResetError:
                 part = b""
             if not part:
                 return None, b""
-            self.buffer += part
+            self.buffer, self.at = self.buffer[self.at :] + part, 0
+
+    def _take_frame(self):
+        buffer, begin = self.buffer, self.at + 2
+        if len(buffer) < begin:
+            return None
+        size = buffer[begin - 1]
+        if size > 125:
+            width = 2 if size == 126 else 8
+            size, begin = int.from_bytes(buffer[begin : begin + width]), begin + width
+        if len(buffer) < begin + size:
+            return None
+        opcode = buffer[self.at] & 0x0F
+        self.at = begin + size
+        return opcode, buffer[begin : self.at]
 
     def next_payload(self):
         """Return the next message's bytes, answering pings; fails if it closes instead."""

@@ -10,10 +10,11 @@ Participants speak maps in msgpack, as any client would; nothing of the engine's
 """
 
 from contextlib import asynccontextmanager
+from functools import partial, wraps
 
 import msgspec
 import trio
-from trio.testing import wait_all_tasks_blocked
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from triolet._model.entries import Message
 from triolet._model.errors import ErrorCode, Refusal
@@ -27,6 +28,16 @@ from triolet.ports.store import Appended, Draft
 NOW_MS = 1_700_000_000_000
 # Virtual seconds within which everything that is awaited has to happen.
 PATIENCE_S = 120
+
+
+def virtually(function):
+    """Make an async function run in virtual time: for examples, each in a run of its own."""
+
+    @wraps(function)
+    def run(*args, **kwargs):
+        trio.run(partial(function, *args, **kwargs), clock=MockClock(autojump_threshold=0))
+
+    return run
 
 
 class VirtualClock:

@@ -7,7 +7,7 @@ import pytest
 import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scene import open_scene, settled
+from scene import open_scene, settled, virtually
 
 from triolet._model.entries import Member, Message
 from triolet._model.errors import StoreUnavailable
@@ -48,6 +48,7 @@ def deliveries(draw):
 
 @given(deliveries(), st.booleans())
 @settings(max_examples=60, deadline=None)
+@virtually
 async def test_every_cursor_sees_each_entry_once_in_order(delivery, own_send_in_between):
     """Also among this node's own commits, and for who subscribes in the middle of it all."""
     count, steps = delivery

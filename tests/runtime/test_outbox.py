@@ -6,7 +6,7 @@ import pytest
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
-from scene import settled
+from scene import settled, virtually
 
 from triolet._runtime.outbox import SENDS_PER_TURN, Flusher, MessageOutbox, SocketOutbox
 from triolet._wire.websocket import binary_frame
@@ -200,6 +200,7 @@ steps = st.lists(
 
 
 @given(steps)
+@virtually
 async def test_no_byte_is_lost_or_doubled_whatever_the_peer_takes(script):
     """Each queue leaves in its order, frames whole, and `size` is what really waits."""
     sink = Pipe(room=0)
@@ -236,6 +237,7 @@ def by_kind(data):
 
 
 @given(steps)
+@virtually
 async def test_messages_keep_their_order_whatever_the_reader_takes(script):
     sink = Mailbox(0)
     outbox = MessageOutbox(Flusher(), sink, text=False, bytes_low=BYTES_LOW)

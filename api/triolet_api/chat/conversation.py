@@ -259,7 +259,8 @@ class Conversation:
             if self._caught_up is not None:
                 self._caught_up += 1
         self.typists = tuple(user for user in self.typists if user != entry.sender)
-        return [Said(message)]
+        # Who writes has read what is above: the server counts so, and does not say so again.
+        return [Said(message), *self._move_marks(((entry.sender, entry.seq, entry.seq),))]
 
     def _late(self, entry: Entry, target: int) -> list[Change]:
         message = self.messages.get(target)

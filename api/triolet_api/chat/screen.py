@@ -84,7 +84,9 @@ class Screen:
         self._bell = Bell()
         self._is_focused = True
         self._has_turned = False
-        self._is_stale = False
+        # The screen is to be painted anew; nobody knows what is on it; how wide it was.
+        self._is_stale = self._is_torn = False
+        self._columns = 0
 
     def begin(self, chat: Backstage) -> None:
         """See `Face`."""
@@ -155,7 +157,7 @@ class Screen:
             case Key.END_OF_INPUT:
                 editor.press(Key.DELETE)
             case Key.REDRAW:
-                self._is_stale = True
+                self._is_stale = self._is_torn = True
             case Key():
                 editor.press(press)
                 self._chat.typed(editor.text)
@@ -209,9 +211,13 @@ class Screen:
         sent = ""
         if self._has_turned:
             sent, self._has_turned = self._scroll.leave(), False
-        is_stale, self._is_stale = self._is_stale, False
-        paint = self._scroll.repaint if is_stale else self._scroll.paint
-        sent += paint(self._blocks(width, all_of_it=is_stale), self._bottom(width), rows=rows)
+        is_stale, is_torn = self._is_stale, self._is_torn or columns < self._columns
+        self._is_stale, self._is_torn, self._columns = False, False, columns
+        blocks, bottom = self._blocks(width, all_of_it=is_stale), self._bottom(width)
+        if is_stale:
+            sent += self._scroll.repaint(blocks, bottom, rows=rows, is_torn=is_torn)
+        else:
+            sent += self._scroll.paint(blocks, bottom, rows=rows)
         if sent:
             self._terminal.write(sent)
         if self._is_focused and conversation.room:

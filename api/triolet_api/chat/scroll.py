@@ -57,22 +57,34 @@ class Scroll:
         self._settle(blocks, live, bottom, rows)
         return _BEGIN + sent + _END
 
-    def repaint(self, blocks: Sequence[Painted], bottom: Sequence[str], *, rows: int) -> str:
-        """Return what to send after the size has changed: a clear screen, filled anew.
+    def repaint(
+        self, blocks: Sequence[Painted], bottom: Sequence[str], *, rows: int, is_torn: bool
+    ) -> str:
+        """Return what to send after the size has changed, or somebody else has written here.
 
-        Nobody knows where terminals put lines when they change their width.
+        Args:
+            blocks: everything, oldest first.
+            bottom: the last lines.
+            rows: the height of the screen.
+            is_torn: nobody knows where our lines are now, as when the screen has become
+                narrower (some terminals wrap what was there, some cut it): it is cleared.
         """
+        live = dict(self._live)
+        fills = is_torn or not live
         start, height = len(blocks), len(bottom)
-        live = [key for key, _ in self._live]
         while start > 0:
             key, lines = blocks[start - 1]
-            if height + len(lines) > rows and key not in live:
-                break
             height += len(lines)
+            if key not in live and not (fills and height <= rows):
+                break
             start -= 1
+        sent = _CLEAR_SCREEN if is_torn else _BEGIN + self._top() + _CLEAR_BELOW
         self._live, self._bottom = [], ()
         self._frozen = dict.fromkeys(key for key, _ in blocks[:start])
-        return _CLEAR_SCREEN + self.paint(blocks, bottom, rows=rows)
+        return sent + self.paint(blocks, bottom, rows=rows)
+
+    def _top(self) -> str:
+        return _up(len(_lines(self._live)) + max(len(self._bottom) - 1, 0))
 
     def leave(self) -> str:
         """Return what to send to take the bottom away; what is above belongs to the past."""

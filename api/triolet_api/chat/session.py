@@ -13,7 +13,8 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from triolet._model.entries import Entry
-from triolet._model.events import Closed, Feed, InboxRow, PresenceRow, Reset, Synced
+from triolet._model.errors import ConnectionClosed
+from triolet._model.events import Closed, Feed, InboxRow, Notice, PresenceRow, Reset, Synced
 from triolet.client import Client, ClientEvent, State
 
 from . import words
@@ -23,7 +24,7 @@ from .conversation import Conversation
 from .deeds import execute
 from .face import Face, Line
 from .keepers import Marker, Typist, Watcher
-from .text import clean_line
+from .text import clean_line, text_of
 
 # An hour offline of somebody who types fast; beyond it, reading stops.
 LINES_MAX: Final = 1000
@@ -96,8 +97,17 @@ class Chat:
         Raises:
             ConnectionClosed: the server will not have us.
         """
-        events = self.client.events()
-        with events:
+        try:
+            await self._run(opening)
+        except BaseExceptionGroup as group:
+            # Each task that asks hears of it; one telling is enough.
+            closed, others = group.split(ConnectionClosed)
+            if closed is None or others is not None:
+                raise
+            raise _first(closed) from None
+
+    async def _run(self, opening: Deed) -> None:
+        with self.client.events() as events:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._hear, events)
                 nursery.start_soon(self._follow_line)
@@ -224,6 +234,8 @@ class Chat:
                 self._to_lobby(f"you are not in {event.room} any more ({clean_line(event.reason)})")
             case Feed():
                 self._take_feed(event)
+            case Notice(kind="announcement"):
+                self.tell(f"announcement: {text_of(event.body)}")
             case Synced():
                 self._take_inbox(event.rooms)
                 self.show(conversation.apply(event))
@@ -256,6 +268,9 @@ class Chat:
             before, self.unread[room] = self.unread.get(room, 0), unread
             if unread and not before:
                 self.tell(words.elsewhere(room, self.me))
+        for room in feed.added:
+            if room != self.conversation.room and words.partner(room, self.me) is None:
+                self.tell(f"you are in {room} now: /join {room}")
         for room in feed.removed:
             self.unread.pop(room, None)
             self.inbox.pop(room, None)
@@ -290,3 +305,11 @@ class Chat:
             await deed()
             if self._is_leaving and not self.unsent:
                 self.leave()
+
+
+def _first(group: BaseExceptionGroup[ConnectionClosed]) -> ConnectionClosed:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, ConnectionClosed)
+    return error

@@ -63,9 +63,8 @@ def connection(line: Line, conversation: Conversation, *, now: float) -> Text | 
         said = f"{verb} in {seconds} s …"
     else:
         said = "reconnecting …" if line.was_online else f"connecting to {line.address} …"
-    waiting = len(conversation.pending)
-    if waiting:
-        said += f" · {words.count(waiting, 'message')} waiting"
+    if conversation.pending:
+        said += f" · {len(conversation.pending)} waiting"
     return Text(f"◌ {said}", "yellow")
 
 

@@ -45,6 +45,7 @@ from ._desk import Desk
 from ._effects import KeepToken, Noted, RoomEnded
 from ._following import Row
 from ._requests import OnLoss, Request
+from .state import State
 
 # Refusals that pass: repeating the same bytes is harmless, for they carry a cid or only read.
 _PASSING: Final = (
@@ -141,12 +142,20 @@ def _asked_unwatch(desk: Desk, command: Command) -> None:
     desk.standing.unwatch(command.users)
 
 
+def _asked_refresh(desk: Desk, command: Command) -> None:
+    assert isinstance(command, Refresh)
+    if desk.state is not State.ONLINE:
+        # The next greeting needs it already: the one before it may have expired.
+        desk.effects.append(KeepToken(command.token))
+
+
 _ON_ASKED: Final[dict[type[Command], _OnAsked]] = {
     Send: _asked_send,
     SetReceipt: _asked_receipt,
     SetPresence: _asked_presence,
     Unsubscribe: _asked_unsubscribe,
     Unwatch: _asked_unwatch,
+    Refresh: _asked_refresh,
 }
 
 

@@ -218,6 +218,14 @@ async def connect(
     Raises:
         ConnectionClosed: the server will not have us, or did not answer in time.
         ConfigurationError: the URL is none.
+
+    >>> from triolet import Message, connect
+    >>> async def wave(url: str, token: str) -> None:
+    ...     async with connect(url, token=token) as client:
+    ...         room = client.room("lobby")
+    ...         async for entry in room:
+    ...             if isinstance(entry.fact, Message):
+    ...                 await room.react(entry.seq, "👋")
     """
     limits = limits or ClientLimits()
     async with _nursery() as links:

@@ -12,7 +12,7 @@ from typing import Final, final
 from ..._model.entries import Delete, Edit, Fact, Member, Message, Meta, React, Record
 from ..._model.errors import ErrorCode
 from ...ports.store import Appended, Draft, Duplicate, Outcome, Rejected, Stale
-from .._drafts import NO_ROOM, NO_TARGET, ROOM_EXISTS, refusal, repeated
+from .._drafts import NO_ROOM, ROOM_EXISTS, refusal, repeated
 from . import effects
 from .bulk import Bulk, Params
 from .failures import is_of_a_draft
@@ -197,8 +197,7 @@ class _Batch:
     # --- writing -------------------------------------------------------------------------
 
     def _write(self, draft: Draft, room: Room, key: str) -> Appended:
-        if room.at < self._now_ms:
-            room.at = self._now_ms
+        room.at = max(room.at, self._now_ms)
         self._touched[room.id] = room
         if draft.revokes:
             room.acl_ver += 1

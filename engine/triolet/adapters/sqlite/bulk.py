@@ -59,7 +59,5 @@ class Among:
     ) -> sqlite3.Cursor:
         """Run the query; `first` are the parameters before the IN."""
         assert 0 < len(ids) <= _IN_SIZES[-1], "callers ask for pages"
-        for size, sql in self._statements:
-            if len(ids) <= size:
-                break
+        size, sql = next(one for one in self._statements if len(ids) <= one[0])
         return connection.execute(sql, [*first, *ids, *ids[-1:] * (size - len(ids))])

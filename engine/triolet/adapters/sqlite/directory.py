@@ -19,16 +19,15 @@ from .reading import last_message
 from .snapshot import ROOM_COLUMNS, RoomRow, Snapshot
 
 _MEMBER_COLUMNS: Final = "m.user, m.role, m.delivered, m.read, m.read_n"
-_MEMBERS: Final = (
-    f"SELECT {_MEMBER_COLUMNS} FROM members m "
-    "WHERE m.room_id = (SELECT id FROM rooms WHERE name = ?) AND "
-)
-_INBOX: Final = (
-    f"SELECT {_MEMBER_COLUMNS}, {ROOM_COLUMNS} FROM inboxes i "
-    "CROSS JOIN rooms r ON r.id = i.room_id CROSS JOIN heads h ON h.room_id = i.room_id "
-    "CROSS JOIN members m ON m.room_id = i.room_id AND m.user = i.user "
-    "WHERE i.user = ? AND i.room "
-)
+_MEMBERS: Final = f"""
+    SELECT {_MEMBER_COLUMNS} FROM members m
+    WHERE m.room_id = (SELECT id FROM rooms WHERE name = ?) AND """  # noqa: S608 - ours
+_INBOX: Final = f"""
+    SELECT {_MEMBER_COLUMNS}, {ROOM_COLUMNS}
+    FROM inboxes i CROSS JOIN rooms r ON r.id = i.room_id
+    CROSS JOIN heads h ON h.room_id = i.room_id
+    CROSS JOIN members m ON m.room_id = i.room_id AND m.user = i.user
+    WHERE i.user = ? AND i.room """  # noqa: S608 - the columns are ours
 _INBOX_AFTER: Final = _INBOX + "> ? ORDER BY i.room LIMIT ?"
 _INBOX_OF: Final = Among(_INBOX + "IN ({}) ORDER BY i.room")
 _HEADS: Final = Among(

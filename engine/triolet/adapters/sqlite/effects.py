@@ -30,7 +30,7 @@ def make_room(
     assert room_id is not None, "an INSERT has a row"
     connection.execute("INSERT INTO heads VALUES (?, 0, 0, ?)", (room_id, at))
     connection.execute("INSERT INTO lineage VALUES (?, ?, 1)", (room_id, gen))
-    return Room(name, room_id, 0, 0, 0, 0, at)
+    return Room(name, (room_id, 0, 0, 0, 0, at))
 
 
 def member(connection: sqlite3.Connection, room: Room, fact: Member) -> None:
@@ -86,10 +86,12 @@ def edit(connection: sqlite3.Connection, room: Room, fact: Edit, log_id: int) ->
 def delete(connection: sqlite3.Connection, room: Room, fact: Delete, target_id: int) -> None:
     """Erase the bodies of a message and of its edits. Their rows are in the log already."""
     (packed,) = connection.execute("SELECT packed FROM log WHERE id = ?", (target_id,)).fetchone()
-    erase = "UPDATE log SET erased = 1, packed = ? WHERE id "
-    connection.execute(erase + "= ?", (erased(packed), target_id))
     connection.execute(
-        erase + "IN (SELECT id FROM edits WHERE room_id = ? AND target = ?)",
+        "UPDATE log SET erased = 1, packed = ? WHERE id = ?", (erased(packed), target_id)
+    )
+    connection.execute(
+        "UPDATE log SET erased = 1, packed = ? WHERE id IN "
+        "(SELECT id FROM edits WHERE room_id = ? AND target = ?)",
         (pack_fact(Edit(fact.target, erased=True)), room.id, fact.target),
     )
 
@@ -108,8 +110,18 @@ def react(connection: sqlite3.Connection, room: Room, fact: React, user: str) ->
                 place,
             )
         return
-    where = "WHERE room_id = ? AND target = ? AND emoji = ?"
-    cursor = connection.execute(f"DELETE FROM reactions {where} AND user = ?", (*place, user))
+    cursor = connection.execute(
+        "DELETE FROM reactions WHERE room_id = ? AND target = ? AND emoji = ? AND user = ?",
+        (*place, user),
+    )
     if cursor.rowcount:
-        connection.execute(f"UPDATE reaction_counts SET count = count - 1 {where}", place)
-        connection.execute(f"DELETE FROM reaction_counts {where} AND count = 0", place)
+        connection.execute(
+            "UPDATE reaction_counts SET count = count - 1 "
+            "WHERE room_id = ? AND target = ? AND emoji = ?",
+            place,
+        )
+        connection.execute(
+            "DELETE FROM reaction_counts "
+            "WHERE room_id = ? AND target = ? AND emoji = ? AND count = 0",
+            place,
+        )

@@ -33,16 +33,9 @@ class Room:
 
     __slots__ = ("acl_ver", "at", "floor", "head", "id", "n", "name")
 
-    def __init__(
-        self, name: str, room_id: int, acl_ver: int, floor: int, head: int, n: int, at: int
-    ) -> None:
+    def __init__(self, name: str, row: tuple[int, int, int, int, int, int]) -> None:
         self.name = name
-        self.id = room_id
-        self.acl_ver = acl_ver
-        self.floor = floor
-        self.head = head
-        self.n = n
-        self.at = at
+        self.id, self.acl_ver, self.floor, self.head, self.n, self.at = row
 
 
 @final
@@ -134,7 +127,7 @@ class Ledger:
             row = self.connection.execute(_ROOM, (name,)).fetchone()
             if row is None:
                 return None
-            room = self._rooms[name] = Room(name, *row)
+            room = self._rooms[name] = Room(name, row)
         return room
 
     def add_room(self, room: Room) -> None:

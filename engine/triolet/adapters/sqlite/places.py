@@ -53,13 +53,12 @@ class Places:
         found: list[Place] = []
         runs = self._connection.execute(_UPWARDS, (room_id, lane, upto, room_id, lane, after + 1))
         for (run,) in runs:
-            seqs, ids = _unpack(run)
-            after = _take_up(seqs, ids, after, upto, limit, found)
+            after = _take_up(_unpack(run), after, upto, limit, found)
             if len(found) >= limit:
                 break
         runs.close()
-        for seqs, ids in self._lanes(room_id, lane):
-            after = _take_up(seqs, ids, after, upto, limit, found)
+        for part in self._lanes(room_id, lane):
+            after = _take_up(part, after, upto, limit, found)
         return found
 
     def descending(
@@ -67,14 +66,14 @@ class Places:
     ) -> list[Place]:
         """Return the last places with `floor < seq < before`, newest first."""
         found: list[Place] = []
-        for seqs, ids in reversed(self._lanes(room_id, lane)):
-            before = _take_down(seqs, ids, before, floor, limit, found)
+        for part in reversed(self._lanes(room_id, lane)):
+            before = _take_down(part, before, floor, limit, found)
         if len(found) < limit:
             runs = self._connection.execute(_DOWNWARDS, (room_id, lane, before))
             for (run,) in runs:
-                seqs, ids = _unpack(run)
-                before = _take_down(seqs, ids, before, floor, limit, found)
-                if len(found) >= limit or seqs[0] <= floor:
+                part = _unpack(run)
+                before = _take_down(part, before, floor, limit, found)
+                if len(found) >= limit or part[0][0] <= floor:
                     break
             runs.close()
         return found
@@ -95,8 +94,10 @@ class Places:
 
 
 def _take_up(
-    seqs: list[int], ids: list[int], after: int, upto: int, limit: int, found: list[Place]
+    part: tuple[list[int], list[int]], after: int, upto: int, limit: int, found: list[Place]
 ) -> int:
+    """Add places after `after`; return the seq after which to go on."""
+    seqs, ids = part
     start = bisect_right(seqs, after)
     end = min(bisect_right(seqs, upto), start + limit - len(found))
     if start < end:
@@ -106,12 +107,13 @@ def _take_up(
 
 
 def _take_down(
-    seqs: list[int], ids: list[int], before: int, floor: int, limit: int, found: list[Place]
+    part: tuple[list[int], list[int]], before: int, floor: int, limit: int, found: list[Place]
 ) -> int:
+    """Add places before `before`, newest first; return the seq before which to go on."""
+    seqs, ids = part
     end = bisect_left(seqs, before)
     start = max(bisect_right(seqs, floor), end - (limit - len(found)))
     if start < end:
-        newest_first = zip(reversed(seqs[start:end]), reversed(ids[start:end]), strict=True)
-        found += newest_first
+        found += zip(reversed(seqs[start:end]), reversed(ids[start:end]), strict=True)
         return seqs[start]
     return before

@@ -14,7 +14,7 @@ from ...ports.store import Duplicate, HistorySlice
 from .bulk import Among
 from .places import Place
 from .recent import MESSAGES, OTHERS
-from .rows import cid_key, record
+from .rows import KINDS, cid_key
 from .snapshot import RoomRow, Snapshot
 
 T = TypeVar("T")
@@ -52,12 +52,12 @@ def page(
     size = 0
     for some in _in_parts(list(islice(merge(*lanes), limit))):
         rows = _RECORDS.execute(snapshot.connection, [log_id for _, log_id in some])
-        for row in rows:
-            size += len(row[-1])
+        for seq, n, kind, sender, at, cid, packed in rows:
+            size += len(packed)
             if found and size > bytes_max:
                 rows.close()
                 return found
-            found.append(record(room.name, *row))
+            found.append(Record(room.name, seq, n, KINDS[kind], sender, at, cid, packed))
     return found
 
 

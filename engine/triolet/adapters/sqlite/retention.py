@@ -33,12 +33,23 @@ _REMOVE: Final = Among("DELETE FROM log WHERE id IN ({})")
 # Ids in one IN.
 _IDS: Final = 256
 
-# Folded tables, with their keys within a room.
-_FOLDED: Final = {
-    "edits": ("target", "seq"),
-    "reactions": ("target", "emoji", "user"),
-    "reaction_counts": ("target", "emoji"),
-}
+# What was folded for messages that are gone: where it is, and how one row of it is removed.
+_LEFTOVERS: Final = (
+    (
+        "SELECT room_id, target, seq FROM edits WHERE room_id = ? AND target <= ? LIMIT ?",
+        "DELETE FROM edits WHERE room_id = ? AND target = ? AND seq = ?",
+    ),
+    (
+        """SELECT room_id, target, emoji, user FROM reactions
+        WHERE room_id = ? AND target <= ? LIMIT ?""",
+        "DELETE FROM reactions WHERE room_id = ? AND target = ? AND emoji = ? AND user = ?",
+    ),
+    (
+        """SELECT room_id, target, emoji FROM reaction_counts
+        WHERE room_id = ? AND target <= ? LIMIT ?""",
+        "DELETE FROM reaction_counts WHERE room_id = ? AND target = ? AND emoji = ?",
+    ),
+)
 
 
 class Due(NamedTuple):
@@ -144,20 +155,12 @@ def _drop_runs(connection: sqlite3.Connection, room_id: int, floor: int) -> None
 def sweep(ledger: Ledger, room: Step) -> int:
     """Remove some of what was folded for messages below a room's floor; return how many rows."""
     count = 0
-    for table, keys in _FOLDED.items():
-        columns = ", ".join(keys)
+    for find, remove_one in _LEFTOVERS:
         rows = ledger.connection.execute(
-            f"SELECT {columns} FROM {table} WHERE room_id = ? AND target <= ? LIMIT ?",
-            (room.due.room_id, room.floor, ROWS_PER_STEP - count),
+            find, (room.due.room_id, room.floor, ROWS_PER_STEP - count)
         ).fetchall()
-        condition = " AND ".join(f"{key} = ?" for key in keys)
-        ledger.connection.executemany(
-            f"DELETE FROM {table} WHERE room_id = ? AND {condition}",
-            [(room.due.room_id, *row) for row in rows],
-        )
+        ledger.connection.executemany(remove_one, rows)
         count += len(rows)
-        if count >= ROWS_PER_STEP:
-            break
     return count
 
 

@@ -12,9 +12,9 @@ from .recent import Recent
 ROOM_COLUMNS: Final = (
     "r.id, r.name, r.kind, r.title, r.public, r.acl_ver, r.members, r.floor, r.floor_n, h.head, h.n"
 )
-_ROOM: Final = (
-    f"SELECT {ROOM_COLUMNS} FROM rooms r JOIN heads h ON h.room_id = r.id WHERE r.name = ?"
-)
+_ROOM: Final = f"""
+    SELECT {ROOM_COLUMNS} FROM rooms r JOIN heads h ON h.room_id = r.id WHERE r.name = ?
+"""  # noqa: S608 - the columns are ours
 
 
 class RoomRow(NamedTuple):

@@ -73,8 +73,8 @@ class HistoryContract(Contract):
         async with self.open_store(home) as store:
             await _fill(store, messages=3)
             first, *_, last = d.seqs((await d.history(store, "a")).messages)
-            for bounds in ({"before": first}, {"after": last}, {"before": 0}, {"after": 99}):
-                slice_ = await d.history(store, "a", **bounds)
+            for name, seq in (("before", first), ("after", last), ("before", 0), ("after", 99)):
+                slice_ = await d.history(store, "a", "anna", **{name: seq})
                 assert ((), False) == (slice_.messages, slice_.more)
             assert 3 == len((await d.history(store, "a", before=10_000)).messages)
 
