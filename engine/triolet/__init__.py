@@ -28,6 +28,7 @@ from ._model.errors import ConfigurationError as ConfigurationError
 from ._model.errors import ConnectionClosed as ConnectionClosed
 from ._model.errors import ErrorCode as ErrorCode
 from ._model.errors import OutcomeUnknown as OutcomeUnknown
+from ._model.errors import QueueFull as QueueFull
 from ._model.errors import Refusal as Refusal
 from ._model.errors import SchemaTooNew as SchemaTooNew
 from ._model.errors import StoreError as StoreError
@@ -42,7 +43,10 @@ from ._model.events import Reset as Reset
 from ._model.events import Signal as Signal
 from ._model.events import Typing as Typing
 from ._model.limits import Limits as Limits
+from .client import Backoff as Backoff
 from .client import Client as Client
+from .client import ClientLimits as ClientLimits
+from .client import State as State
 from .client import connect as connect
 from .embedded import Engine as Engine
 from .embedded import open_engine as open_engine

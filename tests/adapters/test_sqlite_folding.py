@@ -136,4 +136,5 @@ async def test_what_was_folded_for_removed_messages_goes_with_them(home, monkeyp
             rows(store, table) for table in ("edits", "reactions", "reaction_counts")
         )
         assert 3 == rows(store, "log")
-        assert rows(store, "places") <= 4
+        # The three that stay, and in each lane the run that the floor is in.
+        assert rows(store, "places") <= 5

@@ -391,7 +391,7 @@ async def test_a_reader_that_retention_has_passed_is_reset(kept):
         rows = await scene.store.real.prune(
             older_than=0 if kept else 2**52, entries_max=kept, limit=10_000
         )
-        room.forget_all()
+        room.ring.clear()
         for name, floor, floor_n in rows:
             scene.hub.floor_moved(name, floor, floor_n)
         assert room.floor == head + 300 - kept

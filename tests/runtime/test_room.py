@@ -125,7 +125,7 @@ def test_a_format_nobody_speaks_is_not_encoded(flusher):
     follow(room, Listener(flusher))
     write(room, text("hello"))
 
-    assert room.ring[0]._text is None
+    assert room.ring.items[0]._text is None
 
 
 def test_who_has_no_room_for_an_entry_falls_behind_before_it(flusher):
@@ -193,17 +193,17 @@ def test_the_ring_is_bounded_in_entries(flusher):
     for number in range(20):
         write(room, text(number))
 
-    assert [item.record.seq for item in room.ring] == [16, 17, 18, 19, 20]
+    assert [item.record.seq for item in room.ring.items] == [16, 17, 18, 19, 20]
 
 
 def test_the_ring_is_bounded_in_bytes(flusher):
     room = make(flusher, "anna", ring_entries_max=100, ring_bytes_max=2000)
     for _ in range(20):
         write(room, text("x" * 300))
-        assert room.ring_bytes <= 2000
+        assert room.ring.bytes <= 2000
 
     assert 2 <= len(room.ring) <= 6
-    assert room.ring[-1].record.seq == 20
+    assert room.ring.items[-1].record.seq == 20
 
 
 def test_what_the_ring_forgets_is_accounted_for(flusher):
@@ -213,11 +213,11 @@ def test_what_the_ring_forgets_is_accounted_for(flusher):
     write(room, Edit(6, {"text": "longer than before, by far"}))
     write(room, Delete(6))
 
-    while room.ring:
-        room.forget_oldest()
-    room.forget_oldest()
+    while len(room.ring):
+        room.ring.forget_oldest()
+    room.ring.forget_oldest()
 
-    assert room.ring_bytes == 0
+    assert room.ring.bytes == 0
 
 
 def test_a_deletion_takes_the_bodies_out_of_the_ring(flusher):
@@ -233,9 +233,9 @@ def test_a_deletion_takes_the_bodies_out_of_the_ring(flusher):
 
     write(room, Delete(1))
 
-    kept = [unpack_fact(item.record.packed) for item in room.ring]
+    kept = [unpack_fact(item.record.packed) for item in room.ring.items]
     assert [getattr(fact, "erased", None) for fact in kept] == [True, True, False, False, None]
-    frames = [item.frame(text=form) for item in room.ring for form in (False, True)]
+    frames = [item.frame(text=form) for item in room.ring.items for form in (False, True)]
     assert not any(b"secret" in frame for frame in frames)
     assert any(b"harmless, edited" in frame for frame in frames)
     assert room.erasures == before + 1

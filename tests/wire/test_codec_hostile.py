@@ -5,7 +5,7 @@ import math
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from wire_values import ANY_COMMAND, FORMS, independent, plain, read, refused, same
+from wire_values import ANY_COMMAND, COMMANDS, FORMS, independent, plain, read, refused, same
 
 from triolet._model.commands import Command, Ping, Send
 from triolet._wire.codec import (
@@ -100,6 +100,16 @@ SEND_JSON = b'{"op":"send","ref":3,"room":"r","body":{"a":%b}}'
 def test_hostile_json_is_explained(text: bytes, expected: tuple[str, int | None, bool]) -> None:
     """Whatever JSON text holds, the answer says whether the map or a field is at fault."""
     assert refused(text, "json") == expected
+
+
+@pytest.mark.parametrize("kind", COMMANDS, ids=lambda kind: kind.__name__)
+def test_no_field_holds_half_a_character(kind: type[Command]) -> None:
+    """A lone surrogate cannot be stored or sent on, so it gets into no command, wherever it is."""
+    op = kind.__struct_config__.tag
+    for name in (*kind.__struct_fields__, "unknown"):
+        for value in ("\ud800", "a\udfff", ["\ud800"], {"\udead": 1}):
+            found = read(plain({"op": op, "room": "r", "user": "u", name: value}, "json"), "json")
+            assert isinstance(found, BadCommand)
 
 
 def test_harmless_json_is_read() -> None:

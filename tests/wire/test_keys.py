@@ -1,6 +1,7 @@
 """Laws of `_wire.keys`: keys that are no text are found before anything hashes them."""
 
 import struct
+from collections.abc import Iterator
 from typing import get_args
 
 import msgspec
@@ -11,6 +12,7 @@ from msgspec import inspect
 from wire_values import ANY_COMMAND, BODIES, COMMANDS, plain, refused
 
 from triolet._model.commands import Command, Send, SendSignal
+from triolet._model.limits import Limits
 from triolet._wire import codec
 from triolet._wire.codec import decode_command, encode_command
 from triolet._wire.keys import ARRAYS_MAX, NESTING_MAX, UNCHECKED_BYTES_MAX, check_keys
@@ -71,6 +73,24 @@ def test_a_flood_is_refused_before_it_is_hashed(
     assert refused(message(op, name, wrap + flood(200)), "msgpack") == ("invalid_field", 3, True)
 
 
+def containers() -> Iterator[bytes]:
+    """Each way to begin a list or a map, up to its last item."""
+    for count in range(1, 16):
+        yield bytes((0x90 + count,)) + b"\xc0" * (count - 1)
+        yield bytes((0x80 + count,)) + b"\xa1k\xc0" * (count - 1) + b"\xa1k"
+    yield from (b"\xdc\x00\x01", b"\xdd\x00\x00\x00\x01")
+    yield from (b"\xde\x00\x01\xa1k", b"\xdf\x00\x00\x00\x01\xa1k")
+
+
+def test_every_kind_of_list_and_map_is_looked_into(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Short, long and very long ones: no header hides what is inside."""
+    monkeypatch.setattr(codec, "_msgpack_command", pytest.fail)
+    inside = flood(200)
+    for begun in containers():
+        payload = message("send", "body", begun + inside)
+        assert refused(payload, "msgpack") == ("invalid_field", 3, True)
+
+
 def test_a_flood_in_a_field_unknown_is_never_decoded() -> None:
     """What is ignored is skipped, not hashed; so is the field of another op."""
     for name in ("unknown", "ref2", "limit2"):
@@ -86,6 +106,11 @@ def test_what_is_not_looked_at_is_harmless() -> None:
 
     assert count < 100
     assert ARRAYS_MAX < 100
+
+
+def test_no_good_body_is_too_deep() -> None:
+    """What the limits allow is looked at to its end."""
+    assert Limits().body_depth_max < NESTING_MAX
 
 
 def test_few_arrays_pass_in_a_message_of_any_length() -> None:

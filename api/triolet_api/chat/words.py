@@ -269,7 +269,11 @@ def _tell_state(change: Change) -> str:
         case Refused(text, why):
             return f"not sent: “{shorten(clean_line(text), _QUOTE_CELLS)}” ({why})"
         case MarksMoved(user, seq, is_read):
-            return f"[{seq}] {READ} by {user}" if is_read else f"[{seq}] {DELIVERED} to {user}"
+            return (
+                f"[{seq}] {READ} by {user}"
+                if is_read
+                else f"[{seq}] {DELIVERED} delivered to {user}"
+            )
         case TypingChanged(users):
             return typing(users) or "nobody is typing"
         case PresenceChanged(user, status, _):

@@ -16,7 +16,7 @@ from triolet.client import Backoff, Client, State
 
 from ..chat import words
 from ..chat.bell import Bell
-from ..chat.changes import Back, Change, Lost, MarksMoved, Noted, Said, Stored, TypingChanged
+from ..chat.changes import Back, Change, Lost, MarksMoved, Said, TypingChanged
 from ..chat.conversation import Conversation
 from ..chat.keepers import Marker
 from ..chat.text import text_of
@@ -30,8 +30,8 @@ _BACKOFF: Final = Backoff(base_s=0.2, factor=1.5, ceiling_s=1)
 _PAGE_MESSAGES: Final = 200
 # They are told even where only the outline is.
 _OUTLINE: Final = (Lost, Back)
-# They are told by others: an acknowledgement by its entry, the end of typing by the message.
-_UNTOLD: Final = (Stored, Noted)
+# Number and gap before a name in a message.
+_NUMBER_CELLS: Final = 4
 
 
 @final
@@ -82,13 +82,16 @@ class Person:
         """Begin to write."""
         await self._client.typing(self.conversation.room)
 
-    async def say(self, text: str, *, reply_to: int | None = None) -> int:
+    async def say(self, text: str) -> int:
         """Write, and return where it is stored, however long that takes."""
         cid = secrets.token_urlsafe(12)
         self._said[cid] = text
-        written = await self._client.send(self.conversation.room, text, reply_to=reply_to, cid=cid)
+        if not self.is_outlined:
+            self._show_message("", self.name, text, f"  {words.WAITING}")
+        room = self.conversation.room
+        written = await self._client.send(room, text, cid=cid)
         self._acknowledged[cid] = written.seq
-        self._bell.ring()
+        self._tell(self.conversation.stored(cid, written))
         return written.seq
 
     async def amend(self, seq: int, text: str) -> None:
@@ -176,31 +179,39 @@ class Person:
 
     def _tell(self, changes: Sequence[Change]) -> None:
         for change in changes:
-            is_told = isinstance(change, _OUTLINE) or not self.is_outlined
-            if is_told and not isinstance(change, _UNTOLD):
-                self._stage.tell(self.name, self._draw(change))
+            if isinstance(change, _OUTLINE) or not self.is_outlined:
+                self._show(change)
         self._bell.ring()
 
-    def _draw(self, change: Change) -> Text:
+    def _show(self, change: Change) -> None:
         match change:
             case Said(message):
-                is_mine = message.sender == self.name
-                text = Text.assemble(
-                    (f"{message.seq:>2}  ", "dim"),
-                    (f"{message.sender}  ", "bold" if is_mine else f"bold {self._colour}"),
-                    text_of(message.body),
-                )
-                return text.append(f"  {words.SENT}", "dim") if is_mine else text
-            case MarksMoved(_, _, is_read):
-                return Text(words.tell(change), "cyan" if is_read else "dim")
-            case TypingChanged():
-                return Text(words.tell(change), "dim italic")
-            case Lost():
-                return Text(words.tell(change), "yellow")
-            case Back():
-                return Text(words.tell(change), "green")
+                # My own was shown when I said it.
+                if message.sender != self.name:
+                    text = text_of(message.body)
+                    self._show_message(str(message.seq), message.sender, text)
             case _:
-                return Text(words.tell(change), "dim")
+                self._stage.tell(self.name, Text(words.tell(change), _style_of(change)))
+
+    def _show_message(self, number: str, sender: str, text: str, mark: str = "") -> None:
+        style = "bold" if sender == self.name else f"bold {self._colour}"
+        head = f"{number:>{_NUMBER_CELLS - 2}}  "
+        drawn = Text.assemble((head, "dim"), (f"{sender}  ", style), text, (mark, "dim"))
+        self._stage.tell(self.name, drawn, indent=len(head) + len(sender) + 2)
+
+
+def _style_of(change: Change) -> str:
+    match change:
+        case MarksMoved(_, _, is_read) if is_read:
+            return "cyan"
+        case TypingChanged():
+            return "dim italic"
+        case Lost():
+            return "yellow"
+        case Back():
+            return "green"
+        case _:
+            return "dim"
 
 
 @asynccontextmanager

@@ -122,10 +122,9 @@ class Show:
                     "an acknowledgement",
                     lambda _: anna.acknowledged + ben.acknowledged >= _KILLED_AFTER,
                 )
-            pid = server.pid
-            await server.kill()
-            stage.scene(f"kill -9 {pid}")
+            stage.scene(f"kill -9 {server.pid}")
             stage.heads()
+            await server.kill()
             for person in (anna, ben):
                 await person.until("the loss", lambda seen: not seen.is_online)
             acknowledged, unanswered = _sum(anna, ben)
@@ -134,8 +133,7 @@ class Show:
             stage.scene("the server starts again, on the same data")
             await server.start()
             stage.aside(f"process {server.pid}, port {server.port}")
-            for person in (anna, ben):
-                await person.until("the connection", lambda seen: seen.is_online)
+        stage.aside("everything is acknowledged now")
 
     async def _storm(self, person: Person) -> None:
         async with trio.open_nursery() as nursery:

@@ -1,9 +1,11 @@
-"""What is seen of the demo: both people's screens side by side, or named lines where it is narrow."""
+"""What is seen of the demo: two screens side by side, or named lines where it is narrow."""
 
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Final, final
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -52,24 +54,28 @@ class Stage:
     def heads(self) -> None:
         """Print whose screen is where."""
         if self._is_wide:
-            for index, name in enumerate(self._names):
-                style = f"bold {self._colours[index]}"
-                if index == 0:
-                    left = Text(f"{name}'s screen", style)
-                else:
-                    self._row(left, Text(f"{name}'s screen", style))
+            pairs = zip(self._names, self._colours, strict=True)
+            left, right = (Text(f"{name}'s screen", f"bold {colour}") for name, colour in pairs)
+            self._row([left], [right])
             column = self._column
             line = f"{'─' * column}─┼─{'─' * column}"
             self._print(Text(_MARGIN + line, "dim"))
 
-    def tell(self, name: str, text: Text) -> None:
-        """Print what somebody sees."""
+    def tell(self, name: str, text: Text, *, indent: int = 0) -> None:
+        """Print what somebody sees.
+
+        Args:
+            name: who.
+            text: what.
+            indent: where its second line and the others begin.
+        """
+        lines = self._wrap(text, indent)
         if not self._is_wide:
-            self._named(name, text)
+            self._named(name, lines)
         elif name == self._names[0]:
-            self._row(text, Text())
+            self._row(lines, [])
         else:
-            self._row(Text(), text)
+            self._row([], lines)
 
     def verdict(self, verdict: Verdict) -> None:
         """Print the proof."""
@@ -80,9 +86,7 @@ class Stage:
         for row in verdict.rows:
             table.add_row(row.label, *map(str, row.figures))
         self._print(Text())
-        grid = Table.grid(padding=(0, 0, 0, 4))
-        grid.add_row(table)
-        self._console.print(grid)
+        self._console.print(Padding(table, (0, 0, 0, 2 * len(_MARGIN))))
         self._print(Text())
         if not verdict.faults:
             self._print(Text.assemble(_MARGIN, ("✓ nothing was lost", "bold green")))
@@ -92,25 +96,33 @@ class Stage:
 
     @property
     def _column(self) -> int:
-        return (self._width - len(_MARGIN) - len(_BETWEEN)) // 2
+        if self._is_wide:
+            return (self._width - len(_MARGIN) - len(_BETWEEN)) // 2
+        return max(self._width - len(_MARGIN) - len(_BETWEEN) - self._name_cells, 12)
 
-    def _named(self, name: str, text: Text) -> None:
-        width = max(map(len, self._names))
+    @property
+    def _name_cells(self) -> int:
+        return max(map(len, self._names))
+
+    def _wrap(self, text: Text, indent: int) -> list[Text]:
+        """Return lines of a column's width, the later ones indented."""
+        head, rest = text.divide([indent])
+        lines = rest.wrap(self._console, self._column - indent) or [Text()]
+        blank = Text(" " * indent)
+        first, *others = lines
+        return [head.append_text(first), *(blank.copy().append_text(line) for line in others)]
+
+    def _named(self, name: str, lines: Sequence[Text]) -> None:
         colour = self._colours[self._names.index(name)]
-        lines = text.wrap(self._console, max(self._width - width - 5, 8))
         for number, line in enumerate(lines):
-            label = name if number == 0 else ""
-            self._print(
-                Text.assemble(_MARGIN, (f"{label:<{width}}", colour), (_BETWEEN, "dim"), line)
-            )
+            label = f"{'' if number else name:<{self._name_cells}}"
+            self._print(Text.assemble(_MARGIN, (label, colour), (_BETWEEN, "dim"), line))
 
-    def _row(self, left: Text, right: Text) -> None:
-        column = self._column
-        sides = [list(side.wrap(self._console, column)) or [Text()] for side in (left, right)]
-        for number in range(max(map(len, sides))):
-            one, other = (side[number].copy() if number < len(side) else Text() for side in sides)
-            one.pad_right(max(column - one.cell_len, 0))
-            self._print(Text.assemble(_MARGIN, one, (_BETWEEN, "dim"), other))
+    def _row(self, left: Sequence[Text], right: Sequence[Text]) -> None:
+        for one, other in zip_longest(left, right, fillvalue=Text()):
+            side = one.copy()
+            side.pad_right(max(self._column - side.cell_len, 0))
+            self._print(Text.assemble(_MARGIN, side, (_BETWEEN, "dim"), other))
 
     def _print(self, text: Text) -> None:
         text.rstrip()

@@ -6,7 +6,6 @@ old position are this one mechanism.
 
 import logging
 from collections.abc import Awaitable, Callable
-from itertools import islice
 from typing import Protocol, final
 
 import trio
@@ -17,7 +16,8 @@ from .._model.events import Event, Receipts, Reset, Typing
 from .._model.limits import Limits
 from .outbox import Outbox
 from .pages import Pages
-from .room import Cursor, Item, Room, event_frame
+from .ring import Item
+from .room import Cursor, Room, event_frame
 
 logger = logging.getLogger(__name__)
 
@@ -134,11 +134,8 @@ class Pump:
     def _feed_from_ring(self, cursor: Cursor) -> bool:
         """Feed from the ring what fits; return True once the cursor is live."""
         room, outbox = cursor.room, cursor.outbox
-        if cursor.position < room.head and room.ring:
-            offset = cursor.position + 1 - room.ring[0].record.seq
-            if offset < 0:
-                return False
-            for item in islice(room.ring, offset, None):
+        if cursor.position < room.head:
+            for item in room.ring.after(cursor.position) or ():
                 if outbox.size > self._limits.outbox_bytes_high:
                     return False
                 outbox.post(item.frame(text=outbox.text))

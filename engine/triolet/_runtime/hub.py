@@ -6,7 +6,6 @@ the store. Nothing here is the truth: the store is, and the hub can always be re
 """
 
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from types import TracebackType
@@ -19,8 +18,10 @@ from .._model.errors import StoreError
 from .._model.limits import Limits
 from ..ports.store import Mark, RoomState, Store
 from .outbox import Flusher
+from .members import Members
 from .pages import Pages
-from .room import Cursor, Room, Seat
+from .ring import Rings
+from .room import Cursor, Room
 
 logger = logging.getLogger(__name__)
 
@@ -88,14 +89,16 @@ class Hub:
         self._limits = limits
         self._applied = applied
         self._membership_moved = membership_moved
-        self._pending_mark = pending_mark
+        self.members = Members(store, limits, pending_mark=pending_mark)
+        self.seat = self.members.seat
+        self.count = self.members.count
+        self.refresh_rights = self.members.refresh
         self.rooms: dict[str, Room] = {}
         # Rooms nobody needs at present, the longest unneeded first.
         self._idle: dict[str, None] = {}
         self._loads: dict[str, _Load] = {}
         self.pages = Pages(store, limits, self._spawn)
-        # The room of each frame in a ring, oldest first: what bounds all rings together.
-        self._ringed: deque[Room] = deque()
+        self._rings = Rings(entries_max=limits.ring_entries_total_max)
         self._nursery: trio.Nursery | None = None
 
     # --- loading and dropping ----------------------------------------------------------
@@ -144,10 +147,21 @@ class Hub:
             del self._loads[name]
             load.done.set()
         if load.room is not None:
-            self.rooms[name] = load.room
-            for seq in sorted(load.early):
-                self.offer(load.early[seq])
-            self.released(load.room)
+            await self._admit(load.room, load.early)
+
+    async def _admit(self, room: Room, early: dict[int, Record]) -> None:
+        self.rooms[room.name] = room
+        room.pins += 1
+        try:
+            for seq in sorted(early):
+                self.offer(early[seq])
+            # Those who wait for it run in the next turn, in any order with this task: until
+            # the turn after that it is not idle, or it could be gone before they find it.
+            await trio.lowlevel.checkpoint()
+            await trio.lowlevel.checkpoint()
+        finally:
+            room.pins -= 1
+            self.released(room)
 
     async def _build(self, state: RoomState) -> Room:
         limits = self._limits
@@ -158,15 +172,7 @@ class Hub:
             ring_entries_max=limits.ring_entries_max,
             ring_bytes_max=limits.ring_bytes_max,
         )
-        if state.members <= limits.feed_members_max:
-            members = await self._store.members(
-                state.room, after=None, limit=limits.feed_members_max + 1
-            )
-            room.complete = len(members) <= limits.feed_members_max
-            for membership in members[: limits.feed_members_max]:
-                self._overlay(room.sit(membership.user, membership))
-            if room.complete:
-                room.members = len(members)
+        self.members.fill(room, await self.members.all_of(state))
         return room
 
     def released(self, room: Room) -> None:
@@ -181,7 +187,7 @@ class Hub:
             oldest = self.rooms.get(name)
             if oldest is not None and not oldest.pins and not oldest.cursors:
                 del self.rooms[name]
-                oldest.forget_all()
+                self._rings.drop(oldest.ring)
 
     # --- entries -----------------------------------------------------------------------
 
@@ -202,9 +208,7 @@ class Hub:
 
     def _apply(self, room: Room, record: Record) -> None:
         room.apply(record)
-        self._ringed.append(room)
-        if len(self._ringed) > self._limits.ring_entries_total_max:
-            self._ringed.popleft().forget_oldest()
+        self._rings.grew(room.ring)
         if room.complete and (room.members or 0) > self._limits.feed_members_max:
             room.complete = False
         self._applied(room, record)
@@ -261,27 +265,34 @@ class Hub:
         Raises:
             StoreError: it could not be read; nothing has changed.
         """
-        state = await self._store.room(room.name)
-        if state is None:
-            for cursor in list(room.cursors.values()):
-                room.close(cursor, "deleted", room.head)
-            self.rooms.pop(room.name, None)
-            return
-        # Rights too may have changed in what was missed.
-        memberships = {
-            user: await self._store.membership(room.name, user) for user in list(room.seats)
-        }
-        epoch, head = room.epoch, room.head
+        while True:
+            state = await self._store.room(room.name)
+            if state is None:
+                self._bury(room)
+                return
+            # Rights too may have changed in what was missed.
+            for cursor in await self.members.readmit(room, state):
+                room.close(cursor, "removed", room.head)
+            # Entries that came in meanwhile are newer than what was read: read again.
+            if state.epoch != room.epoch or state.head >= room.head:
+                break
+        epoch, head, members = room.epoch, room.head, room.members
         room.reload(state)
-        room.complete = False
+        room.members = members
         room.early.clear()
-        room.forget_all()
+        self._rings.drop(room.ring)
         room.displace(head)
         if room.epoch != epoch:
             room.rebase(epoch)
-        for user, membership in memberships.items():
-            for cursor in room.reseat(user, membership):
-                room.close(cursor, "removed", room.head)
+        self._tell_moves(room)
+
+    def _bury(self, room: Room) -> None:
+        """End the subscriptions of a room that is no more."""
+        for cursor in list(room.cursors.values()):
+            room.close(cursor, "deleted", room.head)
+        self.rooms.pop(room.name, None)
+        self._idle.pop(room.name, None)
+        self._rings.drop(room.ring)
 
     async def compare_heads(self) -> None:
         """Find what doorbells did not tell: compare the heads of followed rooms with the store.
@@ -310,42 +321,6 @@ class Hub:
 
     # --- members -----------------------------------------------------------------------
 
-    async def seat(self, room: Room, user: str) -> Seat:
-        """Return the user's seat, read from the store where the room does not know it."""
-        while True:
-            seat = room.seats.get(user)
-            if seat is not None:
-                return seat
-            if room.complete:
-                return room.sit(user, None)
-            before = room.member_changes
-            membership = await self._store.membership(room.name, user)
-            if room.member_changes == before and user not in room.seats:
-                return self._overlay(room.sit(user, membership))
-
-    async def count(self, room: Room) -> int:
-        """Return how many members there are, asked of the store when it is not known."""
-        while room.members is None:
-            before = room.member_changes
-            state = await self._store.room(room.name)
-            if state is None:
-                return 0
-            if room.member_changes == before:
-                room.members = state.members
-        return room.members
-
-    async def refresh_rights(self, room: Room, user: str) -> Seat:
-        """Read the room's version of rights and one membership again, after a `Stale`."""
-        state = await self._store.room(room.name)
-        membership = await self._store.membership(room.name, user)
-        if state is not None:
-            room.acl_ver = state.acl_ver
-            room.public = state.public
-        seat = await self.seat(room, user)
-        seat.role = membership.role if membership else None
-        seat.acl_ver = room.acl_ver
-        return seat
-
     def reseat(self, room: str, fact: Fact) -> None:
         """Take a membership that changed without an entry."""
         loaded = self.rooms.get(room)
@@ -366,14 +341,6 @@ class Hub:
         loaded = self.rooms.get(room)
         if loaded is not None:
             loaded.floor, loaded.floor_n = floor, floor_n
-
-    def _overlay(self, seat: Seat) -> Seat:
-        """Prefer marks that are not written yet to those the store has."""
-        mark = self._pending_mark(seat.room.name, seat.user)
-        if mark is not None and mark.read >= seat.read:
-            seat.read, seat.read_n = mark.read, mark.read_n
-            seat.delivered = max(seat.delivered, mark.delivered)
-        return seat
 
     def _spawn(self, function: Callable[[], Awaitable[None]]) -> None:
         assert self._nursery is not None, "the hub is not running"

@@ -4,22 +4,20 @@ Invariant: every cursor's position is at most the head, and a live cursor's posi
 head. All methods are synchronous: a room changes between two checkpoints or not at all.
 """
 
-from collections import deque
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final, final
-
-import msgspec
+from typing import TYPE_CHECKING, final
 
 from .._domain.cursor import TRANSITIONS, CursorEvent, CursorState
 from .._domain.position import Lost, locate
 from .._domain.room import Rights, sees
 from .._domain.typists import Typists
-from .._model.entries import Edit, Member, Message, Meta, Record, Role
+from .._model.entries import Member, Meta, Record, Role
 from .._model.events import Closed, Event, Reset
-from .._wire.codec import encode, encode_entry, pack_fact, unpack_fact
+from .._wire.codec import encode, unpack_fact
 from .._wire.websocket import binary_frame, text_frame
 from ..ports.store import Membership, RoomState
 from .outbox import Flusher, Outbox
+from .ring import Item, Ring
 
 if TYPE_CHECKING:
     from .session import Session
@@ -29,7 +27,7 @@ if TYPE_CHECKING:
 class Seat:
     """Somebody in a room: a member, or a visitor of a public room (`role` None)."""
 
-    __slots__ = ("acl_ver", "cursors", "delivered", "read", "read_n", "role", "room", "user")
+    __slots__ = ("cursors", "delivered", "pins", "read", "read_n", "role", "room", "user")
 
     def __init__(self, room: "Room", user: str, role: Role | None) -> None:
         self.room = room
@@ -40,40 +38,18 @@ class Seat:
         self.read_n = 0
         # Cursors of this user's sessions here.
         self.cursors: tuple[Cursor, ...] = ()
-        # The version of rights on which this user's last draft here was decided.
-        self.acl_ver = room.acl_ver
+        # Requests that need the seat to stay, whoever else leaves it.
+        self.pins = 0
+
+    def take(self, marks: Membership) -> None:
+        """Take the marks that the store has."""
+        self.delivered = marks.delivered
+        self.read, self.read_n = marks.read, marks.read_n
 
     def catch_up(self, seq: int, n: int) -> None:
         """Move all marks to `seq`, where the room had `n` messages."""
         self.delivered = self.read = seq
         self.read_n = n
-
-
-@final
-class Item:
-    """One entry at hand: its record, and its frame in each format once somebody needs it."""
-
-    __slots__ = ("_binary", "_text", "record")
-
-    def __init__(self, record: Record) -> None:
-        self.record = record
-        self._binary: bytes | None = None
-        self._text: bytes | None = None
-
-    def replace(self, record: Record) -> None:
-        """Forget the old bytes: the entry was erased."""
-        self.record = record
-        self._binary = self._text = None
-
-    def frame(self, *, text: bool) -> bytes:
-        """Return the entry as a ready WebSocket frame, encoded at most once per format."""
-        if text:
-            if self._text is None:
-                self._text = text_frame(encode_entry(self.record, "json"))
-            return self._text
-        if self._binary is None:
-            self._binary = binary_frame(encode_entry(self.record, "msgpack"))
-        return self._binary
 
 
 @final
@@ -100,10 +76,6 @@ def event_frame(event: Event, *, text: bool) -> bytes:
     return text_frame(encode(event, "json")) if text else binary_frame(encode(event, "msgpack"))
 
 
-# What a ring costs a frame beside its bytes; only the order of magnitude matters.
-_ITEM_BYTES: Final = 200
-
-
 @final
 class Room:
     """See the module. `hub.Hub` loads, feeds and drops rooms."""
@@ -120,13 +92,10 @@ class Room:
         self.name = state.room
         self._flusher = flusher
         self._outbox_bytes_high = outbox_bytes_high
-        self._ring_entries_max = ring_entries_max
-        self._ring_bytes_max = ring_bytes_max
         self.seats: dict[str, Seat] = {}
         # Whether `seats` holds every member.
         self.complete = False
-        self.ring: deque[Item] = deque()
-        self.ring_bytes = 0
+        self.ring = Ring(entries_max=ring_entries_max, bytes_max=ring_bytes_max)
         # Entries that came before their predecessors, by seq.
         self.early: dict[int, Record] = {}
         # Live cursors by outbox, apart by format: fan-out touches nothing else.
@@ -171,8 +140,7 @@ class Room:
         """Give `user` a seat as the store says, and return it."""
         seat = Seat(self, user, membership.role if membership else None)
         if membership:
-            seat.delivered = membership.delivered
-            seat.read, seat.read_n = membership.read, membership.read_n
+            seat.take(membership)
         self.seats[user] = seat
         return seat
 
@@ -201,12 +169,22 @@ class Room:
         return [] if sees(role, public=self.public) else list(seat.cursors)
 
     def reseat(self, user: str, membership: Membership | None) -> list[Cursor]:
-        """Take a role as just read, and return the cursors whose right has ended."""
+        """Take a membership as just read, and return the cursors whose right has ended."""
         seat = self.seats.get(user)
-        if seat is None:
-            return []
+        was_member = seat is not None and seat.role is not None
+        if was_member != (membership is not None) and (seat is not None or self.complete):
+            self.moves.append((user, membership is not None))
+            if self.members is not None:
+                self.members += -1 if was_member else 1
         self.member_changes += 1
+        if seat is None:
+            if membership is not None:
+                self.sit(user, membership)
+            return []
         seat.role = membership.role if membership else None
+        if membership is not None and not was_member:
+            seat.take(membership)
+        self.retire_seat(user)
         return [] if sees(seat.role, public=self.public) else list(seat.cursors)
 
     def retire_seat(self, user: str) -> None:
@@ -214,7 +192,7 @@ class Room:
         seat = self.seats.get(user)
         if seat is None or (self.complete and seat.role is not None):
             return
-        if not seat.cursors:
+        if not seat.cursors and not seat.pins:
             del self.seats[user]
 
     # --- entries -----------------------------------------------------------------------
@@ -231,7 +209,7 @@ class Room:
         elif record.kind in ("member", "meta", "delete"):
             ended = self._fold(record)
         item = Item(record)
-        self._remember(item)
+        self.ring.remember(item)
         if self._live_binary:
             self._fan(self._live_binary, item.frame(text=False), record.seq - 1)
         if self._live_text:
@@ -251,45 +229,9 @@ class Room:
                 if not fact.public:
                     return [c for c in self.cursors.values() if c.seat.role is None]
             return []
-        self._erase(getattr(fact, "target", 0))
-        return []
-
-    def _erase(self, target: int) -> None:
-        """Drop the bytes of a deleted message, and of its edits, from the ring."""
         self.erasures += 1
-        for item in self.ring:
-            record = item.record
-            if record.kind not in ("message", "edit"):
-                continue
-            fact = unpack_fact(record.packed)
-            if record.seq == target and isinstance(fact, Message):
-                erased: Message | Edit = Message(
-                    reply_to=fact.reply_to, mentions=fact.mentions, erased=True
-                )
-            elif isinstance(fact, Edit) and fact.target == target:
-                erased = Edit(target, erased=True)
-            else:
-                continue
-            packed = pack_fact(erased)
-            self.ring_bytes += len(packed) - len(record.packed)
-            item.replace(msgspec.structs.replace(record, packed=packed))
-
-    def _remember(self, item: Item) -> None:
-        self.ring.append(item)
-        self.ring_bytes += len(item.record.packed) + _ITEM_BYTES
-        while len(self.ring) > self._ring_entries_max or self.ring_bytes > self._ring_bytes_max:
-            self.forget_oldest()
-
-    def forget_oldest(self) -> None:
-        """Drop the oldest entry of the ring; the store still has it."""
-        if self.ring:
-            item = self.ring.popleft()
-            self.ring_bytes -= len(item.record.packed) + _ITEM_BYTES
-
-    def forget_all(self) -> None:
-        """Drop the ring."""
-        self.ring.clear()
-        self.ring_bytes = 0
+        self.ring.erase(getattr(fact, "target", 0))
+        return []
 
     # --- cursors -----------------------------------------------------------------------
 

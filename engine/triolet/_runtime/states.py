@@ -78,7 +78,7 @@ class States:
 
 def _concerned(room: Room, seat: Seat, *, since: int) -> list[Cursor]:
     users = {seat.user: None}
-    for item in room.ring:
+    for item in room.ring.items:
         record = item.record
         if since < record.seq <= seat.delivered and record.kind == "message":
             users[record.sender] = None

@@ -38,9 +38,9 @@ class Draft(Struct, frozen=True, kw_only=True):
     Attributes:
         op: the command's name; the same cid for another op is refused.
         facts: what to write, each beside its msgpack bytes (`codec.pack_fact`).
-        acl_ver: the room's version of rights it was decided on; 0 with `create`.
+        acl_ver: the room's version of rights it was decided on; 0 with `create`, where it begins.
         author: only a message by this user may be the target; None: anybody's.
-        revokes: somebody loses a right by it, so the room's `acl_ver` moves.
+        revokes: somebody loses a right by it, so the room's `acl_ver` moves, by one.
         logged: False: memberships change, but no entry is written (large rooms).
         create: make the room first; refused with `ALREADY_EXISTS` when it is there.
     """
@@ -190,13 +190,17 @@ class Store(Protocol):
         `create` of a room that exists → `Rejected(ALREADY_EXISTS)`;
         no such room → `Rejected(NO_SUCH_ROOM)`; other `acl_ver` → `Stale`;
         the target of an edit, delete or reaction is no message, or erased →
-        `Rejected(NO_SUCH_ENTRY)`; it is not by `author` → `Rejected(FORBIDDEN)`.
+        `Rejected(NO_SUCH_ENTRY)`; it is not by `author` → `Rejected(FORBIDDEN)`;
+        a fact that is no `Member` without an entry (`logged`) → `Rejected(INVALID_FIELD)`;
+        what the adapter cannot keep at all → `Rejected(INTERNAL)`.
+        A draft's own earlier facts count, too.
         A draft that fails leaves no trace; the others of its batch are stored.
 
         Applying facts: `Member` sets or ends a membership (a new member's marks start at
-        the head, this entry included; a member's marks stay); `Meta` changes the room;
-        `Edit` changes the folded body; `Delete` erases the bodies of the target and of its edits, here and at once;
-        `React` puts or takes back. `at` is the greater of the clock and the room's last.
+        the head, this entry included, and with `create` at its end; a member's marks stay);
+        `Meta` changes the room; `Edit` changes the folded body; `Delete` erases the bodies of
+        the target and of its edits, here and at once; `React` puts or takes back.
+        `at` is the greater of the clock and the room's last.
 
         Raises:
             StoreUnavailable: nothing of the batch was stored.
@@ -225,7 +229,8 @@ class Store(Protocol):
     ) -> list[Record]:
         """Return records with `after < seq <= upto`, ascending: at least one if there is any.
 
-        Erased messages and edits come with `erased` and without a body.
+        Erased messages and edits come with `erased` and without a body; all else of them stays.
+        `bytes_max` bounds the sum of their packed facts.
         Below the floor there is nothing: the first record then is not `after + 1`.
         """
         ...
@@ -244,6 +249,8 @@ class Store(Protocol):
 
         `before`: the last ones with a smaller seq; else `after`: the first ones with a greater
         one; else the last ones of all. `more`: there are others in the same direction.
+        `bytes_max` bounds the packed facts that hold the present bodies; one message is
+        returned in any case. `_domain.fold` says what folding is.
         """
         ...
 
@@ -302,6 +309,7 @@ class Store(Protocol):
 
         Only prefixes go: entries with `at < older_than` (0: none by age), and those beyond the
         newest `entries_max` of a room (0: no bound). Call again until it returns nothing.
+        A call may be several transactions, so that no write waits long for it.
         """
         ...
 

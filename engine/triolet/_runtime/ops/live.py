@@ -85,13 +85,7 @@ def _mark(
 
 
 def _n_at(room: Room, seq: int) -> int | None:
-    if seq == room.head:
-        return room.n
-    if room.ring:
-        offset = seq - room.ring[0].record.seq
-        if 0 <= offset < len(room.ring):
-            return room.ring[offset].record.n
-    return None
+    return room.n if seq == room.head else room.ring.n_at(seq)
 
 
 # --- typing ----------------------------------------------------------------------------

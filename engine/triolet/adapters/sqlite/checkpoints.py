@@ -74,15 +74,14 @@ class Checkpointer:
 
     def _restart_log(self, writer: sqlite3.Connection) -> bool:
         """Carry the rest, and have the log start again; return whether it will."""
-        writer.execute(f"PRAGMA busy_timeout = {_READERS_WAIT_MS}")
         try:
+            writer.execute(f"PRAGMA busy_timeout = {_READERS_WAIT_MS}")
             busy, *_ = writer.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
+            writer.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
         except sqlite3.Error:
             # Nothing is lost: the log keeps the pages, and the next checkpoint carries them.
             logger.exception("a checkpoint failed")
             return False
-        finally:
-            writer.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
         return not busy
 
     def _run(self) -> None:

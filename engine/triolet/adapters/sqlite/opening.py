@@ -98,7 +98,7 @@ async def opened(
         try:
             # Before the first read, which needs to know what is not folded yet.
             await writer.do(ledger.load)
-            readers.open()
+            await trio.to_thread.run_sync(readers.open)
             yield Opened(ledger, readers, writer)
         finally:
             with trio.CancelScope(shield=True):

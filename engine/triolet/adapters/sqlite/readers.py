@@ -42,11 +42,18 @@ class Readers:
         self._closed = False
 
     def open(self) -> None:
-        """Open the connections. Blocks."""
-        for _ in range(int(self._limiter.total_tokens)):
-            connection = connect_reader(self._path)
-            self._all.append(connection)
-            self._idle.put(connection)
+        """Open the connections. Blocks.
+
+        Raises:
+            StoreUnavailable: the file could not be read.
+        """
+        try:
+            for _ in range(int(self._limiter.total_tokens)):
+                connection = connect_reader(self._path)
+                self._all.append(connection)
+                self._idle.put(connection)
+        except sqlite3.Error as error:
+            raise unavailable(error) from error
 
     async def close(self) -> None:
         """End reads that nobody waits for any more, and close the connections."""

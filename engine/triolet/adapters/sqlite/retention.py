@@ -14,9 +14,9 @@ from .ledger import Ledger
 from .recent import MESSAGES, OTHERS
 from .snapshot import Snapshot
 
-# Entries, cids or leftovers of one transaction: 500 rows from all over the file hold the
-# writer for 5 to 10 ms.
-ROWS_PER_STEP: Final = 500
+# Entries, cids or leftovers of one transaction: 250 rows from all over the file hold the
+# writer for about 5 ms.
+ROWS_PER_STEP: Final = 250
 
 # Rooms looked at in one step.
 _ROOMS_PER_STEP: Final = 64
@@ -143,12 +143,12 @@ def _oldest(
 
 
 def _drop_runs(connection: sqlite3.Connection, room_id: int, floor: int) -> None:
-    """Drop runs wholly below the floor: those before the last one that begins below it."""
+    """Drop runs wholly below the floor: those before the one that holds what comes next."""
     for lane in (MESSAGES, OTHERS):
         connection.execute(
             "DELETE FROM places WHERE room_id = ? AND lane = ? AND seq < (SELECT max(seq) "
             "FROM places WHERE room_id = ? AND lane = ? AND seq <= ?)",
-            (room_id, lane, room_id, lane, floor),
+            (room_id, lane, room_id, lane, floor + 1),
         )
 
 

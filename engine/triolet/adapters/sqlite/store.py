@@ -58,10 +58,10 @@ async def open_sqlite_store(
 class SqliteStore(Store):
     """What the port promises, in terms of jobs for the writer and reads of snapshots."""
 
-    def __init__(self, opened: Opened, *, clock: Clock, entropy: Entropy) -> None:
-        self._writer = opened.writer
-        self._readers = opened.readers
-        self._ledger = opened.ledger
+    def __init__(self, parts: Opened, *, clock: Clock, entropy: Entropy) -> None:
+        self._writer = parts.writer
+        self._readers = parts.readers
+        self._ledger = parts.ledger
         self._clock = clock
         self._entropy = entropy
         # Where the search for old cids goes on: a call need not begin at the first room.
@@ -78,7 +78,7 @@ class SqliteStore(Store):
     async def append(self, batch: Sequence[Draft]) -> list[Outcome]:
         """Store a batch in order, in one transaction; handed over before the first checkpoint."""
         now_ms = self._clock.now_ms()
-        return await self._writer.do(partial(append, self._ledger, batch, now_ms))
+        return await self._writer.do(partial(append, self._ledger, tuple(batch), now_ms))
 
     async def room(self, room: str) -> RoomState | None:
         """Return where a room stands, or None."""

@@ -1,0 +1,122 @@
+"""Who is in a loaded room, where the room does not know it by itself: asked of the store.
+
+What is read is older than what comes in meanwhile. So a membership is taken only if no
+membership of the room has changed since it was asked for; otherwise it is read again.
+"""
+
+from collections.abc import Callable
+from typing import final
+
+from .._model.limits import Limits
+from ..ports.store import Mark, Membership, RoomState, Store
+from .room import Cursor, Room, Seat
+
+
+@final
+class Members:
+    """Seats and counts of loaded rooms, right at the moment they are returned."""
+
+    def __init__(
+        self, store: Store, limits: Limits, *, pending_mark: Callable[[str, str], Mark | None]
+    ) -> None:
+        self._store = store
+        self._limits = limits
+        self._pending_mark = pending_mark
+
+    async def all_of(self, state: RoomState) -> list[Membership] | None:
+        """Return all members of a room, or None: there are too many to be kept."""
+        most = self._limits.feed_members_max
+        if state.members > most:
+            return None
+        found = await self._store.members(state.room, after=None, limit=most + 1)
+        return found if len(found) <= most else None
+
+    def fill(self, room: Room, members: list[Membership] | None) -> None:
+        """Seat all members in a room that is just being built."""
+        room.complete = members is not None
+        if members is not None:
+            room.members = len(members)
+            for membership in members:
+                self._overlay(room.sit(membership.user, membership))
+
+    async def seat(self, room: Room, user: str) -> Seat:
+        """Return the user's seat, read from the store where the room does not know it."""
+        while True:
+            seat = room.seats.get(user)
+            if seat is not None:
+                return seat
+            if room.complete:
+                return room.sit(user, None)
+            membership = await self._membership(room, user)
+            if user not in room.seats:
+                return self._overlay(room.sit(user, membership))
+
+    async def count(self, room: Room) -> int:
+        """Return how many members there are, asked of the store when it is not known."""
+        while room.members is None:
+            before = room.member_changes
+            state = await self._store.room(room.name)
+            if state is None:
+                return 0
+            if room.member_changes == before:
+                room.members = state.members
+        return room.members
+
+    async def refresh(self, room: Room, user: str) -> Seat:
+        """Read the room's version of rights and one membership again, after a `Stale`."""
+        while True:
+            before = room.member_changes, room.acl_ver
+            state = await self._store.room(room.name)
+            membership = await self._store.membership(room.name, user)
+            if (room.member_changes, room.acl_ver) == before:
+                break
+        if state is not None:
+            room.acl_ver = state.acl_ver
+            room.public = state.public
+        # A cursor whose right has ended is closed by the entry that ended it, or a reload.
+        room.reseat(user, membership)
+        seat = room.seats.get(user)
+        return self._overlay(room.sit(user, membership)) if seat is None else seat
+
+    async def readmit(self, room: Room, state: RoomState) -> list[Cursor]:
+        """Ask for everybody's rights again; return the cursors of those who have none."""
+        while True:
+            before = room.member_changes
+            members = await self.all_of(state)
+            if room.member_changes == before:
+                break
+        room.public = state.public
+        ended: list[Cursor] = []
+        if members is None:
+            room.complete, room.members = False, None
+            for user in list(room.seats):
+                membership = await self._membership(room, user)
+                if user in room.seats:
+                    ended += room.reseat(user, membership)
+            return ended
+        found = {membership.user: membership for membership in members}
+        if not room.complete:
+            # Members all along, whom the room had no need to know.
+            for membership in members:
+                if membership.user not in room.seats:
+                    self._overlay(room.sit(membership.user, membership))
+            room.complete = True
+        for user in dict.fromkeys([*room.seats, *found]):
+            ended += room.reseat(user, found.get(user))
+        room.members = len(found)
+        return ended
+
+    async def _membership(self, room: Room, user: str) -> Membership | None:
+        while True:
+            before = room.member_changes
+            membership = await self._store.membership(room.name, user)
+            if room.member_changes == before:
+                return membership
+
+    def _overlay(self, seat: Seat) -> Seat:
+        """Prefer marks that are not written yet to those the store has."""
+        mark = self._pending_mark(seat.room.name, seat.user)
+        if mark is not None and mark.read >= seat.read:
+            seat.read, seat.read_n = mark.read, mark.read_n
+            seat.delivered = max(seat.delivered, mark.delivered)
+        return seat

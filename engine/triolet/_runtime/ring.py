@@ -1,0 +1,148 @@
+"""The last entries of each room as ready frames, so that who is a little behind needs no page.
+
+Each ring is bounded by itself, and all rings together by `Rings`.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from itertools import islice
+from typing import Final, final
+
+import msgspec
+
+from .._model.entries import Edit, Message, Record
+from .._wire.codec import encode_entry, pack_fact, unpack_fact
+from .._wire.websocket import binary_frame, text_frame
+
+# What a ring costs a frame beside its bytes; only the order of magnitude matters.
+_ITEM_BYTES: Final = 200
+
+
+@final
+class Item:
+    """One entry at hand: its record, and its frame in each format once somebody needs it."""
+
+    __slots__ = ("_binary", "_text", "record")
+
+    def __init__(self, record: Record) -> None:
+        self.record = record
+        self._binary: bytes | None = None
+        self._text: bytes | None = None
+
+    def replace(self, record: Record) -> None:
+        """Forget the old bytes: the entry was erased."""
+        self.record = record
+        self._binary = self._text = None
+
+    def frame(self, *, text: bool) -> bytes:
+        """Return the entry as a ready WebSocket frame, encoded at most once per format."""
+        if text:
+            if self._text is None:
+                self._text = text_frame(encode_entry(self.record, "json"))
+            return self._text
+        if self._binary is None:
+            self._binary = binary_frame(encode_entry(self.record, "msgpack"))
+        return self._binary
+
+
+@final
+class Ring:
+    """One room's last entries, without a gap, the newest at the head."""
+
+    __slots__ = ("_bytes_max", "_entries_max", "bytes", "items")
+
+    def __init__(self, *, entries_max: int, bytes_max: int) -> None:
+        self._entries_max = entries_max
+        self._bytes_max = bytes_max
+        self.items: deque[Item] = deque()
+        self.bytes = 0
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def remember(self, item: Item) -> None:
+        """Take the newest entry, and drop the oldest ones beyond the bounds."""
+        self.items.append(item)
+        self.bytes += len(item.record.packed) + _ITEM_BYTES
+        while len(self.items) > self._entries_max or self.bytes > self._bytes_max:
+            self.forget_oldest()
+
+    def forget_oldest(self) -> None:
+        """Drop the oldest entry; the store still has it."""
+        if self.items:
+            item = self.items.popleft()
+            self.bytes -= len(item.record.packed) + _ITEM_BYTES
+
+    def clear(self) -> None:
+        """Drop all."""
+        self.items.clear()
+        self.bytes = 0
+
+    def after(self, position: int) -> Iterator[Item] | None:
+        """Return the entries that follow `position`, None when the ring begins later."""
+        if not self.items:
+            return None
+        offset = position + 1 - self.items[0].record.seq
+        return None if offset < 0 else islice(self.items, offset, None)
+
+    def n_at(self, seq: int) -> int | None:
+        """Return how many messages the room had at `seq`, None if that is not known here."""
+        if self.items:
+            offset = seq - self.items[0].record.seq
+            if 0 <= offset < len(self.items):
+                return self.items[offset].record.n
+        return None
+
+    def erase(self, target: int) -> None:
+        """Drop the bytes of a deleted message, and of its edits."""
+        for item in self.items:
+            record = item.record
+            if record.kind not in ("message", "edit"):
+                continue
+            fact = unpack_fact(record.packed)
+            if record.seq == target and isinstance(fact, Message):
+                erased: Message | Edit = Message(
+                    reply_to=fact.reply_to, mentions=fact.mentions, erased=True
+                )
+            elif isinstance(fact, Edit) and fact.target == target:
+                erased = Edit(target, erased=True)
+            else:
+                continue
+            packed = pack_fact(erased)
+            self.bytes += len(packed) - len(record.packed)
+            item.replace(msgspec.structs.replace(record, packed=packed))
+
+
+@final
+class Rings:
+    """All rings of a node: beyond the bound, the room that was still for longest forgets first."""
+
+    def __init__(self, *, entries_max: int) -> None:
+        self._entries_max = entries_max
+        # Each ring and its length as counted, the one that grew last at the end.
+        self._lengths: dict[Ring, int] = {}
+        self.entries = 0
+
+    def grew(self, ring: Ring) -> None:
+        """Count a ring anew, and make room elsewhere if there are too many entries."""
+        self._count(ring)
+        while self.entries > self._entries_max:
+            stillest = next(iter(self._lengths))
+            stillest.forget_oldest()
+            self._recount(stillest)
+
+    def drop(self, ring: Ring) -> None:
+        """Forget a ring and what it holds."""
+        ring.clear()
+        self.entries -= self._lengths.pop(ring, 0)
+
+    def _count(self, ring: Ring) -> None:
+        self.entries += len(ring) - self._lengths.pop(ring, 0)
+        self._lengths[ring] = len(ring)
+
+    def _recount(self, ring: Ring) -> None:
+        self.entries += len(ring) - self._lengths[ring]
+        if ring.items:
+            self._lengths[ring] = len(ring)
+        else:
+            del self._lengths[ring]

@@ -1,0 +1,90 @@
+"""Clients written from the protocol alone speak to the server, and through it to each other.
+
+One knows only `websockets` and `msgpack`, the other only Node's `ws` and `@msgpack/msgpack`.
+Each checks what it is told (`independent_client`), here it is checked that both were told the
+same, whatever their formats.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from e2e_scene import TIMEOUT_S, token
+
+HERE = Path(__file__).parent
+PYTHON = [sys.executable, str(HERE / "independent_client.py")]
+
+
+@pytest.fixture(scope="module")
+def shared_server(tmp_path_factory):
+    from e2e_scene import Server
+
+    server = Server(tmp_path_factory.mktemp("independent") / "data")
+    yield server
+    assert server.stop() == 0, server.said
+    assert "Traceback" not in server.said, server.said
+
+
+def start(server, command, environment, **task):
+    task |= {"url": server.url, "token": token(task["me"])}
+    return subprocess.Popen(
+        [*command, json.dumps(task)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | environment,
+    )
+
+
+def converse(server, one, other, *, forms, environment):
+    """Let two programs talk; return what each saw."""
+    names = [f"{who}-{'-'.join(forms)}-{Path(one[0]).name}" for who in ("anna", "ben")]
+    halves = [
+        start(server, command, environment, half=half, form=form, me=me, other=them)
+        for command, half, form, me, them in zip(
+            (one, other), ("first", "second"), forms, names, reversed(names), strict=True
+        )
+    ]
+    saw = []
+    for process in halves:
+        out, err = process.communicate(timeout=TIMEOUT_S)
+        assert process.returncode == 0, err
+        saw.append(json.loads(out))
+    return saw
+
+
+def check_equal(first_saw, second_saw):
+    assert first_saw["entries"].keys() == second_saw["entries"].keys()
+    for room, entries in first_saw["entries"].items():
+        # They did not begin at the same place.
+        both = [{entry["seq"]: entry for entry in entries}]
+        both.append({entry["seq"]: entry for entry in second_saw["entries"][room]})
+        shared = both[0].keys() & both[1].keys()
+        assert shared
+        assert max(shared) == max(both[0]) == max(both[1])
+        assert [both[0][seq] for seq in sorted(shared)] == [both[1][seq] for seq in sorted(shared)]
+    for message in first_saw["messages"] + second_saw["messages"]:
+        for reaction in message["reactions"].values():
+            # Whose it is differs, as it must.
+            del reaction["mine"]
+    assert first_saw["messages"] == second_saw["messages"]
+
+
+@pytest.mark.parametrize("forms", [("msgpack", "json"), ("json", "msgpack")], ids="-".join)
+def test_two_clients_made_of_websockets_and_msgpack_understand_each_other(shared_server, forms):
+    check_equal(*converse(shared_server, PYTHON, PYTHON, forms=forms, environment={}))
+
+
+@pytest.mark.parametrize("forms", [("msgpack", "msgpack"), ("json", "msgpack")], ids="-".join)
+@pytest.mark.parametrize("begins", ["python", "node"])
+def test_a_client_in_node_and_one_in_python_understand_each_other(
+    shared_server, node_modules, begins, forms
+):
+    node = [shutil.which("node"), str(HERE / "node" / "independent_client.cjs")]
+    pair = (PYTHON, node) if begins == "python" else (node, PYTHON)
+    environment = {"NODE_PATH": str(node_modules / "node_modules")}
+    check_equal(*converse(shared_server, *pair, forms=forms, environment=environment))
