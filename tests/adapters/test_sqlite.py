@@ -1,5 +1,6 @@
 """The store in SQLite keeps the contract, and what a file on a disk adds to it."""
 
+import sqlite3
 import threading
 from contextlib import asynccontextmanager
 
@@ -8,7 +9,13 @@ import trio
 
 from triolet._model.errors import ErrorCode, OutcomeUnknown, StoreUnavailable
 from triolet._model.limits import Limits
-from triolet.adapters.sqlite import SqliteStore, indexing, ledger, open_sqlite_store
+from triolet.adapters.sqlite import (
+    SqliteStore,
+    checkpoints,
+    indexing,
+    ledger,
+    open_sqlite_store,
+)
 from triolet.adapters.sqlite.opening import opened
 from triolet.adapters.sqlite.recent import View
 from triolet.ports.store import Appended, Duplicate
@@ -135,6 +142,32 @@ async def test_closing_waits_for_abandoned_reads(home):
     assert threading.active_count() <= before + 2  # Trio keeps idle threads for a while
 
 
+async def test_a_read_that_waits_while_the_store_closes_is_refused(home):
+    """A read in the queue for a connection does not use one that is about to be closed."""
+    stuck, go_on = threading.Event(), threading.Event()
+    errors = []
+
+    def hold(_snapshot):
+        stuck.set()
+        assert go_on.wait(10)
+
+    async def wait(store):
+        try:
+            await store.room("a")
+        except StoreUnavailable as error:
+            errors.append(str(error))
+
+    bounds = Limits(store_readers_max=1)
+    async with trio.open_nursery() as nursery, open_plain(home, bounds) as store:
+        nursery.start_soon(store._read, hold)
+        await trio.to_thread.run_sync(stuck.wait)
+        nursery.start_soon(wait, store)
+        await trio.testing.wait_all_tasks_blocked()
+        store._readers._closed = True
+        go_on.set()
+    assert ["the store is closed"] == errors
+
+
 async def test_a_snapshot_too_old_is_taken_again(home):
     """A reader never misses what memory has dropped: it begins anew, and at last gives up."""
     async with open_plain(home) as store:
@@ -171,37 +204,34 @@ async def test_too_many_waiting_writes_are_refused(home):
 
 
 class Failing:
-    """A connection that fails once, when a statement begins in a certain way."""
+    """A connection on which statements fail, once each, by how they begin."""
 
-    def __init__(self, connection, beginning, error, *, after=False):
+    def __init__(self, connection, errors, *, after=False):
         self._connection = connection
-        self._beginning = beginning
-        self._error = error
+        self._errors = errors
         self._after = after
 
     def __getattr__(self, name):
         return getattr(self._connection, name)
 
     def execute(self, sql, *params):
-        if self._error is None or not sql.startswith(self._beginning):
+        beginning = next((one for one in self._errors if sql.startswith(one)), None)
+        if beginning is None:
             return self._connection.execute(sql, *params)
-        error, self._error = self._error, None
+        error = self._errors.pop(beginning)
         if self._after:
             self._connection.execute(sql, *params)
         raise error
 
 
-def failing(store, beginning, code, *, after=False):
-    error = sqlite3_error(code)
+def failing(store, *beginnings, code, after=False):
     led = store._ledger
     led.connection = led.indexer._connection = Failing(
-        led.connection, beginning, error, after=after
+        led.connection, {one: sqlite3_error(code) for one in beginnings}, after=after
     )
 
 
 def sqlite3_error(code):
-    import sqlite3
-
     error = sqlite3.OperationalError("made to fail")
     error.sqlite_errorcode = code
     return error
@@ -216,7 +246,7 @@ async def test_a_failed_transaction_stores_nothing(home, beginning, code):
     """Whatever fails: nothing of the batch is stored or remembered, and the next one is."""
     async with open_plain(home) as store:
         await d.append(store, d.founding("a", "anna", "ben"), d.say("a", "anna", "0"))
-        failing(store, beginning, code)
+        failing(store, beginning, code=code)
         batch = [
             d.say("a", "anna", "1"),
             d.seat("a", "anna", "2", "ben", None, revokes=True),
@@ -234,11 +264,38 @@ async def test_a_failed_transaction_stores_nothing(home, beginning, code):
         assert records[:2] == await store.page("a", after=3, upto=9, limit=9, bytes_max=d.ALL)
 
 
+async def test_a_failed_rollback_is_made_up_for(home):
+    """A transaction that cannot even be rolled back is, before the next one begins."""
+    async with open_plain(home) as store:
+        await d.append(store, d.founding("a", "anna"))
+        failing(store, "REPLACE INTO heads", "ROLLBACK", code=IOERR_WRITE)
+        with pytest.raises(StoreUnavailable):
+            await d.append(store, d.say("a", "anna", "1"))
+        (record,) = await d.append(store, d.say("a", "anna", "2"))
+        assert 2 == record.seq
+        assert ["2"] == [message.cid for message in (await d.history(store, "a")).messages]
+
+
+async def test_a_disk_that_fails_while_drafts_are_tried_one_by_one(home):
+    """What is not a draft's fault fails the batch, also in the search for the draft at fault."""
+    async with open_plain(home) as store:
+        await d.append(store, d.founding("a", "anna"))
+        failing(store, "RELEASE", code=FULL)
+        batch = [d.say("a", "anna", "1"), d.say("a", "\ud800", "2")]
+        with pytest.raises(StoreUnavailable):
+            await store.append(batch)
+        failing(store, "INSERT INTO log", code=FULL)
+        with pytest.raises(StoreUnavailable):
+            await store.append(batch)
+        assert 1 == (await d.state(store, "a")).head
+        assert 2 == len(await store.append(batch))
+
+
 async def test_a_commit_that_may_have_counted_is_found_out_by_repeating(home):
     """A failed sync → `OutcomeUnknown`; the same batch again answers with duplicates."""
     async with open_plain(home) as store:
         await d.append(store, d.founding("a", "anna"))
-        failing(store, "COMMIT", IOERR_FSYNC, after=True)
+        failing(store, "COMMIT", code=IOERR_FSYNC, after=True)
         batch = [d.say("a", "anna", "1")]
         with pytest.raises(OutcomeUnknown):
             await store.append(batch)
@@ -249,7 +306,7 @@ async def test_other_writes_fail_with_store_errors(home):
     """Only `StoreError`s leave the adapter, whatever SQLite says."""
     async with open_plain(home) as store:
         for code in (FULL, 1, 19):  # full, a general error, a constraint
-            failing(store, "BEGIN", code)
+            failing(store, "BEGIN", code=code)
             with pytest.raises(StoreUnavailable):
                 await store.put_marks([])
         await store.put_marks([])
@@ -318,6 +375,38 @@ async def test_the_write_ahead_log_is_bounded(home):
         size = (home.path / "store.db-wal").stat().st_size
         # Without restarts it would be more than 6 MB.
         assert size < 2_000_000
+
+
+async def test_a_failed_checkpoint_is_only_put_off(home, monkeypatch):
+    """Checkpoints that fail, in either thread, lose nothing and are tried again."""
+    made = checkpoints.connect_checkpointer
+    monkeypatch.setattr(
+        checkpoints,
+        "connect_checkpointer",
+        lambda path: Failing(made(path), {"PRAGMA wal_checkpoint": sqlite3_error(FULL)}),
+    )
+    async with open_restless(home, checkpoint_changes=8) as store:
+        await d.append(store, d.founding("a", "anna"))
+        checkpointer, restarts = store._writer.after_job.__closure__, []
+        (checkpointer,) = (
+            cell.cell_contents
+            for cell in checkpointer
+            if isinstance(cell.cell_contents, checkpoints.Checkpointer)
+        )
+        restart = checkpointer._restart_log
+
+        def restart_badly(writer):
+            bad = Failing(writer, {} if restarts else {"PRAGMA wal_ch": sqlite3_error(FULL)})
+            restarts.append(restart(bad))
+            return restarts[-1]
+
+        checkpointer._restart_log = restart_badly
+        count = 0
+        while len(restarts) < 3:
+            count += 1
+            await d.append(store, d.say("a", "anna", str(count)))
+        assert [False, True, True] == restarts[:3]
+        assert count + 1 == len(await d.log(store, "a"))
 
 
 async def test_erased_text_is_not_left_in_the_file(home):

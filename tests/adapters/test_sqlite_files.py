@@ -14,7 +14,7 @@ import trio
 import triolet
 from triolet._model.errors import ConfigurationError, SchemaTooNew, StoreUnavailable
 from triolet._model.limits import Limits
-from triolet.adapters.sqlite import open_sqlite_store, schema
+from triolet.adapters.sqlite import open_sqlite_store, opening, readers, schema
 from triolet.ports.store import Appended, Duplicate
 from triolet.testing.contracts import Home
 from triolet.testing.contracts import drafting as d
@@ -151,6 +151,25 @@ def test_a_failed_migration_leaves_the_file_as_it_was(tmp_path):
     schema.migrate(connection, 1, (good, bad[:1]))
     assert (2,) == connection.execute("PRAGMA user_version").fetchone()
     connection.close()
+
+
+@pytest.mark.parametrize("what", ["connect_writer", "prepare_writer", "connect_reader"])
+async def test_a_disk_that_fails_while_opening(home, monkeypatch, what):
+    """`StoreUnavailable`, nothing left running, and the lock free for the next try."""
+
+    def fail(_):
+        error = sqlite3.OperationalError("made to fail")
+        error.sqlite_errorcode = sqlite3.SQLITE_IOERR
+        raise error
+
+    path = home.path / "store.db"
+    with monkeypatch.context() as patch:
+        patch.setattr(readers if what == "connect_reader" else opening, what, fail)
+        with pytest.raises(StoreUnavailable):
+            async with open_at(path, home):
+                pytest.fail("opened")
+    async with open_at(path, home) as store:
+        await d.append(store, d.founding("a", "anna"))
 
 
 # --- disks that fill up ------------------------------------------------------------------

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from triolet._domain.inbox import unread
 
-laws = settings(derandomize=True, deadline=None, max_examples=150)
+laws = settings(derandomize=True, deadline=None, max_examples=100)
 
 # A log as booleans: is the entry at this seq a message?
 LOGS = st.lists(st.booleans(), max_size=30)

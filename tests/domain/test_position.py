@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from triolet._domain.position import Forked, Found, Lost, Resume, locate
 
-laws = settings(derandomize=True, deadline=None, max_examples=300)
+laws = settings(derandomize=True, deadline=None, max_examples=150)
 
 
 class Client(NamedTuple):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from triolet._domain.rates import Bucket
 
-laws = settings(derandomize=True, deadline=None, max_examples=150)
+laws = settings(derandomize=True, deadline=None, max_examples=100)
 
 RATES = st.sampled_from([0.5, 1.0, 3.0, 20.0, 100.0, 1000.0])
 BURSTS = st.integers(1, 8)

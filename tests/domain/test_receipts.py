@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from triolet._domain.receipts import Marks, advance
 from triolet._model.errors import ErrorCode, Refusal
 
-laws = settings(derandomize=True, deadline=None, max_examples=150)
+laws = settings(derandomize=True, deadline=None, max_examples=100)
 
 SEQ = st.integers(0, 20)
 MARKS = st.tuples(SEQ, SEQ).map(lambda pair: Marks(max(pair), min(pair)))

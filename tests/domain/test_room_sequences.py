@@ -186,5 +186,5 @@ class AnySequence(RuleBasedStateMachine):
 
 TestAnySequence = AnySequence.TestCase
 TestAnySequence.settings = settings(
-    derandomize=True, deadline=None, max_examples=60, stateful_step_count=25
+    derandomize=True, deadline=None, max_examples=40, stateful_step_count=25
 )

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from triolet._domain.typists import Typists
 
-laws = settings(derandomize=True, deadline=None, max_examples=150)
+laws = settings(derandomize=True, deadline=None, max_examples=100)
 
 USERS = st.sampled_from(["anna", "ben", "cleo", "dora"])
 # What happens, and how many seconds pass before it.

@@ -1,26 +1,20 @@
 """Real server processes, which must end in order and show no traceback."""
 
-import signal
+from contextlib import ExitStack
 
 import pytest
-from e2e_scene import Bystander, Server
+from e2e_scene import Bystander, running
 
 
 @pytest.fixture
 def make_server(tmp_path):
     """Make servers; at the end each stops in order, and none has shown a traceback."""
-    made = []
+    with ExitStack() as stack:
 
-    def make(name="data", **how):
-        server = Server(tmp_path / name, **how)
-        made.append(server)
-        return server
+        def make(name="data", **how):
+            return stack.enter_context(running(tmp_path / name, **how))
 
-    yield make
-    for server in made:
-        status = server.stop()
-        assert "Traceback" not in server.said, server.said
-        assert status in (0, -signal.SIGKILL), server.said
+        yield make
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import struct
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgpack
@@ -111,6 +112,18 @@ class Server:
     def resident_kib(self):
         with open(f"/proc/{self.pid}/smaps_rollup") as lines:
             return next(int(line.split()[1]) for line in lines if line.startswith("Rss"))
+
+
+@contextmanager
+def running(data, **how):
+    """Run a server; at the end it stops in order, and has shown no traceback."""
+    server = Server(data, **how)
+    try:
+        yield server
+    finally:
+        status = server.stop()
+        assert "Traceback" not in server.said, server.said
+        assert status in (0, -signal.SIGKILL), server.said
 
 
 def frame(payload, *, opcode=2, fin=True, masked=True, rsv=0):
@@ -255,6 +268,17 @@ class Raw:
 
     def close(self):
         self.socket.close()
+
+    def reset(self):
+        """End it with a reset instead of an orderly end."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.socket.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.close()
 
 
 class Bystander:

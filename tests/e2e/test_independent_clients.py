@@ -5,6 +5,7 @@ Each checks what it is told (`independent_client`), here it is checked that both
 same, whatever their formats.
 """
 
+import itertools
 import json
 import os
 import shutil
@@ -13,20 +14,18 @@ import sys
 from pathlib import Path
 
 import pytest
-from e2e_scene import TIMEOUT_S, token
+from e2e_scene import TIMEOUT_S, running, token
 
 HERE = Path(__file__).parent
+# Each conversation has people of its own.
+PAIRS = itertools.count()
 PYTHON = [sys.executable, str(HERE / "independent_client.py")]
 
 
 @pytest.fixture(scope="module")
 def shared_server(tmp_path_factory):
-    from e2e_scene import Server
-
-    server = Server(tmp_path_factory.mktemp("independent") / "data")
-    yield server
-    assert server.stop() == 0, server.said
-    assert "Traceback" not in server.said, server.said
+    with running(tmp_path_factory.mktemp("independent") / "data") as server:
+        yield server
 
 
 def start(server, command, environment, **task):
@@ -42,7 +41,8 @@ def start(server, command, environment, **task):
 
 def converse(server, one, other, *, forms, environment):
     """Let two programs talk; return what each saw."""
-    names = [f"{who}-{'-'.join(forms)}-{Path(one[0]).name}" for who in ("anna", "ben")]
+    pair = next(PAIRS)
+    names = [f"anna-{pair}", f"ben-{pair}"]
     halves = [
         start(server, command, environment, half=half, form=form, me=me, other=them)
         for command, half, form, me, them in zip(
@@ -50,10 +50,15 @@ def converse(server, one, other, *, forms, environment):
         )
     ]
     saw = []
-    for process in halves:
-        out, err = process.communicate(timeout=TIMEOUT_S)
-        assert process.returncode == 0, err
-        saw.append(json.loads(out))
+    try:
+        for process in halves:
+            out, err = process.communicate(timeout=TIMEOUT_S)
+            assert process.returncode == 0, err
+            saw.append(json.loads(out))
+    finally:
+        for process in halves:
+            process.kill()
+            process.communicate()
     return saw
 
 

@@ -17,7 +17,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from triolet._model.entries import Message
-from triolet._model.errors import ErrorCode, Refusal
+from triolet._model.errors import Close, CloseCode, ErrorCode, Refusal
 from triolet._model.limits import Limits
 from triolet._runtime.engine import Engine
 from triolet._wire.codec import pack_fact
@@ -275,6 +275,12 @@ class Participant:
         with trio.fail_after(PATIENCE_S):
             await self.closed.wait()
         await settled()
+
+    async def cut(self):
+        """Have the engine end the session now, whatever it is waiting for."""
+        self.session.close(Close(CloseCode.DRAINING, "cut"))
+        await settled()
+        assert self.session.is_gone
 
     async def ended(self):
         """Wait for the engine to end it, and return the close code."""

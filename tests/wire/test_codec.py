@@ -45,7 +45,7 @@ from triolet._wire.codec import (
     unpack_fact,
 )
 
-laws = settings(derandomize=True, deadline=None, max_examples=25)
+laws = settings(derandomize=True, deadline=None, max_examples=20)
 fuzz = settings(derandomize=True, deadline=None, max_examples=150)
 
 FACTS = st.one_of(map(structs, get_args(Fact)))
@@ -209,6 +209,14 @@ def test_a_bad_command_says_what_it_answers() -> None:
 
     assert isinstance(found, BadCommand)
     assert str(found) == "('malformed', 'this is not json')"
+
+
+def test_an_explanation_is_the_decoders_own_words() -> None:
+    """What was expected, what came, and where."""
+    found = read(plain({"op": "direct", "user": 1}, "json"), "json")
+
+    assert isinstance(found, BadCommand)
+    assert found.failed.message == "Expected `str`, got `int` - at `$.user`"
 
 
 def test_a_long_explanation_keeps_both_ends() -> None:

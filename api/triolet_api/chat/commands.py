@@ -29,6 +29,7 @@ write and press Enter to send; Alt-Enter begins a new line
 /join ROOM             go to a room
 /away /dnd /invisible /online
                        how you are to be seen
+/help                  this list
 /quit                  or Ctrl-D"""
 
 

@@ -76,16 +76,16 @@ class Plain:
 
     async def run(self) -> None:
         """See `Face`."""
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._heed_signals)
-            async for line in self._lines():
-                await self._chat.submit(clean(line.decode("utf-8", "replace")))
-            await self._chat.finish()
-
-    async def _heed_signals(self) -> None:
         with trio.open_signal_receiver(*_LEAVE) as signals:
-            async for _ in signals:
-                self._chat.leave()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._heed, signals)
+                async for line in self._lines():
+                    await self._chat.submit(clean(line.decode("utf-8", "replace")))
+                await self._chat.finish()
+
+    async def _heed(self, signals: AsyncIterator[int]) -> None:
+        async for _ in signals:
+            self._chat.leave()
 
     async def _lines(self) -> AsyncIterator[bytes]:
         rest = b""

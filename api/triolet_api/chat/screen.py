@@ -4,7 +4,7 @@ import io
 import math
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from typing import Final, final
 
@@ -47,6 +47,7 @@ _ROWS_MIN: Final = 3
 _COLUMNS_MIN: Final = 8
 _PROMPT: Final = "\u203a "
 _LEAVE: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+_SIGNALS: Final = (*_LEAVE, signal.SIGWINCH, signal.SIGTSTP)
 # They have no place among the messages, so a note tells them.
 _NOTED: Final = (MemberChanged, Retitled, Lost, Back, Refused)
 _SAVE_CURSOR, _RESTORE_CURSOR = "\x1b7", "\x1b8"
@@ -116,10 +117,11 @@ class Screen:
 
     async def run(self) -> None:
         """See `Face`; the terminal is given back as it was, whatever happens."""
-        with self._terminal.raw():
+        # Signals first: one that comes while the terminal is ours must find us prepared.
+        with trio.open_signal_receiver(*_SIGNALS) as signals, self._terminal.raw():
             try:
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._heed_signals)
+                    nursery.start_soon(self._heed, signals)
                     nursery.start_soon(self._read_keys)
                     nursery.start_soon(self._keep_painted)
             finally:
@@ -174,16 +176,15 @@ class Screen:
         else:
             await self._chat.submit(text)
 
-    async def _heed_signals(self) -> None:
-        with trio.open_signal_receiver(*_LEAVE, signal.SIGWINCH, signal.SIGTSTP) as signals:
-            async for number in signals:
-                if number == signal.SIGWINCH:
-                    self._is_stale = True
-                    self._bell.ring()
-                elif number == signal.SIGTSTP:
-                    self._pause()
-                else:
-                    self._chat.leave()
+    async def _heed(self, signals: AsyncIterator[int]) -> None:
+        async for number in signals:
+            if number == signal.SIGWINCH:
+                self._is_stale = True
+                self._bell.ring()
+            elif number == signal.SIGTSTP:
+                self._pause()
+            else:
+                self._chat.leave()
 
     def _pause(self) -> None:
         """Stop as Ctrl-Z stops others; go on when the shell says so."""

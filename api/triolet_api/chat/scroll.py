@@ -50,12 +50,11 @@ class Scroll:
         before, after = _lines(self._live), _lines(live)
         same = _common(before, after)
         bottom = tuple(bottom)
-        if same == len(before) == len(after) and bottom == self._bottom:
-            return ""
+        is_same = same == len(before) == len(after) and bottom == self._bottom
         up = len(before) - same + max(len(self._bottom) - 1, 0)
         sent = _up(up) + _CLEAR_BELOW + "\r\n".join([*after[same:], *bottom])
         self._settle(blocks, live, bottom, rows)
-        return _BEGIN + sent + _END
+        return "" if is_same else _BEGIN + sent + _END
 
     def repaint(
         self, blocks: Sequence[Painted], bottom: Sequence[str], *, rows: int, is_torn: bool

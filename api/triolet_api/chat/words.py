@@ -37,7 +37,7 @@ _NAMES_MAX: Final = 3
 _QUOTE_CELLS: Final = 40
 _WAY_CELLS: Final = 30
 
-_STATUS: Final = {"online": "online", "away": "away", "dnd": "do not disturb"}
+_STATUS: Final = {"online": "online", "away": "away", "dnd": "not to be disturbed"}
 _DOTS: Final = {"online": "●", "away": "◐", "dnd": "⊖"}
 _ROLES: Final = {
     "owner": "an owner",
@@ -124,7 +124,7 @@ def status(own: str) -> str:
     """Return how others see somebody with a status of their own choice.
 
     >>> status("dnd"), status("invisible")
-    ('as do not disturb', 'as offline')
+    ('as not to be disturbed', 'as offline')
     """
     return f"as {_STATUS.get(own, 'offline')}"
 
@@ -249,7 +249,7 @@ def tell(change: Change) -> str:
         case Said(message):
             return f"{message.sender} wrote [{message.seq}]"
         case Edited(seq, user, message):
-            return f"{user} edited [{seq}] to {quote(message)}"
+            return f"{user} edited [{seq}]" + (f" to {quote(message)}" if message else "")
         case Deleted(seq, user):
             return f"{user} deleted [{seq}]"
         case Reacted(seq, user, emoji, on):

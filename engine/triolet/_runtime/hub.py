@@ -17,8 +17,8 @@ from .._model.entries import Fact, Member, Record
 from .._model.errors import StoreError
 from .._model.limits import Limits
 from ..ports.store import Mark, RoomState, Store
-from .outbox import Flusher
 from .members import Members
+from .outbox import Flusher
 from .pages import Pages
 from .ring import Rings
 from .room import Cursor, Room
@@ -46,11 +46,12 @@ class _Load:
 class Pinned:
     """`async with hub.pinned(name) as room:` keeps the room loaded; None: there is none."""
 
-    __slots__ = ("_hub", "_name", "_room")
+    __slots__ = ("_hub", "_name", "_room", "_user")
 
-    def __init__(self, hub: "Hub", name: str) -> None:
+    def __init__(self, hub: "Hub", name: str, user: str) -> None:
         self._hub = hub
         self._name = name
+        self._user = user
         self._room: Room | None = None
 
     async def __aenter__(self) -> Room | None:
@@ -67,6 +68,7 @@ class Pinned:
     ) -> None:
         if self._room is not None:
             self._room.pins -= 1
+            self._room.retire_seat(self._user)
             self._hub.released(self._room)
 
 
@@ -111,9 +113,12 @@ class Hub:
                 await trio.sleep(self._limits.head_check_s)
                 await self.compare_heads()
 
-    def pinned(self, name: str) -> Pinned:
-        """Return a context manager that loads a room and keeps it."""
-        return Pinned(self, name)
+    def pinned(self, name: str, user: str = "") -> Pinned:
+        """Return a context manager that loads a room and keeps it.
+
+        The seat that `user` was given meanwhile is taken back in the end, if nobody needs it.
+        """
+        return Pinned(self, name, user)
 
     async def open(self, name: str) -> Room | None:
         """Return a loaded room, or None if there is none. It stays until the next checkpoint.
@@ -335,6 +340,19 @@ class Hub:
         loaded = self.rooms.get(room)
         if loaded is not None:
             loaded.acl_ver += 1
+
+    def missed(self, room: str) -> None:
+        """Entries were stored by a commit of this node that nobody has offered."""
+        loaded = self.rooms.get(room)
+        if loaded is not None:
+            self._spawn(partial(self._look, loaded))
+
+    async def _look(self, room: Room) -> None:
+        try:
+            await self.catch_up(room)
+        except StoreError as error:
+            # The comparison of heads tries again.
+            logger.warning("%s could not be caught up: %s", room.name, error)
 
     def floor_moved(self, room: str, floor: int, floor_n: int) -> None:
         """Retention removed what was up to `floor`."""

@@ -1,8 +1,9 @@
 """What one session has asked and not yet been answered, in the order sent.
 
 Sends, edits, deletions and reactions are pipelined: several drafts of a session are on their
-way at once. Rights may change under them; then the store answers `Stale`, and they are decided
-again only when all others of the session have come back, so that the order stays.
+way at once. Rights may change under them; then the store answers `Stale`. They are decided
+again when all others of the session have come back, one after the other, so that the order
+stays even if rights change again meanwhile.
 """
 
 import logging
@@ -15,7 +16,7 @@ from .._model.commands import Command
 from .._model.errors import ErrorCode, Refusal, StoreError, StoreUnavailable
 from .._model.events import RoomOpened, Written
 from ..ports.store import Appended, Draft, Duplicate, Outcome, Rejected, Stale
-from .room import Room
+from .room import Room, Seat
 from .sequencer import Pending
 
 if TYPE_CHECKING:
@@ -29,13 +30,15 @@ Handler: TypeAlias = Callable[["Session", Any], Job | None]
 # Filled by `ops`: how each command is carried out. A handler answers at once and returns
 # None, or returns what remains to be awaited.
 HANDLERS: Final[dict[type[Command], Handler]] = {}
+# Also filled by `ops`: how a pipelined command is decided again, stored and answered.
+RETRIES: Final[dict[type[Command], Callable[["Session", Any], Job]]] = {}
 
 
 @final
 class Pipeline:
     """The unanswered requests of one session."""
 
-    __slots__ = ("_jobs", "_quiet", "_retrying", "_session", "_stale", "inflight")
+    __slots__ = ("_jobs", "_quiet", "_retrying", "_sent", "_session", "_stale", "inflight")
 
     def __init__(self, session: "Session") -> None:
         self._session = session
@@ -47,6 +50,8 @@ class Pipeline:
         self._stale: list[Pending] | None = None
         self._retrying = False
         self._quiet: trio.Event | None = None
+        # The last draft on its way in each room; made by the first one.
+        self._sent: dict[Room, Pending] | None = None
 
     @property
     def is_full(self) -> bool:
@@ -65,21 +70,29 @@ class Pipeline:
 
     async def finish(self, job: Job, command: Command) -> None:
         """Await what remains of a request, and answer it if it fails."""
-        session = self._session
         ref = getattr(command, "ref", None)
         self.inflight += 1
         self._jobs += 1
         try:
-            await job
-        except Refusal as refusal:
-            session.refuse(refusal, ref)
-        except StoreError as error:
-            session.refuse(store_refusal(error), ref)
+            await self._carry_out(job, ref)
         finally:
             self._jobs -= 1
             self._answered()
 
-    def submit(self, room: Room, pending: Pending) -> None:
+    async def _carry_out(self, job: Job, ref: int | None) -> None:
+        try:
+            await job
+        except Refusal as refusal:
+            self._session.refuse(refusal, ref)
+        except StoreError as error:
+            self._session.refuse(store_refusal(error), ref)
+
+    def is_current(self, room: Room) -> bool:
+        """Whether what is on its way in a room was decided on the rights known now."""
+        last = self._sent.get(room) if self._sent else None
+        return last is None or last.draft.acl_ver == room.acl_ver
+
+    def submit(self, seat: Seat, pending: Pending) -> None:
         """Send a draft to the sequencer; it is answered by `settled`.
 
         Raises:
@@ -87,8 +100,12 @@ class Pipeline:
         """
         self._session.engine.sequencer.submit(pending)
         self.inflight += 1
-        pending.room = room
-        room.pins += 1
+        pending.seat = seat
+        seat.pins += 1
+        seat.room.pins += 1
+        if self._sent is None:
+            self._sent = {}
+        self._sent[seat.room] = pending
 
     def settled(self, pending: Pending, outcome: Outcome | Refusal) -> None:
         """See `sequencer.Owner`: answer a pipelined draft."""
@@ -105,13 +122,18 @@ class Pipeline:
         self._answered()
 
     def _unpin(self, pending: Pending) -> None:
-        room, session = pending.room, self._session
-        assert isinstance(room, Room)
+        seat = pending.seat
+        assert isinstance(seat, Seat)
+        assert self._sent is not None
+        room = seat.room
+        if self._sent[room] is pending:
+            del self._sent[room]
+        seat.pins -= 1
         room.pins -= 1
+        if not seat.cursors:
+            room.retire_seat(seat.user)
         if not room.cursors:
-            session.engine.hub.released(room)
-        if not room.complete and room.name not in session.cursors:
-            room.retire_seat(session.user)
+            self._session.engine.hub.released(room)
 
     def _answered(self) -> None:
         self.inflight -= 1
@@ -129,24 +151,12 @@ class Pipeline:
 
     async def _retry(self) -> None:
         session = self._session
-        hub = session.engine.hub
-        while self._stale and not session.is_gone:
+        while self._stale:
             pending = self._stale.pop(0)
             command: Any = pending.command
-            try:
-                async with hub.pinned(pending.draft.room) as room:
-                    if room is not None:
-                        await hub.refresh_rights(room, session.user)
-                    # No checkpoint in between: the rights just read are those decided on.
-                    job = HANDLERS[type(command)](session, command)
-                    if job is not None:
-                        await job
-            except Refusal as refusal:
-                session.refuse(refusal, pending.ref)
-            except StoreError as error:
-                session.refuse(store_refusal(error), pending.ref)
-            # Handled anew, it was counted anew or answered.
-            self.inflight -= 1
+            if not session.is_gone:
+                await self._carry_out(RETRIES[type(command)](session, command), pending.ref)
+            self._answered()
         self._retrying = False
         session.look_again()
 

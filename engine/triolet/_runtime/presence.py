@@ -193,6 +193,9 @@ class Presence:
         if present is None or present.known:
             return
         present.kept, present.known = person.status, True
+        if not present.sessions:
+            # It ended before its user was known: when it did is not written yet.
+            self._keep(present)
         present.last_seen = max(present.last_seen, person.last_seen)
         self._step(
             present,

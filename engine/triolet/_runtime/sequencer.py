@@ -13,7 +13,7 @@ import trio
 from .._model.entries import Fact, Record
 from .._model.errors import ErrorCode, OutcomeUnknown, Refusal, StoreUnavailable
 from .._model.limits import Limits
-from ..ports.store import Appended, Draft, Outcome, Store
+from ..ports.store import Appended, Draft, Duplicate, Outcome, Store
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ class Owner(Protocol):
 class Pending:
     """A draft on its way, with what its owner needs to answer it."""
 
-    __slots__ = ("command", "draft", "owner", "ref", "room", "settled", "size")
+    __slots__ = ("command", "draft", "owner", "ref", "seat", "settled", "size")
 
     def __init__(
         self, draft: Draft, owner: Owner, *, size: int, command: object, ref: int | None
@@ -46,8 +46,8 @@ class Pending:
         self.command = command
         self.ref = ref
         self.settled = False
-        # The room that is pinned until it is settled, for owners that pin one.
-        self.room: object = None
+        # The seat that is pinned until it is settled, for owners that pin one.
+        self.seat: object = None
 
 
 class Sink(Protocol):
@@ -63,6 +63,10 @@ class Sink(Protocol):
 
     def revoked(self, room: str) -> None:
         """Know that somebody lost a right in the room."""
+        ...
+
+    def missed(self, room: str) -> None:
+        """Look for entries of the room that were stored without being offered."""
         ...
 
 
@@ -83,6 +87,8 @@ class Sequencer:
         self._wakeup = trio.Event()
         self._committing: list[Pending] = []
         self._commit_began: float | None = None
+        # Whether an earlier try of the batch being committed may have stored it.
+        self._is_unsure = False
         # Committed batches whose outcomes are not yet told; at most one waits, see `run`.
         self._told = trio.Event()
         self._told.set()
@@ -96,7 +102,8 @@ class Sequencer:
     async def wait_idle(self) -> None:
         """Wait until nothing waits and nothing is being committed or told."""
         while self._waiting or self._committing or not self._told.is_set():
-            self._idle = trio.Event()
+            if self._idle.is_set():
+                self._idle = trio.Event()
             await self._idle.wait()
 
     def submit(self, pending: Pending) -> None:
@@ -114,22 +121,35 @@ class Sequencer:
 
     async def run(self) -> None:
         """Commit for as long as the engine lives."""
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._watch_deadline)
-            while True:
-                if not self._waiting:
-                    self._wakeup = trio.Event()
-                    await self._wakeup.wait()
-                    # Others of the same scheduler turn join this batch.
-                    await trio.lowlevel.checkpoint()
-                batch = self._take()
-                outcomes = await self._commit(batch)
-                # The next commit runs while these are told.
-                await self._told.wait()
-                self._told = trio.Event()
-                self._committing = []
-                self._inflight_bytes = 0
-                nursery.start_soon(self._tell, batch, outcomes, self._told)
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._watch_deadline)
+                while True:
+                    if not self._waiting:
+                        self._wakeup = trio.Event()
+                        await self._wakeup.wait()
+                        # Others of the same scheduler turn join this batch.
+                        await trio.lowlevel.checkpoint()
+                    batch = self._take()
+                    outcomes = await self._commit(batch)
+                    # The next commit runs while these are told.
+                    await self._told.wait()
+                    self._told = trio.Event()
+                    self._committing = []
+                    self._inflight_bytes = 0
+                    nursery.start_soon(self._tell, batch, outcomes, self._told, self._is_unsure)
+        finally:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """Answer whoever still waits: there will be no more commits."""
+        committing, waiting = self._committing, self._waiting
+        self._committing, self._waiting = [], []
+        self._waiting_bytes = self._inflight_bytes = 0
+        for pending in committing:
+            self._settle(pending, _unknown())
+        for pending in waiting:
+            self._settle(pending, Refusal(ErrorCode.SHUTTING_DOWN, "nothing was stored"))
 
     def _take(self) -> list[Pending]:
         count, size = 0, 0
@@ -148,34 +168,45 @@ class Sequencer:
     async def _commit(self, batch: list[Pending]) -> list[Outcome] | Refusal:
         drafts = [pending.draft for pending in batch]
         self._commit_began = self._now()
+        self._is_unsure = False
         try:
             while True:
                 try:
                     return await self._store.append(drafts)
                 except OutcomeUnknown:
-                    # The identical batch again: what is stored answers as a duplicate.
-                    if self._now() - self._commit_began > self._limits.append_deadline_s:
-                        return Refusal(ErrorCode.OUTCOME_UNKNOWN, "retry with the same cid")
-                    await trio.sleep(_RETRY_S)
+                    self._is_unsure = True
                 except StoreUnavailable as error:
-                    logger.warning("nothing of %d drafts was stored: %s", len(batch), error)
-                    return Refusal(
-                        ErrorCode.STORE_UNAVAILABLE,
-                        "nothing was stored",
-                        retry_after_ms=error.retry_after_ms,
-                    )
+                    # Of an earlier try something may have been stored.
+                    if not self._is_unsure:
+                        logger.warning("nothing of %d drafts was stored: %s", len(batch), error)
+                        return Refusal(
+                            ErrorCode.STORE_UNAVAILABLE,
+                            "nothing was stored",
+                            retry_after_ms=error.retry_after_ms,
+                        )
+                # The identical batch again: what is stored answers as a duplicate.
+                if self._now() - self._commit_began > self._limits.append_deadline_s:
+                    return _unknown()
+                await trio.sleep(_RETRY_S)
         finally:
             self._commit_began = None
 
     async def _tell(
-        self, batch: list[Pending], outcomes: list[Outcome] | Refusal, told: trio.Event
+        self,
+        batch: list[Pending],
+        outcomes: list[Outcome] | Refusal,
+        told: trio.Event,
+        is_unsure: bool,
     ) -> None:
         for index, pending in enumerate(batch):
             if index and not index % _OUTCOMES_PER_TURN:
-                await trio.lowlevel.checkpoint()
+                # What is known is told, also at the end.
+                await trio.lowlevel.cancel_shielded_checkpoint()
             outcome = outcomes if isinstance(outcomes, Refusal) else outcomes[index]
             if isinstance(outcome, Appended):
                 self._apply(pending.draft, outcome)
+            elif is_unsure and isinstance(outcome, Duplicate):
+                self._sink.missed(pending.draft.room)
             self._settle(pending, outcome)
         told.set()
         self._idle.set()
@@ -201,6 +232,9 @@ class Sequencer:
             await trio.sleep(limit_s / 4)
             if self._commit_began is None or self._now() - self._commit_began < limit_s:
                 continue
-            unknown = Refusal(ErrorCode.OUTCOME_UNKNOWN, "retry with the same cid")
             for pending in self._committing:
-                self._settle(pending, unknown)
+                self._settle(pending, _unknown())
+
+
+def _unknown() -> Refusal:
+    return Refusal(ErrorCode.OUTCOME_UNKNOWN, "retry with the same cid")

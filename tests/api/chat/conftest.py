@@ -94,7 +94,9 @@ class Paper:
         if width == 0 and self.column:
             cells[self.column - 1] += char
             return
-        assert not self.modes["7"], "a line was painted while the terminal may wrap it"
+        # Bracketed paste is on for as long as the chat has the terminal.
+        may_wrap = self.modes["7"] and self.modes["2004"]
+        assert not may_wrap, "a line was painted while the terminal may wrap it"
         if self.column + width <= self.columns:
             cells[self.column : self.column + width] = [char] + [""] * (width - 1)
             self.column += width
@@ -170,7 +172,7 @@ def written(seq):
     return Written(room=ROOM, seq=seq, at=0, duplicate=False)
 
 
-@pytest.fixture(name="make")
+@pytest.fixture(name="make", scope="session")
 def make_fixture():
     """What makes entries, replies and paper."""
     return SimpleNamespace(

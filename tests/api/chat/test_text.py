@@ -33,7 +33,9 @@ def test_what_a_terminal_would_obey_is_gone(told, shown):
     assert shown == clean(told)
 
 
-@pytest.mark.parametrize("text", ["👨\u200d👩\u200d👧", "❤\ufe0f", "🏴\U000e0067\U000e007f", "नमस्ते", "שָׁלוֹם"])
+@pytest.mark.parametrize(
+    "text", ["👨\u200d👩\u200d👧", "❤\ufe0f", "🏴\U000e0067\U000e007f", "नमस्ते", "שָׁלוֹם"]
+)
 def test_what_people_write_stays(text):
     assert text == clean(text)
 

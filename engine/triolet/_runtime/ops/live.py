@@ -1,6 +1,7 @@
 """What is not durable: receipts, typing, presence, watching, signals; and `refresh`."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 
 import trio
 
@@ -32,13 +33,14 @@ def _at_hand(session: Session, name: str) -> tuple[Room, Seat] | None:
     return None if room is None or seat is None else (room, seat)
 
 
-async def _fetch(session: Session, name: str) -> tuple[Room, Seat]:
-    """Load the room and the seat. They stay until the next checkpoint."""
-    room = await session.engine.hub.open(name)
-    if room is None:
-        raise Refusal(ErrorCode.NO_SUCH_ROOM)
-    seat = await session.engine.hub.seat(room, session.user)
-    return room, seat
+@asynccontextmanager
+async def _fetched(session: Session, name: str) -> AsyncIterator[tuple[Room, Seat]]:
+    """Load the room and the seat. The seat stays until the next checkpoint."""
+    hub = session.engine.hub
+    async with hub.pinned(name, session.user) as room:
+        if room is None:
+            raise Refusal(ErrorCode.NO_SUCH_ROOM)
+        yield room, await hub.seat(room, session.user)
 
 
 # --- receipts --------------------------------------------------------------------------
@@ -52,14 +54,12 @@ def _receipt(session: Session, command: SetReceipt) -> Job | None:
 
 
 async def _receipt_slowly(session: Session, command: SetReceipt) -> None:
-    async with session.engine.hub.pinned(command.room) as room:
-        if room is None:
-            raise Refusal(ErrorCode.NO_SUCH_ROOM)
-        seat = await session.engine.hub.seat(room, session.user)
+    async with _fetched(session, command.room) as (room, seat):
         n: int | None = None
         while not _mark(session, room, seat, command, n=n):
             # The mark lies where only the store knows how many messages came before.
             n = await session.engine.store.n_at(room.name, command.read or 0)
+            seat = await session.engine.hub.seat(room, session.user)  # noqa: PLW2901 - read anew
 
 
 def _mark(
@@ -100,7 +100,8 @@ def _typing(session: Session, command: SetTyping) -> Job | None:
 
 
 async def _typing_slowly(session: Session, command: SetTyping) -> None:
-    _type(session, *(await _fetch(session, command.room)), command)
+    async with _fetched(session, command.room) as found:
+        _type(session, *found, command)
 
 
 def _type(session: Session, room: Room, seat: Seat, command: SetTyping) -> None:
@@ -174,7 +175,8 @@ def _signal(session: Session, command: SendSignal) -> Job | None:
 
 
 async def _signal_slowly(session: Session, command: SendSignal) -> None:
-    _pass_on(session, *(await _fetch(session, command.room)), command)
+    async with _fetched(session, command.room) as found:
+        _pass_on(session, *found, command)
 
 
 def _pass_on(session: Session, room: Room, seat: Seat, command: SendSignal) -> None:

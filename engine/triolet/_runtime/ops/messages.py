@@ -10,10 +10,10 @@ from ..._model.events import Written
 from ..._model.ids import is_cid
 from ..._wire.codec import check_body, encode_body, pack_fact
 from ...ports.gate import Action
-from ...ports.store import Draft
-from ..pipeline import HANDLERS, Job
+from ...ports.store import Draft, Stale
+from ..pipeline import HANDLERS, RETRIES, Job, written
 from ..rights import role_for
-from ..room import Room, Seat
+from ..room import Seat
 from ..sequencer import Pending
 from ..session import Session
 
@@ -25,6 +25,13 @@ _OPS: Final[dict[type[Writing], str]] = {
     DeleteMessage: "delete",
     ReactTo: "react",
 }
+# Refusals that the same command may meet after it has been stored.
+_LOST_RIGHTS: Final = (
+    ErrorCode.FORBIDDEN,
+    ErrorCode.NO_SUCH_ROOM,
+    ErrorCode.NOT_A_MEMBER,
+    ErrorCode.NO_SUCH_ENTRY,
+)
 # What a draft weighs beside its packed facts: names, numbers and Python's objects.
 DRAFT_BYTES: Final = 200
 
@@ -35,20 +42,18 @@ def _write(session: Session, command: Writing) -> Job | None:
     seat = room.seats.get(session.user) if room is not None else None
     if room is None or seat is None:
         return _write_slowly(session, command)
-    if seat.acl_ver != room.acl_ver:
-        if session.pipeline.inflight:
-            return _write_quietly(session, command)
-        seat.acl_ver = room.acl_ver
-    return _write_at_once(session, room, seat, command)
+    if not session.pipeline.is_current(room):
+        return _write_quietly(session, command)
+    return _write_at_once(session, seat, command)
 
 
 async def _write_slowly(session: Session, command: Writing) -> None:
     """The room or the seat has to be read first."""
-    async with session.engine.hub.pinned(command.room) as room:
+    async with session.engine.hub.pinned(command.room, session.user) as room:
         if room is None:
             raise Refusal(ErrorCode.NO_SUCH_ROOM)
         seat = await session.engine.hub.seat(room, session.user)
-        job = _write_at_once(session, room, seat, command)
+        job = _write_at_once(session, seat, command)
         if job is not None:
             await job
 
@@ -56,37 +61,59 @@ async def _write_slowly(session: Session, command: Writing) -> None:
 async def _write_quietly(session: Session, command: Writing) -> None:
     """Rights have changed: what was decided before must come back first, to keep the order."""
     await session.pipeline.wait_quiet()
-    async with session.engine.hub.pinned(command.room) as room:
+    await _write_slowly(session, command)
+
+
+async def _write_again(session: Session, command: Writing) -> None:
+    """It came back stale: decide it on rights just read, until the store agrees."""
+    hub = session.engine.hub
+    async with hub.pinned(command.room, session.user) as room:
         if room is None:
             raise Refusal(ErrorCode.NO_SUCH_ROOM)
-        seat = await session.engine.hub.seat(room, session.user)
-        seat.acl_ver = room.acl_ver
-        job = _write_at_once(session, room, seat, command)
-        if job is not None:
-            await job
+        while True:
+            seat = await hub.refresh_rights(room, session.user)
+            # No checkpoint in between: the rights just read are those decided on.
+            try:
+                draft = _draft(session, seat, command)
+            except Refusal as refusal:
+                await answer_stored(session, command, refusal)
+                return
+            outcome = await session.engine.write(draft)
+            if not isinstance(outcome, Stale):
+                session.write(written(command.ref, draft, outcome))
+                return
 
 
-def _write_at_once(session: Session, room: Room, seat: Seat, command: Writing) -> Job | None:
+def _write_at_once(session: Session, seat: Seat, command: Writing) -> Job | None:
+    try:
+        draft = _draft(session, seat, command)
+    except Refusal as refusal:
+        if command.cid is None or refusal.code not in _LOST_RIGHTS:
+            raise
+        return answer_stored(session, command, refusal)
+    size = len(draft.facts[0][1]) + DRAFT_BYTES
+    pending = Pending(draft, session.pipeline, size=size, command=command, ref=command.ref)
+    session.pipeline.submit(seat, pending)
+    return None
+
+
+def _draft(session: Session, seat: Seat, command: Writing) -> Draft:
+    room, limits = seat.room, session.engine.limits
     cid = check_cid(command.cid)
     if isinstance(command, Send | EditMessage):
-        check_body(command.body, depth_max=session.engine.limits.body_depth_max)
-    try:
-        role = role_for(session, seat, Action.WRITE)
-        decision = decide(
-            room.rights_of(role),
-            session.user,
-            command,
-            entry_joins_members_max=session.engine.limits.entry_joins_members_max,
-        )
-    except Refusal as refusal:
-        if cid is None:
-            raise
-        return answer_stored(session, command, cid, refusal)
+        check_body(command.body, depth_max=limits.body_depth_max)
+    role = role_for(session, seat, Action.WRITE)
+    decision = decide(
+        room.rights_of(role),
+        session.user,
+        command,
+        entry_joins_members_max=limits.entry_joins_members_max,
+    )
     fact = decision.facts[0]
     packed = pack(fact)
-    if len(packed) > session.engine.limits.body_bytes_max:
+    if len(packed) > limits.body_bytes_max:
         _check_size(session, command)
-    draft = Draft(
+    return Draft(
         room=room.name,
         sender=session.user,
         cid=cid or session.engine.entropy.token(),
@@ -95,17 +122,6 @@ def _write_at_once(session: Session, room: Room, seat: Seat, command: Writing) -
         acl_ver=room.acl_ver,
         author=decision.author,
     )
-    session.pipeline.submit(
-        room,
-        Pending(
-            draft,
-            session.pipeline,
-            size=len(packed) + DRAFT_BYTES,
-            command=command,
-            ref=command.ref,
-        ),
-    )
-    return None
 
 
 def check_cid(cid: str | None) -> str | None:
@@ -143,9 +159,11 @@ def _check_size(session: Session, command: Writing) -> None:
         raise Refusal(ErrorCode.TOO_LARGE, f"a body has at most {limit} bytes")
 
 
-async def answer_stored(session: Session, command: Writing, cid: str, refusal: Refusal) -> None:
+async def answer_stored(session: Session, command: Writing, refusal: Refusal) -> None:
     """Answer a retry that was stored before the right to it was lost; else refuse it."""
-    found = await session.engine.store.find(command.room, session.user, cid)
+    if command.cid is None or refusal.code not in _LOST_RIGHTS:
+        raise refusal
+    found = await session.engine.store.find(command.room, session.user, command.cid)
     if found is None or found.op != _OPS[type(command)]:
         raise refusal
     session.write(
@@ -155,3 +173,4 @@ async def answer_stored(session: Session, command: Writing, cid: str, refusal: R
 
 for _kind in _OPS:
     HANDLERS[_kind] = _write
+    RETRIES[_kind] = _write_again

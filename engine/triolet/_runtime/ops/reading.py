@@ -62,13 +62,12 @@ async def _receipts(session: Session, command: ListReceipts) -> None:
 
 async def _require_sight(session: Session, name: str) -> None:
     hub = session.engine.hub
-    async with hub.pinned(name) as room:
+    async with hub.pinned(name, session.user) as room:
         if room is None:
             raise Refusal(ErrorCode.NO_SUCH_ROOM)
         seat = await hub.seat(room, session.user)
         role = role_for(session, seat, Action.READ)
         require_sight(room.rights_of(role))
-        room.retire_seat(session.user)
 
 
 async def _rooms(session: Session, command: ListRooms) -> None:

@@ -41,7 +41,7 @@ def _manage(session: Session, command: Managing) -> Job:
 async def _manage_slowly(session: Session, command: Managing) -> None:
     hub = session.engine.hub
     cid = check_cid(command.cid) or session.engine.entropy.token()
-    async with hub.pinned(command.room) as room:
+    async with hub.pinned(command.room, session.user) as room:
         if room is None:
             raise Refusal(ErrorCode.NO_SUCH_ROOM)
         await session.pipeline.wait_quiet()

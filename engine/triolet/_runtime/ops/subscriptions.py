@@ -20,14 +20,37 @@ from ..session import Session
 
 @final
 class _Prepared:
-    """A subscription that needs no more waiting; its room is pinned."""
+    """A subscription that needs no more waiting; its room and its seat stay until `let_go`."""
 
-    __slots__ = ("room", "seat", "since")
+    __slots__ = ("room", "seat", "session", "since")
 
-    def __init__(self, room: Room, seat: Seat, since: tuple[str, int] | None) -> None:
+    def __init__(
+        self, session: Session, room: Room, seat: Seat, since: tuple[str, int] | None
+    ) -> None:
+        self.session = session
         self.room = room
         self.seat = seat
         self.since = since
+        room.pins += 1
+        seat.pins += 1
+
+    def let_go(self) -> None:
+        """Unpin the room and the seat."""
+        self.room.pins -= 1
+        self.seat.pins -= 1
+        self.room.retire_seat(self.seat.user)
+        self.session.engine.hub.released(self.room)
+
+    def require_sight(self) -> None:
+        """Make sure the user may read here, and that here is still somewhere.
+
+        Raises:
+            Refusal: what was granted before the last wait may have been taken since.
+        """
+        if self.session.engine.hub.rooms.get(self.room.name) is not self.room:
+            raise Refusal(ErrorCode.NO_SUCH_ROOM)
+        role = role_for(self.session, self.seat, Action.READ)
+        require_sight(self.room.rights_of(role))
 
 
 def _subscribe(session: Session, command: Subscribe) -> Job:
@@ -41,8 +64,9 @@ def _subscribe(session: Session, command: Subscribe) -> Job:
 async def _subscribe_one(session: Session, command: Subscribe, name: str) -> None:
     prepared = await _prepare(session, name, command.since)
     try:
-        _check_count(session, [name])
         # No checkpoint from here until the cursor stands: nothing comes in between.
+        prepared.require_sight()
+        _check_count(session, [name])
         found = _describe(session, prepared)
         session.write_in_order(
             Subscribed(
@@ -52,59 +76,75 @@ async def _subscribe_one(session: Session, command: Subscribe, name: str) -> Non
         )
         _place(session, prepared, found)
     finally:
-        _unpin(session, prepared)
+        prepared.let_go()
 
 
 async def _subscribe_many(session: Session, command: Subscribe) -> None:
-    prepared: list[_Prepared] = []
-    refused: dict[int, Refused] = {}
-    places = command.rooms or []
+    asked: list[_Prepared | Refused] = []
     try:
-        for index, (name, epoch, seq) in enumerate(places):
+        for name, epoch, seq in command.rooms or []:
             try:
-                prepared.append(await _prepare(session, name, (epoch, seq)))
+                asked.append(await _prepare(session, name, (epoch, seq)))
             except Refusal as refusal:
-                refused[index] = Refused(
-                    room=name, code=refusal.code.value, reason=refusal.code.reason
-                )
-        _check_count(session, [one.room.name for one in prepared])
-        granted = [(one, _describe(session, one)) for one in prepared]
-        rows: list[Subscription | Refused] = [found for _, found in granted]
-        for index, refusal_row in sorted(refused.items()):
-            rows.insert(index, refusal_row)
+                asked.append(_refused(name, refusal))
+        # No checkpoint from here until all cursors stand: nothing comes in between.
+        rows, granted = _grant(session, asked)
         session.write_in_order(SubscribedMany(ref=command.ref, rooms=tuple(rows)))
         for one, found in granted:
             _place(session, one, found)
     finally:
-        for one in prepared:
-            _unpin(session, one)
+        for one_asked in asked:
+            if isinstance(one_asked, _Prepared):
+                one_asked.let_go()
+
+
+def _grant(
+    session: Session, asked: list[_Prepared | Refused]
+) -> tuple[list[Subscription | Refused], list[tuple[_Prepared, Subscription]]]:
+    """Return a row for each room asked, and those granted."""
+    rows: list[Subscription | Refused] = []
+    granted: list[tuple[_Prepared, Subscription]] = []
+    for one in asked:
+        if isinstance(one, Refused):
+            rows.append(one)
+            continue
+        try:
+            one.require_sight()
+        except Refusal as refusal:
+            rows.append(_refused(one.room.name, refusal))
+            continue
+        found = _describe(session, one)
+        rows.append(found)
+        granted.append((one, found))
+    _check_count(session, [one.room.name for one, _ in granted])
+    return rows, granted
+
+
+def _refused(name: str, refusal: Refusal) -> Refused:
+    return Refused(room=name, code=refusal.code.value, reason=refusal.code.reason)
 
 
 async def _prepare(session: Session, name: str, since: tuple[str, int] | None) -> _Prepared:
     """Load a room and a seat, and make sure the node is not behind the client.
 
-    Returns with the room pinned; `_unpin` lets it go.
-
     Raises:
         Refusal: the user may not read here.
     """
     hub = session.engine.hub
-    async with hub.pinned(name) as room:
+    async with hub.pinned(name, session.user) as room:
         if room is None:
             raise Refusal(ErrorCode.NO_SUCH_ROOM)
-        seat = await hub.seat(room, session.user)
-        require_sight(room.rights_of(role_for(session, seat, Action.READ)))
-        await hub.count(room)
-        if since is not None and since[1] > room.head and since[0] == room.epoch:
-            # The client may have seen, elsewhere, what this node has not heard of yet.
-            await hub.catch_up(room)
-        room.pins += 1
-        return _Prepared(room, seat, since)
-
-
-def _unpin(session: Session, prepared: _Prepared) -> None:
-    prepared.room.pins -= 1
-    session.engine.hub.released(prepared.room)
+        prepared = _Prepared(session, room, await hub.seat(room, session.user), since)
+        try:
+            prepared.require_sight()
+            await hub.count(room)
+            if since is not None and since[1] > room.head and since[0] == room.epoch:
+                # The client may have seen, elsewhere, what this node has not heard of yet.
+                await hub.catch_up(room)
+        except BaseException:
+            prepared.let_go()
+            raise
+        return prepared
 
 
 def _check_count(session: Session, names: list[str]) -> None:
@@ -151,9 +191,7 @@ def _place(session: Session, prepared: _Prepared, found: Subscription) -> None:
     position = room.head
     if found.recovered and prepared.since is not None:
         position = prepared.since[1] if found.since is UNSET else found.since[1]
-    # Dropping the old cursor may have retired the seat it sat on.
-    seat = room.seats.setdefault(session.user, prepared.seat)
-    cursor = Cursor(session, room, seat, position)
+    cursor = Cursor(session, room, prepared.seat, position)
     session.cursors[room.name] = cursor
     room.enter(cursor)
     if position == room.head:

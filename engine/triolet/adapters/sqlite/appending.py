@@ -7,7 +7,7 @@ this very batch (an edit of a message just sent) has them written first.
 import logging
 from collections.abc import Sequence
 from functools import partial
-from typing import Final, final
+from typing import Final, TypeAlias, final
 
 from ..._model.entries import Delete, Edit, Fact, Member, Message, Meta, React, Record
 from ..._model.errors import ErrorCode
@@ -17,7 +17,7 @@ from . import effects
 from .bulk import Bulk, Params
 from .failures import is_of_a_draft
 from .ledger import Ledger, Room
-from .recent import MESSAGES
+from .recent import MESSAGES, First
 from .rows import KINDS
 
 logger = logging.getLogger(__name__)
@@ -44,7 +44,9 @@ _CODES: Final[dict[type[Fact], int]] = {
     Member: 4,
     Meta: 5,
 }
-_TARGETING: Final = (Edit, Delete, React)
+
+# Room id and key → what `recent.First` is.
+_Known: TypeAlias = dict[tuple[int, str], First]
 
 _STALE: Final = Stale()
 _POISON: Final = Rejected(ErrorCode.INTERNAL, "the store cannot keep this")
@@ -98,6 +100,7 @@ class _Batch:
     def __init__(self, ledger: Ledger, now_ms: int) -> None:
         self._ledger = ledger
         self._connection = ledger.connection
+        self._recent = ledger.recent
         self._now_ms = now_ms
         self._rows: Params = []
         self._first_unwritten = ledger.next_id
@@ -114,8 +117,8 @@ class _Batch:
             plan.append((draft, room, key))
             if room is not None:
                 asked += (room.id, key)
-        known = {
-            (room_id, key): Duplicate(seq, at, op)
+        known: _Known = {
+            (room_id, key): (seq, at, op)
             for cursor in _KNOWN.each(self._connection, asked)
             for room_id, key, seq, at, op in cursor
         }
@@ -127,19 +130,15 @@ class _Batch:
         _HEADS.run(self._connection, heads)
         return outcomes
 
-    def _outcome(
-        self, draft: Draft, room: Room | None, key: str, known: dict[tuple[int, str], Duplicate]
-    ) -> Outcome:
+    def _outcome(self, draft: Draft, room: Room | None, key: str, known: _Known) -> Outcome:
         if room is None:
             # An earlier draft may have made it.
             room = self._ledger.room(draft.room)
             if room is None:
                 return NO_ROOM if draft.create is None else self._create(draft, key)
-        first = self._ledger.recent.first(room.id, key)
-        if first is None and known:
-            first = known.get((room.id, key))
+        first = self._recent.first(room.id, key) or known.get((room.id, key))
         if first is not None:
-            return repeated(draft, first)
+            return repeated(draft, Duplicate(*first))
         if draft.create is not None:
             return ROOM_EXISTS
         if draft.acl_ver != room.acl_ver:
@@ -209,7 +208,7 @@ class _Batch:
                 self._apply(draft, room, fact, 0)
             return Appended(())
         ledger, sender, cid, at = self._ledger, draft.sender, draft.cid, room.at
-        window = ledger.recent.filling
+        window = self._recent.filling
         tail = window.tails.get(room.id) or window.tail(room.id)
         log_id = ledger.next_id
         op: str | None = draft.op
@@ -225,7 +224,7 @@ class _Batch:
             lane.seqs.append(seq)
             self._rows += (log_id, room.id, seq, n, code, sender, at, cid, op, packed)
             if op is not None:
-                tail.cids[key] = Duplicate(seq, at, op)
+                tail.cids[key] = (seq, at, op)
                 op = None
             ledger.next_id = log_id + 1
             if code:

@@ -91,7 +91,7 @@ def _slices(window: Window) -> Iterator[tuple[Params, Params, int]]:
         for start in range(0, len(cids), RUN_ENTRIES_MAX):
             rows: Params = []
             for key, first in sorted(cids[start : start + RUN_ENTRIES_MAX]):
-                rows += (room_id, key, first.seq, first.at, first.op)
+                rows += (room_id, key, *first)
             yield [], rows, len(rows) // 5
         for number, lane in enumerate(tail.lanes):
             for start in range(0, len(lane.seqs), RUN_ENTRIES_MAX):

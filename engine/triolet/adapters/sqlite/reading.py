@@ -96,8 +96,8 @@ def find(snapshot: Snapshot, room_name: str, sender: str, cid: str) -> Duplicate
         first = None if tail is None else tail.cids.get(key)
         # Folded windows are in the table, or were and are pruned; later than the snapshot's
         # head is not committed yet.
-        if first is not None and window.last_id > snapshot.indexed and first.seq <= room.head:
-            return first
+        if first is not None and window.last_id > snapshot.indexed and first[0] <= room.head:
+            return Duplicate(*first)
     return None
 
 

@@ -126,6 +126,8 @@ class AppendContract(Contract):
                 "a", "anna", "1", d.react_fact(5), op="create", create=RoomSpec(kind="group")
             )
             assert d.is_rejected(await d.append_one(store, bad), ErrorCode.NO_SUCH_ENTRY)
+            early = d.draft("a", "anna", "1", create=RoomSpec(kind="group"), acl_ver=1)
+            assert Stale() == await d.append_one(store, early)
             assert await store.room("a") is None
             assert isinstance(await d.append_one(store, d.founding("a", "anna")), Appended)
 

@@ -1,0 +1,197 @@
+"""A client that reads slowly, or never, costs its byte budget and nothing more.
+
+Nobody else is harmed, the server's memory stays bounded, who never takes a byte is closed with
+4008, and who does read gets every entry once, in order.
+"""
+
+import select
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+
+import pytest
+from e2e_scene import COUNTED, Raw, frame
+
+from triolet._model.limits import Limits
+
+OUTBOX_KIB = Limits().outbox_bytes_high // 1024
+# Linux's loopback takes 2.8 MB for somebody who does not read; the rest is the server's.
+TEXT = "x" * 16_000
+FLOOD = 600
+IDLERS = 8
+LAST = "that was all"
+
+
+class Follower:
+    """Somebody in the room, and what they have read."""
+
+    def __init__(self, server, name, room, **how):
+        self.raw = Raw.open(server, name, **how)
+        granted = self.raw.ask(op="subscribe", room=room)
+        self.seqs = [granted["head"]]
+        self.others = []
+
+    def read(self, *, pause=None):
+        """Read up to the last entry."""
+        while True:
+            message = self.raw.next()
+            if pause is not None:
+                pause()
+            if message["op"] != "entry":
+                self.others.append(message["op"])
+                continue
+            self.seqs.append(message["seq"])
+            if message.get("body") == {"text": LAST}:
+                return
+
+    @property
+    def is_contiguous(self):
+        return self.seqs == list(range(self.seqs[0], self.seqs[0] + len(self.seqs)))
+
+
+@pytest.fixture
+def stack():
+    with ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture
+def server(make_server):
+    return make_server(command=COUNTED)
+
+
+@pytest.fixture
+def owner(server, stack):
+    return stack.enter_context(Raw.open(server, "owner"))
+
+
+@pytest.fixture
+def room(owner):
+    return owner.ask(op="create", kind="group", public=True)["room"]
+
+
+@pytest.fixture
+def follow(server, stack, room):
+    def follow(name, **how):
+        follower = Follower(server, name, room, **how)
+        stack.callback(follower.raw.close)
+        return follower
+
+    return follow
+
+
+def flood(owner, room, *, half_done=None):
+    for number in range(FLOOD):
+        if half_done is not None and number == FLOOD // 2:
+            half_done.set()
+        assert owner.ask(op="send", room=room, body={"text": TEXT})["op"] == "ok"
+    owner.ask(op="send", room=room, body={"text": LAST})
+
+
+def grown_kib(server, before):
+    return server.counts()["resident_kib"] - before["resident_kib"]
+
+
+def test_who_never_reads_costs_a_budget_and_who_reads_slowly_gets_everything(
+    server, owner, room, follow, bystander
+):
+    quick = follow("quick")
+    half_done = threading.Event()
+    with ThreadPoolExecutor() as threads:
+        # What a flood costs by itself (the database's pages, the room's ring) is there then.
+        reading = threads.submit(quick.read)
+        flood(owner, room)
+        reading.result()
+        before = server.counts()
+        idlers = [follow(f"idler-{number}", receive_buffer=4096) for number in range(IDLERS)]
+        slow = follow("slow", receive_buffer=4096)
+
+        def read_slowly():
+            # By then more has been written than all buffers hold.
+            assert half_done.wait(60)
+            slow.read(pause=lambda: time.sleep(0.001))
+
+        reading = [threads.submit(quick.read), threads.submit(read_slowly)]
+        flood(owner, room, half_done=half_done)
+        bystander.talk()
+        for one in reading:
+            one.result()
+    # Without a bound each of them would hold 6 MB.
+    assert grown_kib(server, before) < 4 * OUTBOX_KIB * (IDLERS + 1)
+    assert server.counts()["cursors"] == before["cursors"] + IDLERS + 1
+    assert len(quick.seqs) == 2 * (FLOOD + 1) + 1
+    assert len(slow.seqs) == FLOOD + 1 + 1
+    assert quick.is_contiguous
+    assert slow.is_contiguous
+    # They were not given up either: whoever reads at last has missed nothing.
+    idlers[0].read()
+    assert idlers[0].seqs == slow.seqs
+
+
+def test_who_takes_no_byte_for_stall_s_is_closed_with_4008(make_server, stack):
+    server = make_server(
+        "impatient",
+        command=COUNTED,
+        TRIOLET_LIMIT_STALL_S="1",
+        # So long the close frame waits for the reader to come to it.
+        TRIOLET_LIMIT_CLOSE_TIMEOUT_S="20",
+    )
+    owner = stack.enter_context(Raw.open(server, "owner"))
+    room = owner.ask(op="create", kind="group", public=True)["room"]
+    quick, idler = (Follower(server, name, room, receive_buffer=4096) for name in ("quick", "idle"))
+    stack.callback(quick.raw.close)
+    stack.callback(idler.raw.close)
+    with ThreadPoolExecutor() as threads:
+        reading = threads.submit(quick.read)
+        flood(owner, room)
+        reading.result()
+    until = time.monotonic() + 20
+    while server.counts()["sessions"] > 2:
+        assert time.monotonic() < until, "it is still there"
+        time.sleep(0.05)
+    # It has let go of everything but what is on its way.
+    assert server.counts()["cursors"] == 1
+    code, messages = idler.raw.wait_close()
+    assert code == 4008
+    idler.seqs += [message["seq"] for message in messages if message["op"] == "entry"]
+    assert 1 < len(idler.seqs) < FLOOD
+    assert idler.is_contiguous
+    assert quick.is_contiguous
+
+
+def test_who_asks_again_and_again_without_reading_is_read_no_more(
+    server, owner, room, follow, bystander
+):
+    """Law: above the outbox's high mark the socket is not read; then all is answered in order."""
+    for _ in range(14):
+        owner.ask(op="send", room=room, body={"text": TEXT})
+    asker = follow("asker", receive_buffer=4096).raw
+    answer = asker.ask(op="history", room=room, limit=200)
+    assert len(answer["messages"]) == 14
+    before = server.counts()
+    first_ref, sent = asker.ref + 1, 0
+    # An unknown key is ignored; it fills the buffers between us sooner.
+    padding = "x" * 30_000
+    while True:
+        asker.ref += 1
+        request = {"op": "history", "ref": asker.ref, "room": room, "limit": 200, "pad": padding}
+        unsent = memoryview(frame(asker.pack(request)))
+        if not select.select([], [asker.socket], [], 1)[1]:
+            break
+        asker.socket.setblocking(False)
+        unsent = unsent[asker.socket.send(unsent) :]
+        asker.socket.settimeout(30)
+        sent += 1
+        if unsent:
+            break
+    # Answered without a bound, each would be 200 KiB: four times as much as is allowed.
+    assert sent > 80
+    assert grown_kib(server, before) < 4 * OUTBOX_KIB + 3 * 1024
+    bystander.talk()
+    with ThreadPoolExecutor() as threads:
+        rest = threads.submit(asker.socket.sendall, unsent)
+        answers = [asker.next() for _ in range(sent)]
+        rest.result()
+    assert [one["ref"] for one in answers] == list(range(first_ref, first_ref + sent))
+    assert all(one["messages"] == answer["messages"] for one in answers)

@@ -1,0 +1,133 @@
+"""Laws of marks: in memory at once, in the store within a second, forward only, none forgotten."""
+
+import trio
+from scene import open_scene, settled
+
+from triolet._model.errors import StoreUnavailable
+
+
+async def tea(scene, messages=5):
+    anna, ben = await scene.enter("anna"), await scene.enter("ben")
+    head = await scene.room("tea", anna, ben)
+    for _ in range(messages):
+        await anna.send("tea")
+    await trio.sleep(2)
+    return anna, ben, head
+
+
+async def stored(scene, user="ben"):
+    membership = await scene.store.real.membership("tea", user)
+    return membership.delivered, membership.read, membership.read_n
+
+
+async def test_marks_are_written_within_the_interval(scene):
+    _, ben, head = await tea(scene)
+    await ben.ask("receipt", room="tea", delivered=head + 4, read=head + 3)
+    await trio.sleep(scene.limits.marks_interval_s + 0.1)
+
+    assert await stored(scene) == (head + 4, head + 3, 3)
+
+
+async def test_many_movements_are_one_write(scene):
+    _, ben, head = await tea(scene)
+    before = scene.store.count("put_marks")
+    for seq in range(1, 6):
+        await ben.ask("receipt", room="tea", read=head + seq)
+    await trio.sleep(3)
+
+    assert scene.store.count("put_marks") - before <= 2
+    assert await stored(scene) == (head + 5, head + 5, 5)
+
+
+async def test_sending_moves_ones_own_marks(scene):
+    anna, _, head = await tea(scene)
+
+    assert await stored(scene, "anna") == (head + 5, head + 5, 5)
+
+
+async def test_marks_that_cannot_be_written_are_kept_and_known(scene):
+    _, ben, head = await tea(scene)
+    scene.store.always("put_marks", StoreUnavailable("no"))
+    await ben.ask("receipt", room="tea", read=head + 5)
+    await trio.sleep(5)
+    assert (await stored(scene))[1] == head
+    assert (await ben.ask("rooms"))["rooms"][0]["read"] == head + 5
+    scene.store.always("put_marks", None)
+    await trio.sleep(2)
+
+    assert (await stored(scene))[1] == head + 5
+
+
+async def test_marks_that_move_while_they_are_written_are_written_again(scene):
+    _, ben, head = await tea(scene)
+    step = scene.store.script("put_marks", before=True)
+    await ben.ask("receipt", room="tea", read=head + 2)
+    await step.entered.wait()
+    await ben.ask("receipt", room="tea", read=head + 5)
+    step.release()
+    await trio.sleep(3)
+
+    assert await stored(scene) == (head + 5, head + 5, 5)
+
+
+async def test_who_asks_for_receipts_sees_marks_that_are_just_being_written(scene):
+    anna, ben, head = await tea(scene)
+    step = scene.store.script("put_marks", before=True)
+    await ben.ask("receipt", room="tea", read=head + 5)
+    await step.entered.wait()
+    ref = await anna.say("receipts", room="tea", seq=head + 5)
+    await settled()
+    step.release()
+
+    marks = (await anna.answer(ref))["marks"]
+    assert ["ben", head + 5, head + 5] in marks
+
+
+async def test_a_reader_of_receipts_that_is_cancelled_forgets_no_mark(scene):
+    """It flushes for itself; what it had taken in hand is written all the same."""
+    anna, ben, head = await tea(scene)
+    await ben.ask("receipt", room="tea", read=head + 1)
+    await settled()
+    # That was written at once; the next round is a second away when Anna asks.
+    await ben.ask("receipt", room="tea", read=head + 5)
+    step = scene.store.script("put_marks", before=True)
+    await anna.say("receipts", room="tea", seq=head)
+    await step.entered.wait()
+    await anna.cut()
+    await trio.sleep(2)
+
+    assert (await stored(scene))[1] == head + 5
+
+
+async def test_the_end_of_the_engine_writes_the_last_marks():
+    """Also those that another round is just writing."""
+    async with open_scene(inspect=False) as scene:
+        anna, ben, head = await tea(scene)
+        await ben.ask("receipt", room="tea", read=head + 2)
+        await settled()
+        await ben.ask("receipt", room="tea", read=head + 5)
+        store = scene.store.real
+
+    membership = await store.membership("tea", "ben")
+    assert membership.read == head + 5
+
+
+async def test_the_end_of_the_engine_waits_for_marks_on_their_way():
+    async with open_scene(inspect=False) as scene:
+        anna, ben, head = await tea(scene)
+        scene.store.script("put_marks", hook=lambda: trio.sleep(3))
+        await ben.ask("receipt", room="tea", read=head + 5)
+        await settled()
+        store = scene.store.real
+
+    assert (await store.membership("tea", "ben")).read == head + 5
+
+
+async def test_a_member_that_has_left_has_no_marks(scene):
+    anna, ben, head = await tea(scene)
+    await ben.ask("receipt", room="tea", read=head + 5)
+    await ben.ask("leave", room="tea")
+    await trio.sleep(3)
+
+    assert await scene.store.real.membership("tea", "ben") is None
+    assert scene.engine.marks._seats == {}
