@@ -51,13 +51,17 @@ _MANAGER_RANK: Final[dict[RoomKind, int]] = {
 
 @final
 class Rights(Struct, frozen=True):
-    """What a decision needs to know of the room and of the one who asks."""
+    """What a decision needs to know of the room and of the one who asks.
+
+    `invited` lets somebody join a room they could not see: the host's gate says so.
+    """
 
     kind: RoomKind
     public: bool
     role: Role | None
     members: int
     head: int
+    invited: bool = False
 
 
 @final
@@ -195,7 +199,8 @@ def _delete(rights: Rights, sender: str, target: int) -> Decision:
 
 
 def _join(rights: Rights, sender: str, entry_joins_members_max: int) -> Decision:
-    require_sight(rights)
+    if not rights.invited:
+        require_sight(rights)
     if rights.role is not None:
         return NOTHING
     rows = joins_are_rows(rights, entry_joins_members_max=entry_joins_members_max)

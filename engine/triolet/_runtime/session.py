@@ -180,8 +180,14 @@ class Session:
             raise Refusal(ErrorCode.RATE_LIMITED, retry_after_ms=int(wait_s * 1000) + 1)
 
     def _refuse_bytes(self, bad: BadCommand) -> None:
-        self.write(bad.failed)
-        if not bad.is_map:
+        is_open = self.state is SessionState.OPEN
+        try:
+            if is_open:
+                self._check_rate()
+            self.write(bad.failed)
+        except Refusal as refusal:
+            self.refuse(refusal, bad.failed.ref)
+        if not bad.is_map or not is_open:
             self._malformed += 1
             if self._malformed >= self.engine.limits.malformed_max:
                 self.close(Close(CloseCode.POLICY_VIOLATION, "malformed"))

@@ -90,13 +90,23 @@ async def _sync(session: Session, command: Sync) -> None:
     changed = [room for room, epoch, head in mine if have.get(room) != (epoch, head)]
     names = dict.fromkeys(room for room, _, _ in mine)
     items = await store.inbox_of(session.user, changed[:_SYNC_ROWS_MAX])
+    gone = [room for room in have if room not in names and not await _sees(session, room)]
     session.write(
         Synced(
             ref=command.ref,
             rooms=_rows(session, items),
-            gone=tuple(room for room in have if room not in names),
+            gone=tuple(gone),
         )
     )
+
+
+async def _sees(session: Session, name: str) -> bool:
+    """Whether a room that is not in the user's inbox is still there for them: a public one."""
+    try:
+        await _require_sight(session, name)
+    except Refusal:
+        return False
+    return True
 
 
 def _rows(session: Session, items: list[InboxItem]) -> tuple[InboxRow, ...]:

@@ -3,7 +3,9 @@
 import hashlib
 from typing import Final, TypeAlias
 
-from ..._domain.room import NOTHING, Decision, decide, decide_create, decide_direct
+import msgspec
+
+from ..._domain.room import NOTHING, Decision, Rights, decide, decide_create, decide_direct
 from ..._model.commands import Create, Direct, Invite, Join, Kick, Leave, SetMeta, SetRole
 from ..._model.entries import Role
 from ..._model.errors import ErrorCode, Refusal
@@ -12,8 +14,8 @@ from ..._model.ids import DIRECT_PREFIX, direct_room
 from ...ports.gate import Action
 from ...ports.store import Appended, Draft, Outcome, Rejected, RoomSpec, Stale
 from ..pipeline import HANDLERS, Job, written
-from ..rights import require, role_for
-from ..room import Room
+from ..rights import may, require, role_for
+from ..room import Room, Seat
 from ..session import Session
 from .messages import check_cid, packed_facts
 
@@ -71,15 +73,26 @@ async def _decide(session: Session, room: Room, command: Managing) -> Decision:
         target_role = (await hub.seat(room, command.user)).role
         room.retire_seat(command.user)
     seat = await hub.seat(room, session.user)
-    action = Action.JOIN if isinstance(command, Join | Leave) else Action.MANAGE
-    role = role_for(session, seat, action)
     return decide(
-        room.rights_of(role),
+        _rights(session, room, seat, command),
         session.user,
         command,
         target_role=target_role,
         entry_joins_members_max=session.engine.limits.entry_joins_members_max,
     )
+
+
+def _rights(session: Session, room: Room, seat: Seat, command: Managing) -> Rights:
+    """Return the rights on which to decide; a gate opens a room to `join`, it gives no role."""
+    if isinstance(command, Leave):
+        return room.rights_of(seat.role)
+    if not isinstance(command, Join):
+        return room.rights_of(role_for(session, seat, Action.MANAGE))
+    verdict = may(session, Action.JOIN, room=room.name)
+    if verdict is False:
+        raise Refusal(ErrorCode.FORBIDDEN)
+    rights = room.rights_of(seat.role)
+    return msgspec.structs.replace(rights, invited=True) if verdict else rights
 
 
 def _draft(session: Session, room: Room, command: Managing, cid: str, decision: Decision) -> Draft:
