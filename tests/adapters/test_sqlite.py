@@ -343,7 +343,7 @@ async def test_the_writer_remembers_a_bounded_number_of_rooms(home, monkeypatch)
     async with open_plain(home) as store:
         for i in range(20):
             await d.append(store, d.founding(f"r{i}", "anna"), d.say(f"r{i}", "anna", "1"))
-            assert len(store._ledger._rooms) <= 5
+            assert len(store._ledger.rooms) <= 5
         for i in range(20):
             (record,) = await d.append(store, d.say(f"r{i}", "anna", "2"))
             assert 3 == record.seq

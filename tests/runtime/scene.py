@@ -336,17 +336,16 @@ class Scene:
 
     async def room(self, name, owner, *members, subscribe=True, **fields):
         """Make a room of these people, and have them all follow it; return the head."""
-        made = await owner.ask(
+        await owner.ask(
             "create",
             room=name,
             kind=fields.pop("kind", "group"),
             members=[member.user for member in members],
             **fields,
         )
-        head = made["seq"] + len(members)
-        if subscribe:
-            for participant in (owner, *members):
-                head = (await participant.ask("subscribe", room=name))["head"]
+        head = (await self.store.real.room(name)).head
+        for participant in (owner, *members) if subscribe else ():
+            await participant.ask("subscribe", room=name)
         await settled()
         for participant in (owner, *members):
             participant.forget()

@@ -17,9 +17,9 @@ OwnStatus: TypeAlias = Literal["online", "away", "dnd", "invisible"]
 
 HELP: Final = """\
 write and press Enter to send; Alt-Enter begins a new line
-/edit [NUMBER] TEXT    change a message of yours, the last one if not told
+/edit [NUMBER] TEXT    change your message, by default the last one
 /delete [NUMBER]       take it back, for everybody
-/reply [NUMBER] TEXT   answer a message, the last of somebody else
+/reply [NUMBER] TEXT   answer a message, by default the last one
 /react [NUMBER] EMOJI  👍 or :heart: — once more takes it back
 /who                   who is here, and who was
 /with USER             talk with somebody

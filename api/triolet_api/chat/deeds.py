@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
 _Deed: TypeAlias = Callable[["Chat", Command], Awaitable[None]]
 
+# An entry follows its acknowledgement at once; a node that has lost it is not waited for.
+FAREWELL_TIMEOUT_S: Final = 2
+
 # What is to be told instead of the server's words, which are for developers.
 _PLAIN: Final = {
     ErrorCode.NO_SUCH_ROOM: "there is no such room, or none for you",
@@ -235,8 +238,10 @@ async def _quit(chat: "Chat", command: Command) -> None:
     assert isinstance(command, Quit)
 
     async def leave() -> None:
+        # All is stored by now; this is for it to be shown.
+        with trio.move_on_after(FAREWELL_TIMEOUT_S):
+            await chat.wait_settled()
         chat.leave()
-        await trio.lowlevel.checkpoint()
 
     await chat.later(leave)
 

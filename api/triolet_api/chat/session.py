@@ -18,6 +18,7 @@ from triolet._model.events import Closed, Feed, InboxRow, Notice, PresenceRow, R
 from triolet.client import Client, ClientEvent, State
 
 from . import words
+from .bell import Bell
 from .changes import Change
 from .commands import parse
 from .conversation import Conversation
@@ -77,6 +78,7 @@ class Chat:
         self.inbox: dict[str, InboxRow] = {}
         self.unread: dict[str, int] = {}
         self.unsent: dict[str, str] = {}
+        self._told: dict[str, None] = {}
         self.typist = Typist(client)
         self._marker = Marker(client)
         self._watcher = Watcher(client, self._on_seen)
@@ -84,6 +86,7 @@ class Chat:
         self._deeds_in, self._deeds = trio.open_memory_channel[Deed](LINES_MAX)
         # Held while rooms change, so that no event is applied to the one that was left.
         self._turning = trio.Lock()
+        self._changed = Bell()
         self._left = trio.Event()
         self._is_leaving = False
         face.begin(self)
@@ -158,6 +161,12 @@ class Chat:
 
     # --- what deeds need -------------------------------------------------------------------
 
+    async def wait_settled(self) -> None:
+        """Wait until everything of mine in this room has come to its place in the log."""
+        await trio.lowlevel.checkpoint()
+        while self.conversation.pending:
+            await self._changed.wait()
+
     async def later(self, deed: Deed) -> None:
         """Have something done when everything before it has been."""
         await self._deeds_in.send(deed)
@@ -165,6 +174,7 @@ class Chat:
     def show(self, changes: list[Change]) -> None:
         """Have changes of the present conversation shown."""
         self.face.show(changes)
+        self._changed.ring()
 
     def tell(self, text: str, *, is_error: bool = False) -> None:
         """Have a note shown."""
@@ -205,6 +215,7 @@ class Chat:
     def _turn_to(self, conversation: Conversation) -> None:
         self.conversation = conversation
         self.unread.pop(conversation.room, None)
+        self._told.pop(conversation.room, None)
         self._marker.turn_to(conversation.room)
         if conversation.room:
             self._marker.received(conversation.received)
@@ -266,13 +277,16 @@ class Chat:
             if room == self.conversation.room:
                 continue
             before, self.unread[room] = self.unread.get(room, 0), unread
-            if unread and not before:
+            if unread > before and room not in self._told:
+                # Once, until it has been looked at; the count is in the status.
+                self._told[room] = None
                 self.tell(words.elsewhere(room, self.me))
         for room in feed.added:
             if room != self.conversation.room and words.partner(room, self.me) is None:
                 self.tell(f"you are in {room} now: /join {room}")
         for room in feed.removed:
             self.unread.pop(room, None)
+            self._told.pop(room, None)
             self.inbox.pop(room, None)
         self.face.refresh()
 

@@ -78,7 +78,7 @@ def _people(
     if other is None:
         others = conversation.others
         here = [user for user in others if _status_of(conversation, user) != "offline"]
-        said = f"{len(here)} of {len(others)} others online" if others else "nobody else is here"
+        said = words.here(here, of=len(others))
         sign, style = (words.dot("online"), "green") if here else (words.dot("offline"), "dim")
     else:
         status, last_seen = conversation.presence.get(other, ("offline", 0))

@@ -129,6 +129,19 @@ def status(own: str) -> str:
     return f"as {_STATUS.get(own, 'offline')}"
 
 
+def here(users: list[str], *, of: int) -> str:
+    """Return who of a group is here.
+
+    >>> here([], of=3), here(["ben"], of=3), here(["ben", "carl"], of=3)
+    ('nobody else is here', 'ben is here', 'ben and carl are here')
+    >>> here(["ben", "carl", "dora", "emil"], of=9)
+    '4 of 9 others are here'
+    """
+    if len(users) > _NAMES_MAX:
+        return f"{len(users)} of {of} others are here"
+    return f"{names(users) or 'nobody else'} {'are' if len(users) > 1 else 'is'} here"
+
+
 def typing(users: tuple[str, ...]) -> str:
     """Return who is typing, empty if nobody.
 

@@ -39,17 +39,17 @@ class Stage:
     def title(self, title: str, subtitle: str) -> None:
         """Print what it is all about."""
         self._print(Text())
-        self._print(Text.assemble(_MARGIN, (title, "bold")))
-        self._print(Text.assemble(_MARGIN, (subtitle, "dim")))
+        self._say(Text.assemble(_MARGIN, (title, "bold")))
+        self._say(Text.assemble(_MARGIN, (subtitle, "dim")))
 
     def scene(self, text: str) -> None:
         """Print what happens next."""
         self._print(Text())
-        self._print(Text.assemble(_MARGIN, ("▸ ", "bold cyan"), (text, "bold")))
+        self._say(Text.assemble(_MARGIN, ("▸ ", "bold cyan"), (text, "bold")), indent=4)
 
     def aside(self, text: str) -> None:
         """Print something about the server."""
-        self._print(Text.assemble(_MARGIN, _MARGIN, (text, "dim")))
+        self._say(Text.assemble(_MARGIN, _MARGIN, (text, "dim")), indent=4)
 
     def heads(self) -> None:
         """Print whose screen is where."""
@@ -69,7 +69,7 @@ class Stage:
             text: what.
             indent: where its second line and the others begin.
         """
-        lines = self._wrap(text, indent)
+        lines = self._wrap(text, indent, self._column)
         if not self._is_wide:
             self._named(name, lines)
         elif name == self._names[0]:
@@ -91,7 +91,7 @@ class Stage:
         if not verdict.faults:
             self._print(Text.assemble(_MARGIN, ("✓ nothing was lost", "bold green")))
         for fault in verdict.faults:
-            self._print(Text.assemble(_MARGIN, ("✗ ", "bold red"), fault))
+            self._say(Text.assemble(_MARGIN, ("✗ ", "bold red"), fault), indent=4)
         self._print(Text())
 
     @property
@@ -104,10 +104,15 @@ class Stage:
     def _name_cells(self) -> int:
         return max(map(len, self._names))
 
-    def _wrap(self, text: Text, indent: int) -> list[Text]:
-        """Return lines of a column's width, the later ones indented."""
+    def _say(self, text: Text, *, indent: int = len(_MARGIN)) -> None:
+        """Print a text over the whole width, its later lines under its first."""
+        for line in self._wrap(text, indent, self._console.width):
+            self._print(line)
+
+    def _wrap(self, text: Text, indent: int, width: int) -> list[Text]:
+        """Return lines of a width, the later ones indented as far as the text begins."""
         head, rest = text.divide([indent])
-        lines = rest.wrap(self._console, self._column - indent) or [Text()]
+        lines = rest.wrap(self._console, max(width - indent, 8)) or [Text()]
         blank = Text(" " * indent)
         first, *others = lines
         return [head.append_text(first), *(blank.copy().append_text(line) for line in others)]

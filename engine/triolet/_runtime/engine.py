@@ -6,6 +6,7 @@
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from types import TracebackType
 from typing import Final, Self, final
 
@@ -19,7 +20,7 @@ from .._model.events import Notice
 from .._model.limits import Limits
 from ..ports.clock import Clock, Entropy
 from ..ports.gate import Gate, Identity, Opening
-from ..ports.store import Draft, Outcome, Revocation, Store
+from ..ports.store import Appended, Draft, Outcome, Revocation, Store
 from . import ops
 from .edge import Edge, Fallback
 from .feed import Feeder
@@ -72,16 +73,20 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
 class _Waiter:
     """An owner that waits for its one draft."""
 
-    __slots__ = ("done", "outcome")
+    __slots__ = ("done", "outcome", "then")
 
-    def __init__(self) -> None:
+    def __init__(self, then: Callable[[Outcome | Refusal], None] | None) -> None:
         self.done = trio.Event()
         self.outcome: Outcome | Refusal | None = None
+        # Done with the outcome whether or not somebody still waits for it.
+        self.then = then
 
     def settled(self, pending: Pending, outcome: Outcome | Refusal) -> None:
         del pending
         self.outcome = outcome
         self.done.set()
+        if self.then is not None:
+            self.then(outcome)
 
 
 class Engine:
@@ -298,13 +303,40 @@ class Engine:
 
     # --- writing -----------------------------------------------------------------------
 
-    async def write(self, draft: Draft) -> Outcome | Refusal:
-        """Write one draft and return what came of it. Cancelling does not take it back.
+    async def create(self, draft: Draft) -> Outcome | Refusal:
+        """Write a draft that makes a room, and have its members' feeds tell them.
 
         Raises:
             Refusal: too much waits for the store already.
         """
-        waiter = _Waiter()
+
+        def announce(outcome: Outcome | Refusal) -> None:
+            if isinstance(outcome, Appended):
+                self.spawn(partial(self._announce, draft.room))
+
+        return await self.write(draft, then=announce)
+
+    async def _announce(self, name: str) -> None:
+        try:
+            async with self.hub.pinned(name) as room:
+                for seat in list(room.seats.values()) if room is not None else ():
+                    self.feeder.gained(seat.user, seat.room)
+        except StoreError as error:
+            logger.warning("the members of %s are left to `sync`: %s", name, error)
+
+    async def write(
+        self, draft: Draft, *, then: Callable[[Outcome | Refusal], None] | None = None
+    ) -> Outcome | Refusal:
+        """Write one draft and return what came of it. Cancelling does not take it back.
+
+        Args:
+            draft: what to write.
+            then: called with the outcome, also if the caller is cancelled before that.
+
+        Raises:
+            Refusal: too much waits for the store already.
+        """
+        waiter = _Waiter(then)
         size = sum(len(packed) for _, packed in draft.facts) + ops.messages.DRAFT_BYTES
         self.sequencer.submit(Pending(draft, waiter, size=size, command=None, ref=None))
         await waiter.done.wait()

@@ -1,6 +1,6 @@
 """The feed: a user's rooms that moved, told to all their sessions, subscribed or not."""
 
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, TypeVar, final
 
 import trio
 
@@ -13,6 +13,8 @@ from .room import Room, Seat
 
 if TYPE_CHECKING:
     from .session import Session
+
+Value = TypeVar("Value")
 
 # Rooms gathered between two checkpoints.
 _ROOMS_PER_TURN = 32
@@ -38,7 +40,10 @@ class Feeder:
         self._presence = presence
         self._limits = limits
         self._news: dict[Session, FeedNews] = {}
-        self._coalescer: Coalescer[Room] = Coalescer(self._tell, interval_s=limits.feed_interval_s)
+        # Rooms to look at; None: only tell what is known already.
+        self._coalescer: Coalescer[Room | None] = Coalescer(
+            self._tell, interval_s=limits.feed_interval_s
+        )
         self.run = self._coalescer.run
 
     def moved(self, room: Room) -> None:
@@ -50,7 +55,7 @@ class Feeder:
         """A user became a member."""
         for news in self._news_of(user):
             news.removed.pop(room.name, None)
-            news.added[room.name] = None
+            self._keep(news.added, room.name, None)
         self._coalescer.mark(room)
 
     def read(self, user: str, room: Room) -> None:
@@ -58,15 +63,15 @@ class Feeder:
         seat = room.seats.get(user)
         if seat is not None and seat.role is not None:
             self._note(room, seat)
-            self._coalescer.mark(room)
+            self._coalescer.mark(None)
 
     def lost(self, user: str, room: Room) -> None:
         """A user is a member no more."""
         for news in self._news_of(user):
             news.rooms.pop(room.name, None)
             news.added.pop(room.name, None)
-            news.removed[room.name] = None
-        self._coalescer.mark(room)
+            self._keep(news.removed, room.name, None)
+        self._coalescer.mark(None)
 
     def forget(self, session: "Session") -> None:
         """Drop what a session was not told: it has ended."""
@@ -78,16 +83,21 @@ class Feeder:
             return []
         return [self._news.setdefault(session, FeedNews()) for session in present.sessions.values()]
 
-    async def _tell(self, rooms: list[Room]) -> None:
+    def _keep(self, news: dict[str, Value], room: str, value: Value) -> None:
+        """Note something of a room; beyond the bound it is left to `sync`."""
+        if room in news or len(news) < self._limits.feed_rooms_max:
+            news[room] = value
+
+    async def _tell(self, rooms: list[Room | None]) -> None:
         for index, room in enumerate(rooms):
             if index and not index % _ROOMS_PER_TURN:
                 await trio.lowlevel.checkpoint()
-            if room.complete:
+            if room is not None and room.complete:
                 self._gather(room)
         for index, (session, news) in enumerate(list(self._news.items())):
             if index and not index % _ROOMS_PER_TURN:
                 await trio.lowlevel.checkpoint()
-            self._tell_one(session, news, rooms[0])
+            self._tell_one(session, news)
 
     def _gather(self, room: Room) -> None:
         for seat in room.seats.values():
@@ -98,14 +108,13 @@ class Feeder:
         count = unread(room.n, read_n=seat.read_n, floor_n=room.floor_n)
         row = (room.name, room.epoch, room.head, count, seat.read)
         for news in self._news_of(seat.user):
-            if len(news.rooms) < self._limits.feed_rooms_max:
-                news.rooms[room.name] = row
+            self._keep(news.rooms, room.name, row)
 
-    def _tell_one(self, session: "Session", news: FeedNews, room: Room) -> None:
+    def _tell_one(self, session: "Session", news: FeedNews) -> None:
         if session not in self._news:
             return  # it ended while others were told
         if session.outbox.size > self._limits.outbox_bytes_low:
-            self._coalescer.mark(room)  # it is told in a later round; the latest wins
+            self._coalescer.mark(None)  # it is told in a later round; the latest wins
             return
         del self._news[session]
         session.tell(

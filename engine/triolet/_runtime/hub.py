@@ -215,7 +215,7 @@ class Hub:
         room.apply(record)
         self._rings.grew(room.ring)
         if room.complete and (room.members or 0) > self._limits.feed_members_max:
-            room.complete = False
+            room.outgrow()
         self._applied(room, record)
         if room.moves:
             self._tell_moves(room)

@@ -88,7 +88,8 @@ class Members:
         room.public = state.public
         ended: list[Cursor] = []
         if members is None:
-            room.complete, room.members = False, None
+            room.outgrow()
+            room.members = None
             for user in list(room.seats):
                 membership = await self._membership(room, user)
                 if user in room.seats:

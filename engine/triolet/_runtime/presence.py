@@ -228,10 +228,15 @@ class Presence:
         """Have a session told of these users, and return how they are now."""
         if session.watching is None:
             session.watching = Watching()
-        for user in users:
+        new = [user for user in users if user not in session.watching.users]
+        for user in new:
             session.watching.users[user] = None
             self._watchers.setdefault(user, {})[session] = None
-        return await self.rows(users)
+        try:
+            return await self.rows(users)
+        except BaseException:
+            self.unwatch(session, new)
+            raise
 
     def unwatch(self, session: "Session", users: list[str]) -> None:
         """Stop telling a session of these users."""

@@ -187,6 +187,12 @@ class Room:
         self.retire_seat(user)
         return [] if sees(seat.role, public=self.public) else list(seat.cursors)
 
+    def outgrow(self) -> None:
+        """There are too many members to be kept: let go of those who have no session here."""
+        self.complete = False
+        for user in list(self.seats):
+            self.retire_seat(user)
+
     def retire_seat(self, user: str) -> None:
         """Forget a visitor, or a member nobody here needs, once no cursor of theirs is left."""
         seat = self.seats.get(user)

@@ -57,7 +57,10 @@ class States:
                 await trio.lowlevel.checkpoint()
             if room.typing_moved:
                 room.typing_moved = False
-                if len(room.cursors) <= self._limits.typing_subscribers_max:
+                # Who was told that somebody types is told that they stopped, however many
+                # have come since.
+                few = len(room.cursors) <= self._limits.typing_subscribers_max
+                if few or not len(room.typists):
                     room.tell(typing_of(room, self._limits))
             if room.marks_moved:
                 moved, room.marks_moved = room.marks_moved, {}

@@ -46,7 +46,8 @@ class Paper:
         if number:
             self._save_or_restore(number)
         elif private:
-            assert argument in self.MODES and final in "hl", (argument, final)
+            assert argument in self.MODES, argument
+            assert final in "hl", final
             self.modes[argument] = final == "h"
         elif final == "A":
             self.row = max(0, self.row - int(argument or 1))

@@ -70,9 +70,9 @@ def test_an_empty_line_means_nothing(line):
 @pytest.mark.parametrize(
     "line",
     [
-        "/", "/dance", "/edit", "/edit #3", "/delete it", "/react", "/react a b", "/react " + "x" * 33,
-        "/reply", "/with", "/with a b", "/create", "/create tea b/n", "/join", "/join a b",
-        "/invite b/n",
+        "/", "/dance", "/edit", "/edit #3", "/delete it", "/react", "/react a b", "/reply",
+        "/react " + "x" * 33, "/with", "/with a b", "/create", "/create tea b/n", "/join",
+        "/join a b", "/invite b/n",
     ],
 )  # fmt: skip
 def test_what_cannot_be_done_is_said(line):

@@ -69,8 +69,8 @@ def test_a_page_and_the_entries_after_it_are_a_fresh_page(make, deeds, cut):
     entries = []
     for name, *arguments in deeds:
         if name == "react":
-            *arguments, on = arguments
-            entries.append(log.react(*arguments, on=on))
+            user, target, emoji, on = arguments
+            entries.append(log.react(user, target, emoji, on=on))
         else:
             entries.append(getattr(log, name)(*arguments))
     cut = min(cut, len(entries))

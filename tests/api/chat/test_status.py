@@ -54,7 +54,7 @@ def test_a_group_counts_who_is_here(make):
     seen.open(make.subscribed("tea", marks=(("anna", 0, 0), ("ben", 0, 0), ("carl", 0, 0))))
     seen.apply(Presence(users=(("ben", "away", 0), ("carl", "offline", 0))))
 
-    assert "● 1 of 2 others online" in told(seen)
+    assert "● ben is here" in told(seen)
     assert " tea · anna ──" in told(seen)
 
 

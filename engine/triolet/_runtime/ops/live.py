@@ -77,7 +77,9 @@ def _mark(
             seat.read, seat.read_n = after.read, read_n
             session.engine.feeder.read(session.user, room)
         seat.delivered = after.delivered
-        room.marks_moved.setdefault(session.user, before.delivered)
+        # What lies beyond the lower of the marks that moved is news to its authors.
+        since = before.delivered if after.read == before.read else before.read
+        room.marks_moved[session.user] = min(room.marks_moved.get(session.user, since), since)
         session.engine.marks.moved(seat)
         session.engine.states.mark(room)
     session.write(Done(ref=command.ref))

@@ -12,7 +12,7 @@ from ..._model.errors import ErrorCode, Refusal
 from ..._model.events import RoomOpened, Written
 from ..._model.ids import DIRECT_PREFIX, direct_room
 from ...ports.gate import Action
-from ...ports.store import Appended, Draft, Outcome, Rejected, RoomSpec, Stale
+from ...ports.store import Draft, Rejected, RoomSpec, Stale
 from ..pipeline import HANDLERS, Job, written
 from ..rights import may, require, role_for
 from ..room import Room, Seat
@@ -51,10 +51,14 @@ async def _manage_slowly(session: Session, command: Managing) -> None:
             try:
                 decision = await _decide(session, room, command)
             except Refusal as refusal:
-                await _answer_stored(session, command, refusal)
+                first = await _first_answer(session, command)
+                if first is None:
+                    raise refusal from None
+                session.write(first)
                 return
             if decision is NOTHING:
-                session.write(RoomOpened(ref=command.ref, room=room.name))
+                first = await _first_answer(session, command)
+                session.write(first or RoomOpened(ref=command.ref, room=room.name))
                 return
             draft = _draft(session, room, command, cid, decision)
             outcome = await session.engine.write(draft)
@@ -109,16 +113,20 @@ def _draft(session: Session, room: Room, command: Managing, cid: str, decision: 
     )
 
 
-async def _answer_stored(session: Session, command: Managing, refusal: Refusal) -> None:
-    """Answer a retry that was stored before it made no sense any more; else refuse it."""
+async def _first_answer(session: Session, command: Managing) -> Written | None:
+    """Return the answer of the first time, if it was stored before it made no sense any more.
+
+    Raises:
+        Refusal: `INVALID_FIELD`, the cid was another op's.
+    """
     if command.cid is None:
-        raise refusal
+        return None
     found = await session.engine.store.find(command.room, session.user, command.cid)
-    if found is None or found.op != _OPS[type(command)]:
-        raise refusal
-    session.write(
-        Written(ref=command.ref, room=command.room, seq=found.seq, at=found.at, duplicate=True)
-    )
+    if found is None:
+        return None
+    if found.op != _OPS[type(command)]:
+        raise Refusal(ErrorCode.INVALID_FIELD, "`cid` was used for another op")
+    return Written(ref=command.ref, room=command.room, seq=found.seq, at=found.at, duplicate=True)
 
 
 def _create(session: Session, command: Create) -> Job:
@@ -140,7 +148,7 @@ async def _create_slowly(session: Session, command: Create) -> None:
         facts=packed_facts(decide_create(session.user, command)),
         create=RoomSpec(kind=command.kind, title=command.title or "", public=command.public),
     )
-    outcome = await _make(session, draft)
+    outcome = await session.engine.create(draft)
     answer = written(command.ref, draft, outcome)
     state = await session.engine.store.room(room)
     if isinstance(answer, Written) and state is not None:
@@ -183,23 +191,12 @@ async def _direct_slowly(session: Session, command: Direct) -> None:
                 facts=packed_facts(decide_direct(session.user, command.user)),
                 create=RoomSpec(kind="direct"),
             )
-            outcome = await _make(session, draft)
+            outcome = await engine.create(draft)
             # Whoever came first made it; all the same.
             exists = isinstance(outcome, Rejected) and outcome.code is ErrorCode.ALREADY_EXISTS
             if not exists:
                 written(None, draft, outcome)
     session.write(RoomOpened(ref=command.ref, room=name))
-
-
-async def _make(session: Session, draft: Draft) -> Outcome | Refusal:
-    """Write a draft that makes a room, and tell its members' feeds."""
-    outcome = await session.engine.write(draft)
-    if isinstance(outcome, Appended):
-        async with session.engine.hub.pinned(draft.room) as room:
-            if room is not None:
-                for seat in list(room.seats.values()):
-                    session.engine.feeder.gained(seat.user, room)
-    return outcome
 
 
 for _kind in _OPS:

@@ -17,7 +17,7 @@ from . import effects
 from .bulk import Bulk, Params
 from .failures import is_of_a_draft
 from .ledger import Ledger, Room
-from .recent import MESSAGES, First
+from .recent import MESSAGES, First, Tail
 from .rows import KINDS
 
 logger = logging.getLogger(__name__)
@@ -47,6 +47,9 @@ _CODES: Final[dict[type[Fact], int]] = {
 
 # Room id and key → what `recent.First` is.
 _Known: TypeAlias = dict[tuple[int, str], First]
+
+# Each draft, its room if there is one yet, and its key among the cids.
+_Plan: TypeAlias = list[tuple[Draft, Room | None, str]]
 
 _STALE: Final = Stale()
 _POISON: Final = Rejected(ErrorCode.INTERNAL, "the store cannot keep this")
@@ -110,10 +113,11 @@ class _Batch:
         """Judge and write the drafts in order."""
         ledger = self._ledger
         asked: Params = []
-        plan: list[tuple[Draft, Room | None, str]] = []
+        plan: _Plan = []
+        remembered = ledger.rooms
         for draft in drafts:
             key = f"{draft.sender} {draft.cid}"  # as `rows.cid_key`, without the call
-            room = ledger.room(draft.room)
+            room = remembered.get(draft.room) or ledger.room(draft.room)
             plan.append((draft, room, key))
             if room is not None:
                 asked += (room.id, key)
@@ -122,13 +126,58 @@ class _Batch:
             for cursor in _KNOWN.each(self._connection, asked)
             for room_id, key, seq, at, op in cursor
         }
-        outcomes = [self._outcome(draft, room, key, known) for draft, room, key in plan]
+        outcomes = self._outcomes(plan, known)
         self._write_rows()
         heads: Params = []
         for room in self._touched.values():
             heads += (room.id, room.head, room.n, room.at)
         _HEADS.run(self._connection, heads)
         return outcomes
+
+    def _outcomes(self, plan: _Plan, known: _Known) -> list[Outcome]:
+        """Return what becomes of each draft; a plain new message takes the short way."""
+        window = self._recent.filling
+        folding = self._recent.folding
+        older = {} if folding is None else folding.tails
+        outcomes: list[Outcome] = []
+        for draft, room, key in plan:
+            if (
+                room is not None
+                and len(draft.facts) == 1
+                and type(draft.facts[0][0]) is Message
+                and draft.acl_ver == room.acl_ver
+                and draft.logged
+                and not draft.revokes
+                and draft.create is None
+            ):
+                room_id = room.id
+                tail = window.tails.get(room_id) or window.tail(room_id)
+                is_new = key not in tail.cids and (room_id, key) not in known
+                if is_new and (room_id not in older or key not in older[room_id].cids):
+                    outcomes.append(self._write_message(draft, room, tail, key))
+                    continue
+            outcomes.append(self._outcome(draft, room, key, known))
+        return outcomes
+
+    def _write_message(self, draft: Draft, room: Room, tail: Tail, key: str) -> Appended:
+        """Do what `_write` does, for one message: in half the time, and nine drafts of ten."""
+        ledger, sender, cid, packed = self._ledger, draft.sender, draft.cid, draft.facts[0][1]
+        at = room.at
+        if at < self._now_ms:
+            at = room.at = self._now_ms
+        seq = room.head = room.head + 1
+        n = room.n = room.n + 1
+        log_id = ledger.next_id
+        ledger.next_id = log_id + 1
+        self._touched[room.id] = room
+        self._rows += (log_id, room.id, seq, n, 0, sender, at, cid, draft.op, packed)
+        tail.cids[key] = (seq, at, draft.op)
+        tail.messages.ids.append(log_id)
+        tail.messages.seqs.append(seq)
+        window = self._recent.filling
+        window.count += 1
+        window.last_id = log_id
+        return Appended((Record(room.name, seq, n, "message", sender, at, cid, packed),))
 
     def _outcome(self, draft: Draft, room: Room | None, key: str, known: _Known) -> Outcome:
         if room is None:
@@ -143,10 +192,6 @@ class _Batch:
             return ROOM_EXISTS
         if draft.acl_ver != room.acl_ver:
             return _STALE
-        facts = draft.facts
-        if len(facts) == 1 and type(facts[0][0]) is Message and draft.logged:
-            # Nothing to judge: nearly every draft.
-            return self._write(draft, room, key)
         rejected = refusal(draft, room.head, partial(self._author, room))
         return self._write(draft, room, key) if rejected is None else rejected
 

@@ -55,7 +55,7 @@ class Ledger:
         self.next_id = 1
         self.gen = 1
         self.body_bytes = 0
-        self._rooms: dict[str, Room] = {}
+        self.rooms: dict[str, Room] = {}
         self._is_current = False
 
     def transact(self, work: Callable[[], T]) -> T:
@@ -84,9 +84,9 @@ class Ledger:
         except sqlite3.Error as error:
             self._abandon()
             raise at_commit(error) from error
-        if len(self._rooms) > _ROOMS_MAX:
-            for name in list(islice(self._rooms, _ROOMS_MAX // 4)):
-                del self._rooms[name]
+        if len(self.rooms) > _ROOMS_MAX:
+            for name in list(islice(self.rooms, _ROOMS_MAX // 4)):
+                del self.rooms[name]
         return result
 
     @property
@@ -96,7 +96,7 @@ class Ledger:
 
     def load(self) -> None:
         """Read again what is remembered; inside a transaction, as it has left the tables."""
-        self._rooms.clear()
+        self.rooms.clear()
         self.recent.load(self.connection)
         self.indexer.reset()
         last_id, self.gen = self.connection.execute(
@@ -122,21 +122,21 @@ class Ledger:
 
     def room(self, name: str) -> Room | None:
         """Return a room as this transaction has left it, or None."""
-        room = self._rooms.get(name)
+        room = self.rooms.get(name)
         if room is None:
             row = self.connection.execute(_ROOM, (name,)).fetchone()
             if row is None:
                 return None
-            room = self._rooms[name] = Room(name, row)
+            room = self.rooms[name] = Room(name, row)
         return room
 
     def add_room(self, room: Room) -> None:
         """Remember a room just made."""
-        self._rooms[room.name] = room
+        self.rooms[room.name] = room
 
     def forget_room(self, name: str) -> None:
         """Have a room read again when it is next asked for."""
-        self._rooms.pop(name, None)
+        self.rooms.pop(name, None)
 
     def places(self) -> Places:
         """Return where entries are, this transaction's included."""

@@ -1,0 +1,146 @@
+"""After 10,000 connections that come, chat and go, everything is as before.
+
+They end in every way there is: in order, by a reset, in the middle of a frame, with a message
+on its way, before `hello`, refused. Most rooms are used again, some only once.
+"""
+
+import itertools
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from e2e_scene import COUNTED, Raw, frame, token
+
+from triolet._model.ids import direct_room
+from triolet.adapters.sqlite.recent import WINDOW_ENTRIES
+
+CYCLES = 10_000
+# So many, and all threads, pages and caches that stay are there.
+WARM_UP = 2_000
+THREADS = 12
+USERS = 100
+BURST = 256
+# One cycle in so many has a room of its own.
+UNIQUE_EVERY = 10
+LIMITS = {
+    # Fewer than there are, so that rooms are dropped and loaded again all the time.
+    "TRIOLET_LIMIT_IDLE_ROOMS_MAX": "50",
+    "TRIOLET_LIMIT_GRACE_S": "0.2",
+    "TRIOLET_LIMIT_CLOSE_TIMEOUT_S": "0.5",
+    "TRIOLET_LIMIT_HELLOS_RATE": "100000",
+}
+# What may differ by chance between two quiet moments.
+UNSTEADY = ("resident_kib", "rooms", "rooms_idle")
+
+
+class Churn:
+    """Visits of users who each know their neighbour."""
+
+    def __init__(self, server):
+        self.server = server
+        self.tokens = [token(f"user-{number}", tier="service") for number in range(USERS)]
+        self.ways = (
+            *[self.leave_in_order] * 5,
+            self.leave_by_reset,
+            self.leave_inside_a_frame,
+            self.leave_with_a_send_pending,
+            self.leave_before_hello,
+            self.be_refused,
+        )
+
+    def run(self, cycles):
+        with ThreadPoolExecutor(max_workers=THREADS) as threads:
+            for done in [threads.submit(self.visit_all, cycles[n::THREADS]) for n in range(THREADS)]:
+                done.result()
+
+    def fill_window(self):
+        """Write what the store keeps in memory at most, so that it can only be replaced."""
+        with Raw.open(self.server, "flooder") as raw:
+            room = raw.ask(op="create", kind="group")["room"]
+            for _ in range(WINDOW_ENTRIES // BURST):
+                sent = {"op": "send", "ref": 0, "room": room, "body": {"text": "x" * 40}}
+                raw.send_bytes(frame(raw.pack(sent)) * BURST)
+                answers = (raw.next() for _ in itertools.count())
+                stored = (one for one in answers if one["op"] == "ok")
+                assert len(list(itertools.islice(stored, BURST))) == BURST
+
+    def visit_all(self, cycles):
+        for cycle in cycles:
+            with Raw(self.server) as raw:
+                self.ways[cycle // UNIQUE_EVERY % len(self.ways)](raw, cycle)
+
+    def room(self, raw, cycle):
+        """Return the room to visit; most of them are there since the beginning."""
+        user, neighbour = f"user-{cycle % USERS}", f"user-{(cycle + 1) % USERS}"
+        if cycle % UNIQUE_EVERY == 0:
+            return raw.ask(op="create", kind="group", members=[neighbour])["room"]
+        if cycle < USERS:
+            return raw.ask(op="direct", user=neighbour)["room"]
+        return direct_room(user, neighbour)
+
+    def chat(self, raw, cycle):
+        """Say hello, follow a room and say something; some watch and type besides."""
+        raw.send(op="hello", token=self.tokens[cycle % USERS])
+        room = self.room(raw, cycle)
+        raw.send(op="subscribe", ref=0, room=room)
+        if cycle % 3 == 0:
+            raw.send(op="watch", ref=0, users=[f"user-{(cycle + 1) % USERS}"])
+            raw.send(op="typing", ref=0, room=room, on=True)
+        answer = raw.ask(op="send", room=room, body={"text": f"visit {cycle}"})
+        assert answer["op"] == "ok", answer
+        return room
+
+    def leave_in_order(self, raw, cycle):
+        self.chat(raw, cycle)
+        raw.send_bytes(frame(b"\x03\xe8", opcode=8))
+        assert raw.wait_close()[0] == 1000
+
+    def leave_by_reset(self, raw, cycle):
+        room = self.chat(raw, cycle)
+        raw.send(op="typing", room=room, on=True)
+        raw.reset()
+
+    def leave_inside_a_frame(self, raw, cycle):
+        room = self.chat(raw, cycle)
+        half = frame(raw.pack({"op": "send", "room": room, "body": {"text": "x" * 1000}}))
+        raw.send_bytes(half[:500])
+
+    def leave_with_a_send_pending(self, raw, cycle):
+        room = self.chat(raw, cycle)
+        raw.send(op="send", ref=0, room=room, body={"text": "and I am gone"})
+        raw.reset()
+
+    def leave_before_hello(self, raw, cycle):
+        if cycle % 2:
+            raw.reset()
+
+    def be_refused(self, raw, cycle):
+        raw.send(op="hello", token=self.tokens[cycle % USERS][:-1])
+        assert raw.wait_close()[0] == 4001
+
+
+def quiet_counts(server):
+    """Return the counts once nobody is here, not even in the grace."""
+    until = time.monotonic() + 20
+    while True:
+        counts = server.counts()
+        if not (counts["connections"] or counts["present"] or counts["people_unwritten"]):
+            if not (counts["marks_unwritten"] or counts["feed_news"] or counts["typists"]):
+                return counts
+        assert time.monotonic() < until, counts
+        time.sleep(0.1)
+
+
+def test_ten_thousand_visits_leave_nothing_behind(make_server):
+    server = make_server(command=COUNTED, **LIMITS)
+    churn = Churn(server)
+    churn.fill_window()
+    churn.run(range(WARM_UP))
+    before = quiet_counts(server)
+    churn.run(range(WARM_UP, WARM_UP + CYCLES))
+    after = quiet_counts(server)
+    print(before, after)
+    assert {k: v for k, v in after.items() if k not in UNSTEADY} == {
+        k: v for k, v in before.items() if k not in UNSTEADY
+    }
+    assert after["rooms"] == after["rooms_idle"] <= 50
+    assert after["resident_kib"] <= 1.1 * before["resident_kib"]
