@@ -87,8 +87,10 @@ class Case(NamedTuple):
 
 
 def every_room() -> Iterator[Rights]:
-    for kind, public, role, members in product(KINDS, (False, True), STANDINGS, (2, LARGE + 1)):
-        yield Rights(kind, public, role, members, HEAD)
+    some = (False, True)
+    for kind, public, role, members in product(KINDS, some, STANDINGS, (2, LARGE + 1)):
+        for invited in some:
+            yield Rights(kind, public, role, members, HEAD, invited)
 
 
 def every_case(*commands: Durable) -> Iterator[Case]:
@@ -187,25 +189,23 @@ def test_what_is_no_durable_command_is_a_mistake_of_the_caller() -> None:
         decide(rights, "anna", Ping(), entry_joins_members_max=LARGE)  # type: ignore[arg-type]
 
 
-def test_a_room_is_hidden_from_those_who_may_not_know_of_it() -> None:
-    """Whatever a stranger asks of a private room, there is no such room."""
-    for case in every_case(*ALL):
-        if case.rights.role is None and not case.rights.public:
-            assert decided(case) is ErrorCode.NO_SUCH_ROOM
+def test_a_stranger_may_join_what_is_open_and_nothing_else() -> None:
+    """A private room is not there for them, unless the gate's word lets them join it.
 
-
-def test_a_stranger_to_a_public_room_may_join_it_and_nothing_else() -> None:
-    """Reading needs no membership, everything that writes does; leaving is done already."""
+    Nothing opens a direct room to a third; leaving a public one is done already.
+    """
     for case in every_case(*ALL):
-        if case.rights.role is None and case.rights.public:
-            found = decided(case)
-            if isinstance(case.command, Join):
-                assert isinstance(found, Decision)
-                assert found.facts == (Member("anna", "member"),)
-            elif isinstance(case.command, Leave):
-                assert found is NOTHING
-            else:
-                assert found is ErrorCode.NOT_A_MEMBER
+        rights, command, _ = case
+        if rights.role is not None:
+            continue
+        found, opened = decided(case), rights.invited and rights.kind != "direct"
+        if isinstance(command, Join) and (rights.public or opened):
+            assert isinstance(found, Decision)
+            assert found.facts == (Member("anna", "member"),)
+        elif not rights.public:
+            assert found is ErrorCode.NO_SUCH_ROOM
+        else:
+            assert found is (NOTHING if isinstance(command, Leave) else ErrorCode.NOT_A_MEMBER)
 
 
 def test_members_write_where_the_table_says() -> None:

@@ -14,11 +14,11 @@ from triolet._model.ids import direct_room
 from triolet.adapters.sqlite.recent import WINDOW_ENTRIES
 
 CYCLES = 10_000
-# So many, and all threads, pages and caches that stay are there.
-WARM_UP = 2_000
-THREADS = 12
+# So many, and all threads and caches that stay are there.
+WARM_UP = 1_000
+# At a time; the more there are, the more messages share a commit.
+THREADS = 64
 USERS = 100
-BURST = 256
 # One cycle in so many has a room of its own.
 UNIQUE_EVERY = 10
 LIMITS = {
@@ -52,29 +52,32 @@ class Churn:
             for done in [threads.submit(self.visit_all, cycles[n::THREADS]) for n in range(THREADS)]:
                 done.result()
 
-    def fill_window(self):
-        """Write what the store keeps in memory at most, so that it can only be replaced."""
-        with Raw.open(self.server, "flooder") as raw:
-            room = raw.ask(op="create", kind="group")["room"]
-            for _ in range(WINDOW_ENTRIES // BURST):
-                sent = {"op": "send", "ref": 0, "room": room, "body": {"text": "x" * 40}}
-                raw.send_bytes(frame(raw.pack(sent)) * BURST)
-                answers = (raw.next() for _ in itertools.count())
-                stored = (one for one in answers if one["op"] == "ok")
-                assert len(list(itertools.islice(stored, BURST))) == BURST
+    def settle_in(self):
+        """Make all rooms, and write as much as the store ever keeps in memory."""
+        with ThreadPoolExecutor(max_workers=8) as threads:
+            list(threads.map(self.settle, range(USERS)))
+
+    def settle(self, user):
+        with Raw.open(self.server, f"user-{user}") as raw:
+            room = raw.ask(op="direct", user=f"user-{(user + 1) % USERS}")["room"]
+            sent = {"op": "send", "ref": 0, "room": room, "body": {"text": "settling in"}}
+            # The store keeps a full window of the newest entries, and one that fills.
+            count = 2 * WINDOW_ENTRIES // USERS
+            raw.send_bytes(frame(raw.pack(sent)) * count)
+            answers = (raw.next() for _ in itertools.count())
+            stored = (one for one in answers if one["op"] == "ok")
+            assert len(list(itertools.islice(stored, count))) == count
 
     def visit_all(self, cycles):
         for cycle in cycles:
             with Raw(self.server) as raw:
-                self.ways[cycle // UNIQUE_EVERY % len(self.ways)](raw, cycle)
+                self.ways[(cycle + cycle // USERS) % len(self.ways)](raw, cycle)
 
     def room(self, raw, cycle):
-        """Return the room to visit; most of them are there since the beginning."""
+        """Return the room to visit: usually one that is there since the beginning."""
         user, neighbour = f"user-{cycle % USERS}", f"user-{(cycle + 1) % USERS}"
         if cycle % UNIQUE_EVERY == 0:
             return raw.ask(op="create", kind="group", members=[neighbour])["room"]
-        if cycle < USERS:
-            return raw.ask(op="direct", user=neighbour)["room"]
         return direct_room(user, neighbour)
 
     def chat(self, raw, cycle):
@@ -133,12 +136,12 @@ def quiet_counts(server):
 def test_ten_thousand_visits_leave_nothing_behind(make_server):
     server = make_server(command=COUNTED, **LIMITS)
     churn = Churn(server)
-    churn.fill_window()
+    churn.settle_in()
     churn.run(range(WARM_UP))
     before = quiet_counts(server)
     churn.run(range(WARM_UP, WARM_UP + CYCLES))
     after = quiet_counts(server)
-    print(before, after)
+    print(before["resident_kib"], after["resident_kib"])
     assert {k: v for k, v in after.items() if k not in UNSTEADY} == {
         k: v for k, v in before.items() if k not in UNSTEADY
     }

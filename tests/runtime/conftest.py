@@ -19,6 +19,12 @@ def run_in_virtual_time(function, *, clock, instruments):
     return trio.run(function, clock=MockClock(autojump_threshold=0), instruments=instruments)
 
 
+def run_while_time_stands(function, *, clock, instruments):
+    """Run a test under a clock that the test alone moves: bytes on sockets take no time."""
+    del clock
+    return trio.run(function, clock=MockClock(), instruments=instruments)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items):
     """Give every test here virtual time, but for those with real sockets."""
@@ -26,13 +32,20 @@ def pytest_collection_modifyitems(items):
     for item in items:
         is_ours = here in item.path.parents and item.get_closest_marker("trio")
         if is_ours and "real_time" not in item.fixturenames:
+            is_standing = "standing_time" in item.fixturenames
+            run = run_while_time_stands if is_standing else run_in_virtual_time
             # Before the mark that `trio_mode` has given it: the first one with a runner counts.
-            item.add_marker(pytest.mark.trio(run=run_in_virtual_time), append=False)
+            item.add_marker(pytest.mark.trio(run=run), append=False)
 
 
 @pytest.fixture
 def real_time():
     """Ask for the real clock: the test has sockets, and waits for events alone."""
+
+
+@pytest.fixture
+def standing_time():
+    """Ask for a clock that only the test moves: it has sockets, and deadlines too."""
 
 
 @pytest.fixture

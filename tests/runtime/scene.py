@@ -41,10 +41,13 @@ def virtually(function):
 
 
 class VirtualClock:
-    """The wall clock that goes with the mock clock."""
+    """The wall clock that goes with the mock clock; it may be set ahead, days at once."""
+
+    def __init__(self):
+        self.ahead_ms = 0
 
     def now_ms(self):
-        return NOW_MS + round(trio.current_time() * 1000)
+        return NOW_MS + self.ahead_ms + round(trio.current_time() * 1000)
 
 
 class CountedEntropy:
@@ -127,6 +130,8 @@ class ScriptedStore:
     def __init__(self, store):
         self.real = store
         self.calls = []
+        # Awaited around every call, with its name and the call itself, instead of it.
+        self.around = None
         self._steps = {}
         self._always = {}
 
@@ -162,6 +167,8 @@ class ScriptedStore:
         async def call(*args, **kwargs):
             self.calls.append((name, args, kwargs))
             steps = self._steps.get(name)
+            if self.around is not None:
+                return await self.around(name, lambda: method(*args, **kwargs))
             if steps:
                 return await steps.pop(0).run(lambda: method(*args, **kwargs))
             if (error := self._always.get(name)) is not None:
@@ -183,6 +190,7 @@ class Participant:
         self.heard = []
         self.closed = trio.Event()
         self._taken = set()
+        self._replies = {}
         self._news = trio.Event()
         self._refs = 0
         # Cleared: nothing is taken from the connection, as by a client that never reads.
@@ -196,7 +204,10 @@ class Participant:
                 payload = await self.pipe.receive()
             except (trio.EndOfChannel, trio.ClosedResourceError):
                 break
-            self.heard.append(msgspec.msgpack.decode(payload))
+            one = msgspec.msgpack.decode(payload)
+            self.heard.append(one)
+            if "ref" in one:
+                self._replies.setdefault(one["ref"], one)
             self._news.set()
             self._news = trio.Event()
         self.closed.set()
@@ -214,7 +225,7 @@ class Participant:
 
     async def answer(self, ref):
         """Return the reply to a request, whatever it is."""
-        return await self._next(lambda one: one.get("ref") == ref)
+        return await self._await(lambda: self._replies.get(ref))
 
     async def ask(self, op, **fields):
         """Send a request and return its `ok`."""
@@ -235,19 +246,25 @@ class Participant:
 
     async def next(self, op, **match):
         """Return the next event of a kind that nobody has asked for yet."""
-        return await self._next(
-            lambda one: one["op"] == op and all(one.get(k) == v for k, v in match.items())
+        return await self._await(
+            lambda: self._take(
+                lambda one: one["op"] == op and all(one.get(k) == v for k, v in match.items())
+            )
         )
 
-    async def _next(self, fits):
+    def _take(self, fits):
+        for index, one in enumerate(self.heard):
+            if index not in self._taken and fits(one):
+                self._taken.add(index)
+                return one
+        return None
+
+    async def _await(self, look):
         with trio.fail_after(PATIENCE_S):
-            while True:
-                for index, one in enumerate(self.heard):
-                    if index not in self._taken and fits(one):
-                        self._taken.add(index)
-                        return one
+            while (found := look()) is None:
                 assert not self.closed.is_set(), f"{self.user} was closed: {self.pipe.close}"
                 await self._news.wait()
+        return found
 
     def all(self, op, **match):
         """Return every event of a kind heard so far."""

@@ -1,16 +1,120 @@
-"""Laws of a connection without a socket."""
+"""Laws of a connection without a socket: the same session, both ends bounded, and a clean end."""
 
+import msgspec
 import pytest
+import trio
+from scene import open_scene, settled
+
+from triolet._model.errors import Close
 
 
 async def test_a_message_goes_from_one_end_to_the_other(scene):
     """What one member sends, every subscriber gets, the sender's own session included."""
     anna, ben = await scene.enter("anna"), await scene.enter("ben")
-    await scene.room("tea", anna, ben)
+    head = await scene.room("tea", anna, ben)
 
     sent = await anna.send("tea", "hello", cid="c1")
     heard = [await one.next("entry") for one in (anna, ben)]
 
-    assert sent == {"op": "ok", "ref": 3, "room": "tea", "seq": 3, "at": sent["at"], "duplicate": False}
+    assert (sent["room"], sent["seq"], sent["duplicate"]) == ("tea", head + 1, False)
     assert heard[0] == heard[1]
     assert heard[0]["body"] == {"text": "hello"}
+
+
+async def test_both_directions_are_bounded(scene):
+    """Who sends faster than the engine takes waits; who does not read holds its own messages."""
+    anna, ben = await scene.enter("anna", tier="service"), await scene.enter("ben")
+    await scene.room("tea", anna, ben)
+    step = scene.store.script("history", before=True)
+    await anna.say("history", room="tea")
+    sent = 0
+    with trio.move_on_after(1):
+        for _ in range(1000):
+            await anna.say("ping")
+            sent += 1
+    assert sent <= 65
+    step.release()
+
+    ben.stop_reading()
+    for _ in range(200):
+        await anna.send("tea")
+    assert ben.pipe._from_engine.statistics().current_buffer_used <= 64
+    ben.reading.set()
+    await settled()
+    assert len(ben.seqs("tea")) == 200
+
+
+async def test_who_never_reads_from_the_first_moment_is_closed(scene):
+    """Also when that moment is zero on the clock."""
+    anna = await scene.enter("anna")
+    await scene.room("tea", anna)
+    anna.stop_reading()
+    for _ in range(100):
+        await anna.say("ping")
+    await settled()
+    assert trio.current_time() == anna.session.outbox.blocked_since == 0
+    await trio.sleep(scene.limits.stall_s + 2)
+
+    assert anna.session.is_gone
+    anna.reading.set()
+    assert await anna.ended() == 4008
+
+
+async def test_hanging_up_ends_the_session(scene):
+    anna = await scene.enter("anna")
+    anna.pipe.hang_up()
+    await settled()
+
+    assert anna.session.is_gone
+    assert anna.pipe.close == Close(1000, "")
+
+
+async def test_after_the_engines_close_the_client_gets_what_was_sent_and_then_the_end(scene):
+    anna = await scene.enter("anna")
+    anna.stop_reading()
+    for _ in range(10):
+        await anna.say("ping")
+    await settled()
+    anna.session.close(Close(1012, "come back"))
+    await settled()
+    assert anna.session.is_gone
+    anna.reading.set()
+
+    assert await anna.ended() == 1012
+    assert len(anna.all("ok")) == 10
+    with pytest.raises(trio.BrokenResourceError):
+        await anna.pipe.send(b"\x80")
+    with pytest.raises(trio.EndOfChannel):
+        await anna.pipe.receive()
+
+
+async def test_a_client_that_takes_nothing_does_not_hold_up_the_end():
+    async with open_scene() as scene:
+        anna, ben = await scene.enter("anna"), await scene.enter("ben", tier="service")
+        await scene.room("tea", anna, ben)
+        anna.stop_reading()
+        for _ in range(200):
+            await ben.send("tea")
+        anna.session.close(Close(1012, "come back"))
+        with trio.fail_after(scene.limits.close_timeout_s + 0.1):
+            while not anna.session.is_gone or anna.pipe.close is None:
+                await trio.sleep(0.01)
+
+        assert anna.session.outbox.size == 0
+
+
+async def test_a_pipe_that_is_never_used_is_closed(scene):
+    anna = scene.pipe("anna")
+
+    assert await anna.ended() == 4009
+
+
+async def test_the_end_of_the_engine_is_the_end_of_the_pipe():
+    async with open_scene(inspect=False) as scene:
+        anna = await scene.enter("anna")
+        pipe = scene.engine.open_pipe(anna.session.identity)
+
+    assert anna.pipe.close is not None
+    assert pipe.close is not None
+    with pytest.raises((trio.BrokenResourceError, trio.ClosedResourceError)):
+        await pipe.send(msgspec.msgpack.encode({"op": "hello"}))

@@ -49,10 +49,16 @@ _PLAIN: Final = {
 
 
 async def execute(chat: "Chat", command: Command) -> None:
-    """Do what was asked, or have it done when its turn comes; refusals are told."""
+    """Do what was asked, or have it done when its turn comes; refusals are told.
+
+    Raises:
+        Refusal: a script could not go to a room: what it says next is not for where it is.
+    """
     try:
         await _DEEDS[type(command)](chat, command)
     except Refusal as refusal:
+        if chat.is_strict and isinstance(command, With | Join | Create):
+            raise
         chat.tell(plain(refusal), is_error=True)
 
 

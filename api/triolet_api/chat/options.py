@@ -122,7 +122,7 @@ def who_is(
         if name and name != holder:
             raise click.UsageError(f"the token is {holder}'s, not {name}'s")
         return Person(holder, token)
-    name = name or getpass.getuser()
+    name = name or _login_name()
     if not is_user(name):
         raise click.UsageError(f"--as: {name!r} is no name: letters, digits and _.@-")
     options = {"data": data, "secret_file": secret_file}
@@ -140,6 +140,13 @@ def who_is(
         )
 
     return Person(name, make)
+
+
+def _login_name() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        raise click.UsageError("--as: who are you? This machine does not know") from None
 
 
 def _holder_of(token: str) -> str:
@@ -180,9 +187,10 @@ async def _chat(url: str, person: Person, place: Place) -> list[str]:
             address=urlsplit(url).netloc,
             calendar=calendar,
             now_ms=_now_ms,
+            is_strict=not is_terminal,
         )
         with _logs_shown(chat):
-            await chat.run(partial(_open, chat, place, is_strict=not is_terminal))
+            await chat.run(partial(_open, chat, place))
         return list(chat.unsent.values())
 
 
@@ -191,7 +199,7 @@ def _is_terminal() -> bool:
     return is_smart and sys.stdin.isatty() and sys.stdout.isatty()
 
 
-async def _open(chat: Chat, place: Place, *, is_strict: bool) -> None:
+async def _open(chat: Chat, place: Place) -> None:
     """Go where the command line says; in a terminal, what is refused is told."""
     try:
         if place.user:
@@ -201,7 +209,7 @@ async def _open(chat: Chat, place: Place, *, is_strict: bool) -> None:
         else:
             await execute(chat, Rooms())
     except Refusal as refusal:
-        if is_strict:
+        if chat.is_strict:
             raise
         chat.tell(plain(refusal), is_error=True)
 

@@ -48,6 +48,7 @@ class Chat:
         address: whom the client reaches, to be shown.
         calendar: tells times.
         now_ms: the wall clock.
+        is_strict: nobody looks: not to get to a room is an error, not a note.
 
     Attributes:
         conversation: what is shown; its room is empty in the lobby.
@@ -66,12 +67,14 @@ class Chat:
         address: str,
         calendar: words.Calendar,
         now_ms: Callable[[], int],
+        is_strict: bool = False,
     ) -> None:
         self.client = client
         self.face = face
         self.me = me
         self.calendar = calendar
         self.now_ms = now_ms
+        self.is_strict = is_strict
         self.conversation = Conversation("", me)
         self.conversation.is_online = False
         self.line = Line(state=client.state, address=address)

@@ -81,7 +81,7 @@ def _table(people: Sequence[Evidence]) -> list[Row]:
             "more than once",
             tuple(sum(count[cid] > 1 for cid in person.acknowledged) for person, count in pairs),
         ),
-        Row("entries told live", tuple(len(person.entries) for person in people)),
+        Row("entries told live, in order", tuple(len(person.entries) for person in people)),
     ]
 
 

@@ -86,7 +86,7 @@ class Stage:
         for row in verdict.rows:
             table.add_row(row.label, *map(str, row.figures))
         self._print(Text())
-        self._console.print(Padding(table, (0, 0, 0, 2 * len(_MARGIN))))
+        self._console.print(Padding(table, (0, 0, 0, 2 * len(_MARGIN)), expand=False))
         self._print(Text())
         if not verdict.faults:
             self._print(Text.assemble(_MARGIN, ("✓ nothing was lost", "bold green")))

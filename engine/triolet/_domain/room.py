@@ -199,7 +199,8 @@ def _delete(rights: Rights, sender: str, target: int) -> Decision:
 
 
 def _join(rights: Rights, sender: str, entry_joins_members_max: int) -> Decision:
-    if not rights.invited:
+    # Nothing opens a direct room to a third.
+    if not rights.invited or rights.kind == "direct":
         require_sight(rights)
     if rights.role is not None:
         return NOTHING

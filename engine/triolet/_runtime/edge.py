@@ -145,8 +145,12 @@ class Edge:
         if here >= self._engine.limits.connections_max:
             sock.close()
             return
-        sock.setblocking(False)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        try:
+            sock.setblocking(False)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except OSError:
+            sock.close()  # reset before it was looked at; some systems say so here
+            return
         self._others += 1
         self._nursery.start_soon(self._greet, sock, address)
 

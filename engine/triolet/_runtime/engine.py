@@ -6,7 +6,6 @@
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from functools import partial
 from types import TracebackType
 from typing import Final, Self, final
 
@@ -20,8 +19,8 @@ from .._model.events import Notice
 from .._model.limits import Limits
 from ..ports.clock import Clock, Entropy
 from ..ports.gate import Gate, Identity, Opening
-from ..ports.store import Appended, Draft, Outcome, Revocation, Store
-from . import ops
+from ..ports.store import Revocation, Store
+from . import ops  # noqa: F401 - fills the table of handlers
 from .edge import Edge, Fallback
 from .feed import Feeder
 from .heartbeat import Heartbeat
@@ -33,9 +32,10 @@ from .pipe import Pipe
 from .poller import Poller
 from .presence import Presence
 from .room import Cursor, Room
-from .sequencer import Pending, Sequencer
+from .sequencer import Sequencer
 from .session import Session
 from .states import States
+from .writer import Writer
 
 logger = logging.getLogger(__name__)
 
@@ -67,26 +67,6 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     cursors: int
     pending_bytes: int
     draining: bool
-
-
-@final
-class _Waiter:
-    """An owner that waits for its one draft."""
-
-    __slots__ = ("done", "outcome", "then")
-
-    def __init__(self, then: Callable[[Outcome | Refusal], None] | None) -> None:
-        self.done = trio.Event()
-        self.outcome: Outcome | Refusal | None = None
-        # Done with the outcome whether or not somebody still waits for it.
-        self.then = then
-
-    def settled(self, pending: Pending, outcome: Outcome | Refusal) -> None:
-        del pending
-        self.outcome = outcome
-        self.done.set()
-        if self.then is not None:
-            self.then(outcome)
 
 
 class Engine:
@@ -123,10 +103,15 @@ class Engine:
             pending_mark=self.marks.pending,
         )
         self.sequencer = Sequencer(store, self.hub, limits, now=trio.current_time)
+        self.writer = Writer(self.sequencer, self.hub, self.feeder, self.spawn)
         self._keeping = Keeping(store, self.hub, clock, limits)
         self._hellos = Bucket(rate=limits.hellos_rate, burst=limits.hellos_burst)
         self.heartbeat = Heartbeat(clock, limits)
+        # Not ready any more; and, a little later: taking no durable requests and no hellos.
+        self._leaving = False
         self._draining = False
+        # Revoked here lately, by user: when (ms). A gate may have looked before it was stored.
+        self._revoked: dict[str, int] = {}
         self._stack = AsyncExitStack()
         self._nursery: trio.Nursery | None = None
         # Where connections run: they end before what they need does.
@@ -179,6 +164,7 @@ class Engine:
                     try:
                         yield
                     finally:
+                        self._leaving = True
                         connections.cancel_scope.cancel()
             finally:
                 with trio.CancelScope(shield=True) as farewell:
@@ -282,11 +268,26 @@ class Engine:
     async def revoke(self, user: str) -> None:
         """End a user's sessions, and refuse tokens issued until now."""
         now = self.clock.now_ms()
+        lately = now - int(1000 * self.limits.hello_timeout_s)
+        self._revoked = {other: at for other, at in self._revoked.items() if at > lately}
+        self._revoked[user] = now
         await self.store.revoke(Revocation(user, now))
         present = self.presence.present.get(user)
         if present is not None:
             for session in list(present.sessions.values()):
                 session.close(Close(CloseCode.UNAUTHENTICATED, "revoked"))
+
+    async def admit(self, token: str | None, opening: Opening) -> Identity:
+        """Return who holds `token`, revocations considered that came while the gate looked.
+
+        Raises:
+            Refusal: the gate's, or `TOKEN_INVALID`.
+            StoreError: the gate could not look.
+        """
+        identity = await self.gate.admit(token, opening)
+        if identity.issued_at < self._revoked.get(identity.user, 0):
+            raise Refusal(ErrorCode.TOKEN_INVALID, "the token was revoked")
+        return identity
 
     def require_running(self) -> None:
         """Refuse durable requests of a node that is leaving.
@@ -300,48 +301,6 @@ class Engine:
                 "retry after reconnecting, with the same cid",
                 retry_after_ms=1000,
             )
-
-    # --- writing -----------------------------------------------------------------------
-
-    async def create(self, draft: Draft) -> Outcome | Refusal:
-        """Write a draft that makes a room, and have its members' feeds tell them.
-
-        Raises:
-            Refusal: too much waits for the store already.
-        """
-
-        def announce(outcome: Outcome | Refusal) -> None:
-            if isinstance(outcome, Appended):
-                self.spawn(partial(self._announce, draft.room))
-
-        return await self.write(draft, then=announce)
-
-    async def _announce(self, name: str) -> None:
-        try:
-            async with self.hub.pinned(name) as room:
-                for seat in list(room.seats.values()) if room is not None else ():
-                    self.feeder.gained(seat.user, seat.room)
-        except StoreError as error:
-            logger.warning("the members of %s are left to `sync`: %s", name, error)
-
-    async def write(
-        self, draft: Draft, *, then: Callable[[Outcome | Refusal], None] | None = None
-    ) -> Outcome | Refusal:
-        """Write one draft and return what came of it. Cancelling does not take it back.
-
-        Args:
-            draft: what to write.
-            then: called with the outcome, also if the caller is cancelled before that.
-
-        Raises:
-            Refusal: too much waits for the store already.
-        """
-        waiter = _Waiter(then)
-        size = sum(len(packed) for _, packed in draft.facts) + ops.messages.DRAFT_BYTES
-        self.sequencer.submit(Pending(draft, waiter, size=size, command=None, ref=None))
-        await waiter.done.wait()
-        assert waiter.outcome is not None
-        return waiter.outcome
 
     def _applied(self, room: Room, record: Record) -> None:
         self.feeder.moved(room)
@@ -363,13 +322,13 @@ class Engine:
 
     def ready(self) -> bool:
         """Whether new connections are welcome."""
-        return self._nursery is not None and not self._draining
+        return self._nursery is not None and not self._leaving
 
     async def drain(self) -> None:
         """Leave: tell clients when to come back, commit what was accepted, close with 1012."""
-        if self._draining:
+        if self._leaving:
             return
-        self._draining = True
+        self._leaving = True
         await trio.sleep(self.limits.lb_delay_s)
         for edge in self._edges:
             await edge.close()
@@ -378,7 +337,10 @@ class Engine:
         for session in sessions:
             spread_ms = int(1000 * self.entropy.uniform(0.25, 0.25 + window_s))
             session.tell(Notice(kind="draining", retry_after_ms=spread_ms))
-        await self.sequencer.wait_idle()
+        self._draining = True
+        # Later than that they have been answered `outcome_unknown`.
+        with trio.move_on_after(self.limits.append_deadline_s):
+            await self.sequencer.wait_idle()
         pause_s = window_s / max(1, len(sessions))
         for session in sessions:
             session.close(Close(CloseCode.DRAINING, "come back"))
@@ -396,5 +358,5 @@ class Engine:
             rooms=len(self.hub.rooms),
             cursors=sum(1 for _ in self.hub.cursors()),
             pending_bytes=self.sequencer.pending_bytes,
-            draining=self._draining,
+            draining=self._leaving,
         )

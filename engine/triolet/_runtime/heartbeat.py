@@ -45,7 +45,8 @@ class Heartbeat:
     async def wait_empty(self) -> None:
         """Wait until all connections have gone."""
         while self.connections:
-            self._left = trio.Event()
+            if self._left.is_set():
+                self._left = trio.Event()
             await self._left.wait()
 
     async def run(self) -> None:

@@ -176,14 +176,27 @@ class NativeConnection:
                     else (CloseCode.DRAINING, "the server is leaving")
                 )
                 self.outbox.post(close_frame(int(code), reason))
+            else:
+                # The echo is still owed if the session was ended while it handled what came before.
+                self._answer_controls()
             await self._written()
-            while self._reader.close is None and not self._lost:
+            if self._reader.close is not None and self._reader.close.failed and not self._lost:
+                self._end_writing()
+            # Also what a client sends on after breaking the rules: unread, it would turn the end
+            # of the connection into a reset that eats the close frame.
+            while not self._lost and (self._reader.close is None or self._reader.close.failed):
                 self._park()
                 await trio.lowlevel.wait_task_rescheduled(self._unpark)
                 data = self._read()
                 if data:
                     self._reader.receive(data)
                 self._lost = data == b""
+
+    def _end_writing(self) -> None:
+        try:
+            self.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self._lost = True  # the peer has reset it already
 
     async def _written(self) -> None:
         while self.outbox.size and not self._lost:
@@ -230,6 +243,8 @@ class NativeConnection:
     def beat(self, now: float) -> None:
         """See `engine.Connection`."""
         limits, outbox = self._engine.limits, self.outbox
+        if self.session.is_gone:
+            return  # it is saying goodbye, and nothing follows a close frame
         if outbox.blocked_since is not None:
             if now - outbox.blocked_since > limits.stall_s:
                 self.session.close(Close(CloseCode.TOO_SLOW, "too slow"))

@@ -1,6 +1,5 @@
 """A connection without a socket: the same session and the same messages, in one process."""
 
-import math
 from typing import TYPE_CHECKING, Final, final
 
 import trio
@@ -110,6 +109,6 @@ class Pipe:
 
     def beat(self, now: float) -> None:
         """See `engine.Connection`: nothing can go silent here but a client that never reads."""
-        blocked_since = self.outbox.blocked_since or math.inf
-        if now - blocked_since > self._engine.limits.stall_s:
+        blocked_since = self.outbox.blocked_since
+        if blocked_since is not None and now - blocked_since > self._engine.limits.stall_s:
             self.session.close(Close(CloseCode.TOO_SLOW, "too slow"))

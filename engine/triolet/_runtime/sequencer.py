@@ -150,6 +150,7 @@ class Sequencer:
             self._settle(pending, _unknown())
         for pending in waiting:
             self._settle(pending, Refusal(ErrorCode.SHUTTING_DOWN, "nothing was stored"))
+        self._idle.set()
 
     def _take(self) -> list[Pending]:
         count, size = 0, 0

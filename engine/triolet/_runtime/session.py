@@ -208,7 +208,7 @@ class Session:
         engine = self.engine
         try:
             engine.check_hello()
-            identity = self.identity or await engine.gate.admit(
+            identity = self.identity or await engine.admit(
                 command.token or self._token, self.opening
             )
             present = engine.presence.present.get(identity.user)

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 from rich.cells import get_character_cell_size
 
-from triolet._model.entries import Delete, Edit, Entry, Member, Message, React
+from triolet._model.entries import Delete, Edit, Entry, Member, Message, Meta, React
 from triolet._model.events import HistoryPage, Subscribed, Written
 
 ROOM = "dm:anna:ben"
@@ -145,6 +145,9 @@ class Log:
 
     def react(self, sender, target, emoji, *, on=True):
         return self._entry(sender, React(target, emoji, on))
+
+    def meta(self, sender, **changes):
+        return self._entry(sender, Meta(**changes))
 
     def member(self, sender, user, role="member"):
         return self._entry(sender, Member(user, role))

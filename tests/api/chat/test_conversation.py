@@ -22,6 +22,7 @@ from triolet_api.chat.changes import (
     PresenceChanged,
     Reacted,
     Refused,
+    Retitled,
     Said,
     Stored,
     TypingChanged,
@@ -231,6 +232,15 @@ def test_members_come_and_go(make):
     assert ["ben", "carl"] == seen.others
     assert [MemberChanged("carl", None, "carl")] == seen.apply(log.member("carl", "carl", None))
     assert ["ben"] == seen.others
+
+
+def test_a_room_may_be_called_otherwise(make):
+    log = make.Log()
+    seen = conversation(make)
+
+    assert [Retitled("Tea time", "ben")] == seen.apply(log.meta("ben", title="Tea\n\x1b[1mtime"))
+    assert [] == seen.apply(log.meta("ben", public=True))
+    assert "Tea time" == seen.title
 
 
 # --- typing and presence -----------------------------------------------------------------

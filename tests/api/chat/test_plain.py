@@ -71,11 +71,17 @@ async def chat(engine, pipe, place, *, name="anna"):
     async with engine.connect(name) as client:
         face = Plain(pipe.reads, pipe.output, Calendar(UTC))
         session = Chat(
-            client, face, me=name, address="here", calendar=Calendar(UTC), now_ms=lambda: 0
+            client,
+            face,
+            me=name,
+            address="here",
+            calendar=Calendar(UTC),
+            now_ms=lambda: 0,
+            is_strict=True,
         )
 
         async def opening():
-            await _open(session, place, is_strict=True)
+            await _open(session, place)
 
         with trio.fail_after(PATIENCE_S):
             await session.run(opening)
@@ -144,6 +150,19 @@ async def test_rooms_are_changed_in_the_middle_of_a_script(pipe):
 
     assert ["in tea", "again in tea"] == [one.body["text"] for one in tea.messages]
     assert ["to ben"] == [one.body["text"] for one in direct.messages]
+
+
+async def test_a_script_that_cannot_go_where_it_speaks_next_says_nothing(pipe):
+    async with triolet.open_engine() as engine, engine.connect("ben") as ben:
+        room = (await ben.direct("anna")).room
+        pipe.write("/join nowhere\nfor nobody's ears\n")
+        pipe.end()
+        with pytest.raises(ExceptionGroup) as caught:
+            await chat(engine, pipe, Place(user="ben"))
+        page = await ben.history(room)
+
+    assert caught.group_contains(triolet.Refusal)
+    assert () == page.messages
 
 
 async def test_a_file_may_be_the_input(tmp_path):

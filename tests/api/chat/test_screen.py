@@ -100,6 +100,11 @@ class Window:
             return
         pytest.fail(f"not seen:\n{self.paper}")
 
+    async def until_given_back(self):
+        """Wait until the terminal is as it was before the chat."""
+        usual = dict.fromkeys(self.paper.modes, False) | {"25": True, "7": True}
+        await self.until(lambda _: (self.before, usual) == (self.settings, self.paper.modes))
+
     async def type(self, text):
         data = text.encode()
         while data:
@@ -174,16 +179,6 @@ def lines_with(text, *marks):
     )
 
 
-def is_left_as_it_was(window):
-    return window.before == window.settings and window.paper.modes == {
-        "2026": False,
-        "25": True,
-        "7": True,
-        "2004": False,
-        "1004": False,
-    }
-
-
 async def test_two_people_talk_while_the_server_dies_and_returns(make, tmp_path):
     async with house(make, tmp_path) as home:
         anna = await home.chat("anna", "--with", "ben")
@@ -194,11 +189,11 @@ async def test_two_people_talk_while_the_server_dies_and_returns(make, tmp_path)
         # Typing, sending, reading.
         await anna.type("Good mor")
         await ben.until("anna is typing …")
-        assert f"{PROMPT} Good mor" in str(anna.paper)
+        await anna.until(f"{PROMPT} Good mor")
         await anna.type("ning\r")
         await ben.until("Good morning")
         await anna.until(lines_with("Good morning", "✓✓ read"))
-        assert f"{PROMPT} write to ben" in str(anna.paper)
+        await anna.until(f"{PROMPT} write to ben")
 
         # A reaction, an answer, an edit in place.
         await ben.type("/react 👍\r/reply And to you!\r")
@@ -222,15 +217,15 @@ async def test_two_people_talk_while_the_server_dies_and_returns(make, tmp_path)
         # Whoever is back first may hear the other's message before or after it is.
         await ben.until(lambda screen: "· back" in screen and "Are you there?" in screen)
         await anna.until(lines_with("Are you there?", "✓✓ read"))
-        assert 1 == str(ben.paper).count("Are you there?")
+        await ben.until(lambda screen: screen.count("Are you there?") == 1)
 
         # Both leave; their terminals are theirs again.
         await anna.type("\x03")
         await ben.type("\x04")
         assert [0, 0] == [await anna.ended(), await ben.ended()]
-        assert is_left_as_it_was(anna)
-        assert is_left_as_it_was(ben)
-        assert PROMPT not in str(anna.paper)
+        await anna.until_given_back()
+        await ben.until_given_back()
+        await anna.until(lambda screen: PROMPT not in screen)
 
 
 async def test_what_others_send_cannot_command_the_terminal(make, tmp_path):
@@ -302,7 +297,7 @@ async def test_a_signal_leaves_in_order(make, tmp_path):
             anna.process.send_signal(number)
 
             assert 0 == await anna.ended()
-            assert is_left_as_it_was(anna)
+            await anna.until_given_back()
 
 
 async def test_stopping_and_going_on_as_a_shell_does_it(make, tmp_path):
@@ -312,7 +307,7 @@ async def test_stopping_and_going_on_as_a_shell_does_it(make, tmp_path):
 
         await anna.type("\x1a")
         await wait_stopped(anna.process.pid)
-        assert is_left_as_it_was(anna)
+        await anna.until_given_back()
         await anna.until(lambda screen: "write to ben" not in screen)
 
         anna.process.send_signal(signal.SIGCONT)
@@ -336,7 +331,7 @@ async def test_an_error_leaves_the_terminal_as_it_was(make, tmp_path):
 
         assert 1 == await anna.ended()
         await anna.until("triolet: closed with 4001")
-        assert is_left_as_it_was(anna)
+        await anna.until_given_back()
 
 
 async def test_without_a_server_the_chat_waits_and_can_be_left(make, tmp_path):

@@ -8,11 +8,13 @@ import trio
 
 import triolet
 from triolet._model.errors import ConnectionClosed, Refusal
+from triolet._model.events import Notice
 from triolet.client import Backoff, LinkClosed, State, open_client
 from triolet.embedded import _PipeDialer
 from triolet.ports.gate import FOREVER, Identity
 from triolet_api.chat.bell import Bell
 from triolet_api.chat.changes import Back, Lost, MarksMoved, Noted, Reacted, Refused
+from triolet_api.chat.commands import HELP
 from triolet_api.chat.options import Place, _open
 from triolet_api.chat.session import Chat
 from triolet_api.chat.words import Calendar
@@ -116,7 +118,7 @@ class Desk:
 
 
 @asynccontextmanager
-async def sitting(engine, user, *, place=None, is_strict=True):
+async def sitting(engine, user, *, place=None, is_strict=False):
     cable = Cable(engine, user)
     backoff = Backoff(base_s=0.01, ceiling_s=0.01)
     async with open_client(cable, backoff=backoff) as client:
@@ -128,11 +130,12 @@ async def sitting(engine, user, *, place=None, is_strict=True):
             address="here",
             calendar=Calendar(UTC),
             now_ms=lambda: 0,
+            is_strict=is_strict,
         )
         async with trio.open_nursery() as nursery:
 
             async def opening():
-                await _open(chat, place or Place(), is_strict=is_strict)
+                await _open(chat, place or Place())
 
             nursery.start_soon(chat.run, opening)
             if place is not None:
@@ -277,6 +280,42 @@ async def test_rooms_are_made_entered_and_listed():
         assert ["dm:anna:ben", "tea"] == ben.face.turns
 
 
+async def test_somebody_is_let_in():
+    async with pair() as (anna, ben):
+        await anna.submit("/create tea", "/invite ben", "/reply to nobody", "/invite ben")
+        await anna.until(lambda: anna.seen.room == "tea" and "ben" in anna.seen.marks)
+        await ben.submit("/join tea", "hello")
+        await anna.until(lambda: "hello" in anna.texts)
+
+    assert "there is nothing to answer yet" in anna.face.errors
+
+
+async def test_what_needs_the_connection_says_that_it_waits():
+    async with pair() as (anna, _):
+        anna.cable.pull()
+        await anna.until(lambda: Lost() in anna.face.changes)
+        await anna.submit("/create tea")
+        await anna.until(lambda: "that waits for the connection" in anna.face.notes)
+        anna.cable.plug_in()
+        await anna.until(lambda: anna.seen.room == "tea")
+
+
+async def test_everybody_hears_an_announcement():
+    async with pair() as (anna, _):
+        notice = Notice(kind="announcement", body={"text": "back at \x1b[5mnoon"})
+        await anna.chat._take(notice)
+
+        assert "announcement: back at noon" in anna.face.notes
+
+
+async def test_the_help_is_told():
+    async with pair() as (anna, _):
+        await anna.submit("/help", "/dance")
+        await anna.until(lambda: anna.face.errors)
+
+        assert HELP in anna.face.notes
+
+
 async def test_a_room_that_is_not_there_is_made_for_all_by_the_command_line():
     async with (
         triolet.open_engine() as engine,
@@ -294,10 +333,10 @@ async def test_a_room_that_is_not_for_one_is_told_or_fails():
         engine.connect("anna") as anna,
     ):
         await anna.create(room="tea")
-        async with sitting(engine, "ben", place=Place(room="tea"), is_strict=False) as ben:
+        async with sitting(engine, "ben", place=Place(room="tea")) as ben:
             assert ["there is no such room, or none for you"] == ben.face.errors
         with pytest.raises(ExceptionGroup) as caught:
-            async with sitting(engine, "ben", place=Place(room="tea")):
+            async with sitting(engine, "ben", place=Place(room="tea"), is_strict=True):
                 await trio.sleep_forever()
         assert caught.group_contains(Refusal)
 
@@ -416,7 +455,7 @@ async def sitting_alone(engine):
         )
 
         async def opening():
-            await _open(chat, Place(user="ben"), is_strict=True)
+            await _open(chat, Place(user="ben"))
 
         yield chat.run(opening)
 

@@ -77,6 +77,33 @@ def test_who_tells_everybody(make):
     assert "nobody else is here" == words.who(Conversation("", "anna"), calendar=calendar, now_ms=0)
 
 
+def test_a_conversation_says_what_it_is(make):
+    lobby, direct, tea = (Conversation(room, "anna") for room in ("", make.room, "tea"))
+    for room in (direct, tea):
+        room.open(make.subscribed(room.room))
+    titled = Conversation("tea", "anna")
+    titled.open(make.subscribed("tea"))
+    titled.title = "Tea time"
+
+    assert ["triolet", "ben", "tea", "Tea time"] == [
+        words.heading(one) for one in (lobby, direct, tea, titled)
+    ]
+    assert ["messages in the terminal", "direct", "2 members", "tea · 2 members"] == [
+        words.kind(one) for one in (lobby, direct, tea, titled)
+    ]
+
+
+def test_a_quote_is_short_and_of_one_line(make):
+    log = make.Log()
+    seen = Conversation(make.room, "anna")
+    seen.apply(log.message("ben", "one\n\ntwo " + "x" * 50))
+
+    assert 40 == len(words.quote(seen.messages[1]).strip("“”"))
+    assert words.quote(seen.messages[1]).startswith("“one two xx")
+    seen.apply(log.delete("ben", 1))
+    assert "a deleted message" == words.quote(seen.messages[1])
+
+
 def test_rooms_tell_how_to_get_there(make):
     fields = {"kind": "group", "epoch": "e", "head": 1, "read": 0, "role": "member", "title": ""}
     rows = [

@@ -42,7 +42,7 @@ def test_nothing_was_lost():
         "acknowledged": (3, 3),
         "of these in the history": (3, 3),
         "more than once": (0, 0),
-        "entries told live": (6, 6),
+        "entries told live, in order": (6, 6),
     } == {row.label: row.figures for row in verdict.rows}
 
 

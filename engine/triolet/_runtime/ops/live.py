@@ -214,7 +214,7 @@ def _receivers(session: Session, room: Room, command: SendSignal) -> Iterator[Cu
 
 
 async def _refresh(session: Session, command: Refresh) -> None:
-    identity = await session.engine.gate.admit(command.token, session.opening)
+    identity = await session.engine.admit(command.token, session.opening)
     if identity.user != session.user:
         raise Refusal(ErrorCode.TOKEN_INVALID, "the token is another user's")
     session.admit(identity)

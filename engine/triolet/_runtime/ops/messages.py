@@ -16,6 +16,7 @@ from ..rights import role_for
 from ..room import Seat
 from ..sequencer import Pending
 from ..session import Session
+from ..writer import DRAFT_BYTES
 
 Writing: TypeAlias = Send | EditMessage | DeleteMessage | ReactTo
 
@@ -32,8 +33,6 @@ _LOST_RIGHTS: Final = (
     ErrorCode.NOT_A_MEMBER,
     ErrorCode.NO_SUCH_ENTRY,
 )
-# What a draft weighs beside its packed facts: names, numbers and Python's objects.
-DRAFT_BYTES: Final = 200
 
 
 def _write(session: Session, command: Writing) -> Job | None:
@@ -78,7 +77,7 @@ async def _write_again(session: Session, command: Writing) -> None:
             except Refusal as refusal:
                 await answer_stored(session, command, refusal)
                 return
-            outcome = await session.engine.write(draft)
+            outcome = await session.engine.writer.write(draft)
             if not isinstance(outcome, Stale):
                 session.write(written(command.ref, draft, outcome))
                 return

@@ -61,7 +61,7 @@ async def _manage_slowly(session: Session, command: Managing) -> None:
                 session.write(first or RoomOpened(ref=command.ref, room=room.name))
                 return
             draft = _draft(session, room, command, cid, decision)
-            outcome = await session.engine.write(draft)
+            outcome = await session.engine.writer.write(draft)
             if not isinstance(outcome, Stale):
                 session.write(written(command.ref, draft, outcome))
                 return
@@ -148,7 +148,7 @@ async def _create_slowly(session: Session, command: Create) -> None:
         facts=packed_facts(decide_create(session.user, command)),
         create=RoomSpec(kind=command.kind, title=command.title or "", public=command.public),
     )
-    outcome = await session.engine.create(draft)
+    outcome = await session.engine.writer.create(draft)
     answer = written(command.ref, draft, outcome)
     state = await session.engine.store.room(room)
     if isinstance(answer, Written) and state is not None:
@@ -191,7 +191,7 @@ async def _direct_slowly(session: Session, command: Direct) -> None:
                 facts=packed_facts(decide_direct(session.user, command.user)),
                 create=RoomSpec(kind="direct"),
             )
-            outcome = await engine.create(draft)
+            outcome = await engine.writer.create(draft)
             # Whoever came first made it; all the same.
             exists = isinstance(outcome, Rejected) and outcome.code is ErrorCode.ALREADY_EXISTS
             if not exists:

@@ -87,11 +87,13 @@ def _slices(window: Window) -> Iterator[tuple[Params, Params, int]]:
     """Yield rows for `places`, rows for `cids`, and how many entries they stand for."""
     for room_id in sorted(window.tails):
         tail = window.tails[room_id]
-        cids = list(tail.cids.items())
-        for start in range(0, len(cids), RUN_ENTRIES_MAX):
+        # All of the room's at once, though it takes 5 ms when a whole window is one room's:
+        # sorted 256 at a time, random cids of a busy room wrote 5.3 KB a message, not 1.
+        keys = sorted(tail.cids)
+        for start in range(0, len(keys), RUN_ENTRIES_MAX):
             rows: Params = []
-            for key, first in sorted(cids[start : start + RUN_ENTRIES_MAX]):
-                rows += (room_id, key, *first)
+            for key in keys[start : start + RUN_ENTRIES_MAX]:
+                rows += (room_id, key, *tail.cids[key])
             yield [], rows, len(rows) // 5
         for number, lane in enumerate(tail.lanes):
             for start in range(0, len(lane.seqs), RUN_ENTRIES_MAX):

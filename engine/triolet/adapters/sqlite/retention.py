@@ -15,7 +15,7 @@ from .recent import MESSAGES, OTHERS
 from .snapshot import Snapshot
 
 # Entries, cids or leftovers of one transaction: 250 rows from all over the file hold the
-# writer for about 5 ms.
+# writer for 3 to 5 ms.
 ROWS_PER_STEP: Final = 250
 
 # Rooms looked at in one step.

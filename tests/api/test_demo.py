@@ -8,6 +8,10 @@ import sys
 
 import pytest
 import trio
+from click.testing import CliRunner
+
+from triolet_api.demo import command, options, show
+from triolet_api.demo.proof import Verdict
 
 # The show without pauses takes 4 s; a busy machine ten times that.
 PATIENCE_S = 120
@@ -85,3 +89,22 @@ async def test_who_looks_away_ends_it():
         with trio.fail_after(PATIENCE_S):
             assert 1 == await process.wait()
         assert b"" == await process.stderr.receive_some()
+
+
+def test_what_was_lost_is_told_by_the_status(monkeypatch):
+    monkeypatch.setattr(show, "judge", lambda people: Verdict((), ("anna: “x” is nowhere",)))
+
+    result = CliRunner().invoke(command, ["--fast"])
+
+    assert 1 == result.exit_code
+    assert "✗ anna: “x” is nowhere" in result.output
+    assert "nothing was lost" not in result.output
+
+
+def test_it_does_not_go_on_for_ever(monkeypatch):
+    monkeypatch.setattr(options, "DEMO_TIMEOUT_S", 0)
+
+    result = CliRunner().invoke(command, [])
+
+    assert 1 == result.exit_code
+    assert "this took longer than 0 s" in result.output

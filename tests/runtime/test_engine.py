@@ -1,0 +1,298 @@
+"""Laws of a node: nothing outlives its block, and it leaves in order."""
+
+import pytest
+import trio
+from scene import NOW_MS, open_scene, settled, tasks_of
+
+from triolet._runtime.engine import Statistics
+from triolet._wire.codec import unpack_fact
+
+
+async def tea(scene):
+    anna, ben = await scene.enter("anna"), await scene.enter("ben")
+    head = await scene.room("tea", anna, ben)
+    return anna, ben, head
+
+
+# --- the end -------------------------------------------------------------------------------------
+
+
+async def test_when_the_block_ends_every_session_has_ended():
+    async with open_scene(inspect=False) as scene:
+        cast = [await scene.enter("anna", device=f"d{number}") for number in range(5)]
+        stranger = scene.stranger()
+
+    assert all(one.session.is_gone for one in [*cast, stranger])
+    assert not scene.engine.ready()
+
+
+async def test_what_was_accepted_is_committed_before_the_end():
+    async with open_scene(inspect=False) as scene:
+        anna, _, _ = await tea(scene)
+        scene.store.script("append", hook=lambda: trio.sleep(3))
+        for number in range(5):
+            await anna.say("send", room="tea", body={"text": str(number)})
+        await settled()
+        store = scene.store.real
+
+    said = [r for r in store._rooms["tea"].records if r.kind == "message"]
+    assert [unpack_fact(record.packed).body["text"] for record in said] == list("01234")
+
+
+async def test_a_store_that_hangs_holds_the_end_up_for_the_deadline_and_no_longer():
+    async with open_scene(inspect=False) as scene:
+        anna, _, _ = await tea(scene)
+        scene.store.script("append", before=True)
+        await anna.say("send", room="tea", body={})
+        await settled()
+        began = trio.current_time()
+
+    assert trio.current_time() - began <= 2 * scene.limits.append_deadline_s
+
+
+async def test_what_the_block_raises_leaves_it_as_it_was():
+    with pytest.raises(KeyError):
+        await crash(KeyError("mine"))
+
+
+async def crash(error):
+    scene = None
+    try:
+        async with open_scene(inspect=False) as scene:
+            await scene.enter("anna")
+            raise error
+    except BaseExceptionGroup as group:
+        # The scene has a nursery of its own; the engine adds none to what it passes on.
+        assert group.exceptions == (error,)
+        raise error from None
+    finally:
+        assert scene.cast[0].session.is_gone
+
+
+async def test_cancelling_the_block_ends_it_all():
+    with trio.move_on_after(5) as scope:
+        async with open_scene(inspect=False) as scene:
+            anna, _, _ = await tea(scene)
+            await trio.sleep_forever()
+
+    assert scope.cancelled_caught
+    assert anna.session.is_gone
+
+
+async def test_waiting_writers_of_the_host_are_answered_at_the_end():
+    """The store hangs, the engine ends: whoever waited for a commit is not left waiting."""
+    outcomes = []
+    async with trio.open_nursery() as host:
+        async with open_scene(inspect=False) as scene:
+            await tea(scene)
+            scene.store.script("append", before=True)
+
+            async def write():
+                from triolet._model.entries import Message
+                from triolet._wire.codec import pack_fact
+                from triolet.ports.store import Draft
+
+                fact = Message({"text": "hi"})
+                draft = Draft(
+                    room="tea", sender="anna", cid="c", op="send", facts=((fact, pack_fact(fact)),)
+                )
+                outcomes.append(await scene.engine.writer.write(draft))
+
+            host.start_soon(write)
+            await settled()
+
+    assert [outcome.code.reason for outcome in outcomes] == ["outcome_unknown"]
+
+
+# --- statistics ------------------------------------------------------------------------------------
+
+
+async def test_statistics_count_what_is(scene):
+    anna, _, _ = await tea(scene)
+    await scene.enter("anna", device="laptop")
+    scene.stranger()
+    await settled()
+
+    assert scene.engine.statistics() == Statistics(
+        connections=4,
+        sessions=3,
+        users=2,
+        rooms=1,
+        cursors=2,
+        pending_bytes=0,
+        draining=False,
+    )
+
+
+# --- revoking --------------------------------------------------------------------------------------
+
+
+async def test_revoking_ends_all_sessions_of_a_user_and_nobody_elses(scene):
+    anna, ben, _ = await tea(scene)
+    laptop = await scene.enter("anna", device="laptop")
+    await scene.engine.revoke("anna")
+
+    assert [await one.ended() for one in (anna, laptop)] == [4001, 4001]
+    await ben.ask("ping")
+    assert await scene.store.real.revoked("anna") == NOW_MS
+
+
+async def test_a_token_that_was_revoked_while_it_was_looked_at_admits_nobody(scene):
+    """The gate saw no revocation, the revocation saw no session: between them stands a check."""
+    scene.gate.knows("old", "anna", issued_at=NOW_MS - 5)
+    admit, asked, go_on = scene.gate.admit, trio.Event(), trio.Event()
+
+    async def slow(token, opening):
+        identity = await admit(token, opening)
+        asked.set()
+        await go_on.wait()
+        return identity
+
+    scene.gate.admit = slow
+    anna = scene.stranger()
+    await hello(anna, "old")
+    await asked.wait()
+    await scene.engine.revoke("anna")
+    go_on.set()
+
+    assert await anna.ended() == 4001
+    scene.gate.knows("new", "anna", issued_at=NOW_MS + 1)
+    again = scene.stranger()
+    await hello(again, "new")
+    await again.next("welcome")
+
+
+async def hello(who, token):
+    import msgspec
+
+    await who.pipe.send(msgspec.msgpack.encode({"op": "hello", "token": token}))
+
+
+# --- leaving ---------------------------------------------------------------------------------------
+
+
+async def draining(scene, nursery):
+    nursery.start_soon(scene.engine.drain)
+    await settled()
+
+
+async def test_a_node_that_will_leave_still_serves_while_the_balancer_looks_away(nursery):
+    async with open_scene(lb_delay_s=5) as scene:
+        anna, ben, _ = await tea(scene)
+        await draining(scene, nursery)
+        assert not scene.engine.ready()
+        assert scene.engine.statistics().draining
+        await trio.sleep(4)
+        await anna.send("tea")
+        await scene.enter("cleo")
+        assert anna.all("notice") == []
+        await trio.sleep(2)
+
+        assert len(anna.all("notice")) == 1
+
+
+async def test_drain_tells_refuses_commits_and_closes_in_this_order(nursery):
+    async with open_scene(drain_window_s=3) as scene:
+        anna, ben, head = await tea(scene)
+        step = scene.store.script("append", before=True)
+        sent = await anna.say("send", room="tea", body={})
+        await settled()
+        await draining(scene, nursery)
+
+        notice = await ben.next("notice")
+        assert (notice["kind"], 250 <= notice["retry_after_ms"] <= 3250) == ("draining", True)
+        refused = await ben.answer(await ben.say("send", room="tea", body={}))
+        assert (refused["reason"], refused["retry_after_ms"]) == ("shutting_down", 1000)
+        for op, fields in [
+            ("edit", {"room": "tea", "target": 1, "body": {}}),
+            ("leave", {"room": "tea"}),
+            ("create", {"kind": "group"}),
+            ("direct", {"user": "cleo"}),
+        ]:
+            assert await ben.refused(op, **fields) == "shutting_down", op
+        await ben.ask("history", room="tea")
+        assert not anna.closed.is_set()
+        step.release()
+        assert (await anna.answer(sent))["op"] == "ok"
+
+        assert [await one.ended() for one in (anna, ben)] == [1012, 1012]
+        assert anna.seqs("tea") == [head + 1]
+
+
+async def test_drain_spreads_the_closes_over_its_window(nursery):
+    async with open_scene(drain_window_s=10) as scene:
+        cast = [await scene.enter("anna", device=f"d{number}") for number in range(10)]
+        began = trio.current_time()
+        await draining(scene, nursery)
+        times = []
+        for one in cast:
+            assert await one.ended() == 1012
+            times.append(trio.current_time() - began)
+
+        assert times == sorted(times)
+        assert times[-1] >= 8
+        assert max(b - a for a, b in zip(times, times[1:], strict=False)) <= 1.01
+
+
+async def test_while_draining_newcomers_are_sent_away(nursery):
+    async with open_scene() as scene:
+        await scene.enter("anna")
+        await draining(scene, nursery)
+        ben = scene.pipe("ben")
+        await hello(ben, None)
+
+        assert (await ben.next("error"))["reason"] == "shutting_down"
+        assert await ben.ended() == 1012
+
+
+async def test_drain_does_not_wait_for_a_store_that_hangs():
+    async with open_scene() as scene:
+        anna, ben, _ = await tea(scene)
+        step = scene.store.script("append", before=True)
+        ref = await anna.say("send", room="tea", body={})
+        await settled()
+        with trio.fail_after(30):
+            await scene.engine.drain()
+
+        assert [one for one in anna.heard if one.get("ref") == ref][0]["reason"] == (
+            "outcome_unknown"
+        )
+        assert await ben.ended() == 1012
+        step.release()
+
+
+async def test_drain_and_the_end_of_the_engine_may_both_wait_for_the_last_commit():
+    async with trio.open_nursery() as nursery:
+        async with open_scene(inspect=False) as scene:
+            anna, _, _ = await tea(scene)
+            scene.store.script("append", hook=lambda: trio.sleep(2))
+            await anna.say("send", room="tea", body={})
+            await settled()
+            nursery.start_soon(scene.engine.drain)
+            await settled()
+
+    assert scene.engine.sequencer.pending_bytes == 0
+
+
+async def test_a_second_drain_is_the_first_one(nursery):
+    async with open_scene() as scene:
+        anna = await scene.enter("anna")
+        await draining(scene, nursery)
+        await scene.engine.drain()
+        await anna.ended()
+
+        assert len(anna.all("notice")) == 1
+
+
+# --- tasks -----------------------------------------------------------------------------------------
+
+
+async def test_an_idle_session_costs_its_one_task(scene):
+    before = tasks_of(scene.engine)
+    for number in range(10):
+        await scene.enter("anna", device=f"d{number}")
+    await scene.room("tea", scene.cast[0], *scene.cast[1:2])
+    await trio.sleep(20)
+
+    after = tasks_of(scene.engine)
+    assert after == {**before, "connections": before["connections"] + 10}
