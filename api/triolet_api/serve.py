@@ -173,9 +173,8 @@ def announce(server: Server) -> None:
     settings, address = server.settings, server.address
     is_kept = settings.store_url != "memory:"
     kept = settings.store_url.removeprefix("sqlite:") if is_kept else "in memory, until it stops"
-    sign_in = "triolet token NAME"
-    if settings.data != Settings().data:
-        sign_in += f" --data {settings.data}"
+    beside = "" if settings.data == Settings().data else f" --data {settings.data}"
+    sign_in = f"triolet token NAME{beside}"
     if settings.secret is None and not settings.makes_its_secret:
         sign_in = "from whoever holds the keys"
     lines = [
@@ -183,7 +182,7 @@ def announce(server: Server) -> None:
         ("clients", f"ws://{address}/ws"),
         ("data", kept),
         ("token", sign_in),
-        ("chat", f"triolet chat ws://{address}/ws --as NAME"),
+        ("chat", f"triolet chat ws://{address}/ws --as NAME{beside}"),
         ("stop", "Ctrl-C"),
     ]
     text = Text()

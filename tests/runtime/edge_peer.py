@@ -25,7 +25,7 @@ KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 # What the kernel may take to carry bytes over the loopback, in tries of 20 ms.
 TRIES = 100
 # News of state, which come when they come.
-NEWS = ("feed", "receipts", "presence")
+NEWS = ("feed", "receipts", "presence", "typing")
 
 
 def frame(payload, *, opcode=TEXT, fin=True):

@@ -146,8 +146,10 @@ async def test_a_session_cut_at_any_call_leaves_nothing(script, after):
     for at in range(min(await calls_of(script), CALLS_MAX)):
         async with scene_of_large_rooms() as scene:
             cleo, epoch = await set_up(scene)
-            anna, _ = await perform(scene, script, epoch, Fate(at, after=after, cut=print))
-            assert anna.session.is_gone
+            fate = Fate(at, after=after, cut=print)
+            anna, _ = await perform(scene, script, epoch, fate)
+            # Batches form as it happens: there may be one call less than was counted.
+            assert anna.session.is_gone == (fate.calls > at)
             await others_go_on(scene, cleo)
 
 

@@ -1,8 +1,6 @@
 """Laws of the native connection: real sockets, and a clock that a test moves."""
 
-import json
 import socket
-import struct
 
 import pytest
 import trio
@@ -19,10 +17,8 @@ from edge_peer import (
 )
 from scene import NOW_MS, settled
 
-from triolet._model.entries import Message
 from triolet._runtime import native
 from triolet._wire import frames
-from triolet.ports.gate import FOREVER
 
 
 pytestmark = pytest.mark.usefixtures("standing_time")
@@ -333,12 +329,16 @@ async def test_an_expired_token_is_4002_whatever_the_connection_waits_for(port):
     assert await caller.closed() == (4002, "token expired")
 
 
-async def test_the_end_of_the_engine_is_1012(port):
-    caller, _ = await port.enter("anna")
+async def test_the_end_of_the_engine_is_1012():
+    """Told to everybody; who does not answer holds the end up for a second and no longer."""
+    async with open_port() as port:
+        caller, connection = await port.enter("anna")
+        port.callers.remove(caller)
 
-    port.engine.connection_nursery.cancel_scope.cancel()
-
-    assert (await caller.closed())[0] == 1012
+    assert await caller.closed() == (1012, "the server is leaving")
+    assert await caller.ended()
+    assert connection.sock.fileno() == -1
+    caller.hang_up()
 
 
 # --- peers that go ---------------------------------------------------------------------------
@@ -466,9 +466,9 @@ async def flood(port, caller, connection, count=200):
     for number in range(count):
         text = f"{number} " + "x" * 5000
         await ben.ask("send", room="tea", body={"text": text})
+    ben.hang_up()
     await settled()
     assert connection.outbox.blocked_since is not None
-    return ben
 
 
 async def test_short_writes_resume_in_order(port):

@@ -39,6 +39,7 @@ class Poller:
         self.is_shared = hasattr(self._selector, "fileno")
         self._nursery: trio.Nursery | None = None
         self._waits: dict[tuple[Polled, int], trio.CancelScope] = {}
+        self._is_over = False
 
     async def run(self) -> None:
         """Watch for as long as the engine lives."""
@@ -49,6 +50,7 @@ class Poller:
                     await self._watch()
                 await trio.sleep_forever()
             finally:
+                self._is_over = True
                 self._selector.close()
 
     async def _watch(self) -> None:
@@ -67,7 +69,8 @@ class Poller:
 
     def change(self, polled: Polled, before: int, after: int) -> None:
         """Watch for other events than before: `selectors.EVENT_READ`, `EVENT_WRITE`, or 0."""
-        if before != after:
+        # Over before its connections: the engine fails, and they are about to end, too.
+        if before != after and not self._is_over:
             self._set(polled, before, after)
 
     def _set(self, polled: Polled, before: int, after: int) -> None:

@@ -1,1 +1,1 @@
-"""Bytes to commands and events to bytes, in msgpack and JSON; WebSocket frames. Total and bounded."""
+"""Bytes to commands, events to bytes, in msgpack and JSON; WebSocket frames. Total, bounded."""

@@ -32,7 +32,6 @@ from .._model.events import (
 )
 from .._model.json import JsonMap
 from .body import INTEGER_MAX
-from .body import check_body as check_body  # noqa: PLC0414 - a door for callers of encode_body
 from .keys import check_keys
 
 Format: TypeAlias = Literal["msgpack", "json"]

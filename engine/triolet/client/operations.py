@@ -56,7 +56,7 @@ from .._model.events import (
 )
 from .._model.json import JsonMap
 from .._model.limits import Limits
-from .._wire.codec import check_body
+from .._wire.body import check_body
 from ._requests import Dropped
 
 # A body, or the text of the conventional body `{"text": …}`.

@@ -19,12 +19,13 @@ from ..._model.commands import (
 )
 from ..._model.errors import ErrorCode, Refusal
 from ..._model.events import Done, Refreshed, Signal, Watching
-from ..._wire.codec import check_body, encode_body
+from ..._wire.body import check_body
 from ...ports.gate import Action
 from ..pipeline import HANDLERS, Job
 from ..rights import may, role_for
 from ..room import Cursor, Room, Seat
 from ..session import Session
+from .messages import body_bytes
 
 
 def _at_hand(session: Session, name: str) -> tuple[Room, Seat] | None:
@@ -166,9 +167,10 @@ def _signal(session: Session, command: SendSignal) -> Job | None:
     wait_s = session.signals.admit(trio.current_time())
     if wait_s:
         raise Refusal(ErrorCode.RATE_LIMITED, retry_after_ms=int(wait_s * 1000) + 1)
-    check_body(command.data, depth_max=limits.body_depth_max)
-    if len(encode_body(command.data)) > limits.signal_bytes_max:
+    # The size first: it bounds how much there is to look at.
+    if body_bytes(command.data) > limits.signal_bytes_max:
         raise Refusal(ErrorCode.TOO_LARGE, f"a signal has at most {limits.signal_bytes_max} bytes")
+    check_body(command.data, depth_max=limits.body_depth_max)
     found = _at_hand(session, command.room)
     if found is None:
         return _signal_slowly(session, command)

@@ -8,7 +8,9 @@ from ..._model.entries import Fact
 from ..._model.errors import ErrorCode, Refusal
 from ..._model.events import Written
 from ..._model.ids import is_cid
-from ..._wire.codec import check_body, encode_body, pack_fact
+from ..._model.json import JsonMap
+from ..._wire.body import check_body
+from ..._wire.codec import encode_body, pack_fact
 from ...ports.gate import Action
 from ...ports.store import Draft, Stale
 from ..pipeline import HANDLERS, RETRIES, Job, written
@@ -99,8 +101,6 @@ def _write_at_once(session: Session, seat: Seat, command: Writing) -> Job | None
 def _draft(session: Session, seat: Seat, command: Writing) -> Draft:
     room, limits = seat.room, session.engine.limits
     cid = check_cid(command.cid)
-    if isinstance(command, Send | EditMessage):
-        check_body(command.body, depth_max=limits.body_depth_max)
     role = role_for(session, seat, Action.WRITE)
     decision = decide(
         room.rights_of(role),
@@ -110,8 +110,11 @@ def _draft(session: Session, seat: Seat, command: Writing) -> Draft:
     )
     fact = decision.facts[0]
     packed = pack(fact)
-    if len(packed) > limits.body_bytes_max:
-        _check_size(session, command)
+    if isinstance(command, Send | EditMessage):
+        # The size first: it is known by now, and bounds how much there is to look at.
+        if len(packed) > limits.body_bytes_max:
+            _check_size(session, command)
+        check_body(command.body, depth_max=limits.body_depth_max)
     return Draft(
         room=room.name,
         sender=session.user,
@@ -138,12 +141,28 @@ def pack(fact: Fact) -> bytes:
     """Return a fact as the store keeps it.
 
     Raises:
-        Refusal: `INVALID_FIELD` for text that is no Unicode (a lone surrogate from JSON).
+        Refusal: `INVALID_FIELD` for what msgpack cannot hold: an integer of more than 64 bits.
     """
     try:
         return pack_fact(fact)
-    except UnicodeEncodeError:
-        raise Refusal(ErrorCode.INVALID_FIELD, "text must be valid Unicode") from None
+    except OverflowError:
+        raise _too_wide() from None
+
+
+def body_bytes(body: JsonMap) -> int:
+    """Return how many bytes a body has, as the limits count them.
+
+    Raises:
+        Refusal: `INVALID_FIELD` for an integer of more than 64 bits.
+    """
+    try:
+        return len(encode_body(body))
+    except OverflowError:
+        raise _too_wide() from None
+
+
+def _too_wide() -> Refusal:
+    return Refusal(ErrorCode.INVALID_FIELD, "integers must be below 2^53")
 
 
 def packed_facts(decision: Decision) -> tuple[tuple[Fact, bytes], ...]:
@@ -151,9 +170,8 @@ def packed_facts(decision: Decision) -> tuple[tuple[Fact, bytes], ...]:
     return tuple((fact, pack(fact)) for fact in decision.facts)
 
 
-def _check_size(session: Session, command: Writing) -> None:
-    body = getattr(command, "body", {})
-    if len(encode_body(body)) > session.engine.limits.body_bytes_max:
+def _check_size(session: Session, command: Send | EditMessage) -> None:
+    if body_bytes(command.body) > session.engine.limits.body_bytes_max:
         limit = session.engine.limits.body_bytes_max
         raise Refusal(ErrorCode.TOO_LARGE, f"a body has at most {limit} bytes")
 
