@@ -66,6 +66,10 @@ TESTED_ELSEWHERE: dict[str, tuple[str, str]] = {
         "tests/client/test_client_session.py",
         "a table, of which the session is the only reader",
     ),
+    "engine/triolet/ports/clock.py": (
+        "tests/adapters/test_system.py",
+        "two promises, kept by the system's clock and chance",
+    ),
     "engine/triolet/ports/gate.py": (
         "tests/adapters/test_tokens.py",
         "a promise, kept by the token gate",

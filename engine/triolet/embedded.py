@@ -57,7 +57,8 @@ class Engine(_Engine):
             roles: what a token would say.
 
         Returns:
-            An async context manager of the same client that `triolet.connect` gives.
+            An async context manager of the same client that `triolet.connect` gives; if the
+            engine ends first, whatever is asked of it raises `ConnectionClosed`.
         """
         identity = Identity(user=user, expires_at=FOREVER, roles=roles, tier="service")
         return open_client(_PipeDialer(self, identity), device=device)
@@ -72,8 +73,14 @@ class _PipeDialer:
         self._identity = identity
 
     async def dial(self) -> Link:
-        """Return a new link."""
+        """Return a new link.
+
+        Raises:
+            LinkClosed: the engine has ended; its code makes the client stop for good.
+        """
         await trio.lowlevel.checkpoint()
+        if self._engine.connection_nursery is None:
+            raise LinkClosed(CloseCode.UNAUTHENTICATED, "the engine has ended")
         return _PipeLink(self._engine.open_pipe(self._identity))
 
 

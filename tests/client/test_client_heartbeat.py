@@ -32,6 +32,17 @@ def test_silence_is_pinged_then_given_up():
     assert made.beat(156) is Beat.GIVE_UP
 
 
+def test_a_ping_that_left_late_has_its_interval_to_be_answered():
+    made = heartbeat()
+    made.heard(101)
+    made.welcomed(25)
+
+    assert made.beat(160) is Beat.PING
+    assert made.due == 190
+    assert made.beat(189) is Beat.NOTHING
+    assert made.beat(190) is Beat.GIVE_UP
+
+
 def test_anything_heard_starts_again():
     made = heartbeat()
     made.welcomed(25)

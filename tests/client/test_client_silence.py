@@ -38,3 +38,17 @@ async def test_silence_instead_of_a_welcome(autojump_clock):
 
         assert trio.current_time() - began == 10
         await (await server.accept()).welcome()
+
+
+async def test_a_heartbeat_shorter_than_the_time_for_a_welcome_counts_from_it(autojump_clock):
+    server = Server()
+    async with connected(server, welcome={"heartbeat_s": 1}) as (client, first):
+        began = trio.current_time()
+        for seconds in range(1, 21):
+            ping = await first.hear("ping")
+            assert trio.current_time() - began == seconds
+            first.ok(ping, now=5)
+        await first.hear("ping")
+        await first.gone.wait()
+        assert trio.current_time() - began == 27
+        assert client.statistics().connections == 1

@@ -27,7 +27,7 @@ def _counts(engine):
     hub, presence, rooms = engine.hub, engine.presence, engine.hub.rooms.values()
     return {
         "tasks": trio.lowlevel.current_statistics().tasks_living,
-        "open_files": len(os.listdir("/proc/self/fd")),
+        "open_files": len(list(Path("/proc/self/fd").iterdir())),
         "connections": len(engine.heartbeat.connections),
         "watched_sockets": len(engine._poller._selector.get_map()),
         "sessions": engine.statistics().sessions,

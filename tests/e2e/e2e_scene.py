@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import msgpack
+
 from triolet.adapters.tokens import mint
 
 SECRET = "a secret for tests, of more than 32 bytes"
@@ -107,11 +108,11 @@ class Server:
         return json.loads(self.process.stdout.readline())
 
     def open_files(self):
-        return len(os.listdir(f"/proc/{self.pid}/fd"))
+        return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
 
     def resident_kib(self):
-        with open(f"/proc/{self.pid}/smaps_rollup") as lines:
-            return next(int(line.split()[1]) for line in lines if line.startswith("Rss"))
+        lines = Path(f"/proc/{self.pid}/smaps_rollup").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("Rss"))
 
 
 @contextmanager

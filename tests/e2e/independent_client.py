@@ -218,7 +218,7 @@ def main():
     assert client.must("ping")["now"] > 0
     client.open_connections.close()
     assert not any(name.split(".")[0] == "triolet" for name in sys.modules)
-    print(json.dumps({"entries": client.entries, "messages": page["messages"]}))
+    json.dump({"entries": client.entries, "messages": page["messages"]}, sys.stdout)
 
 
 if __name__ == "__main__":

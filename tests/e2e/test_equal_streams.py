@@ -128,6 +128,9 @@ class Recorder:
         while not self.others or self.others[-1]["op"] != "typing":
             self.others.append(self.raw.next())
 
+    def __exit__(self, *error):
+        self.raw.close()
+
     def decoded(self):
         return {seq: self.raw.unpack(payload) for seq, payload in self.payloads.items()}
 
@@ -141,7 +144,7 @@ def streams(tmp_path_factory):
 
         def record(name, form, **how):
             recorder = Recorder(server, name, room, form=form, **how)
-            stack.callback(lambda: recorder.raw.close())
+            stack.push(recorder)
             return recorder
 
         owner = stack.enter_context(Raw.open(server, "anna"))
@@ -158,18 +161,19 @@ def streams(tmp_path_factory):
         slow = {form: record("dan", form, receive_buffer=4096) for form in FORMS}
         cut = {form: record("eve", form) for form in FORMS}
         since = (live["json"][0].epoch, live["json"][0].last)
-        happen(server, owner, room, live, slow, cut)
+        happen(server, owner, room, readers=(live, slow, cut))
         fresh = {form: record("ben", form, since=since).read() for form in FORMS}
         yield live, slow, cut, fresh
 
 
-def happen(server, owner, room, live, slow, cut):
+def happen(server, owner, room, *, readers):
     """Have it written by three, and read by all, at the same time."""
+    live, slow, cut = readers
     everybodys, written = [], threading.Event()
-    readers = [one for form in FORMS for one in live[form]]
-    writers = [Writer(server, name, room, everybodys, readers) for name in WRITERS]
+    quick = [one for form in FORMS for one in live[form]]
+    writers = [Writer(server, name, room, everybodys, quick) for name in WRITERS]
     with ThreadPoolExecutor(max_workers=len(writers) + 6 * len(FORMS)) as threads:
-        reading = [threads.submit(one.read) for one in readers]
+        reading = [threads.submit(one.read) for one in quick]
         reading += [threads.submit(cut[form].read_with_cuts) for form in FORMS]
         reading += [threads.submit(slow[form].read_after, written) for form in FORMS]
         for writing in [threads.submit(writer.run) for writer in writers]:

@@ -70,13 +70,13 @@ class Person:
         self.closes = []
 
     async def live(self, name, url, *, task_status):
-        async with triolet.connect(
-            url, token=token(name), backoff=QUICK, limits=IMPATIENT
-        ) as self.client:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._listen, self.client.events())
-                nursery.start_soon(self._watch_connection)
-                task_status.started()
+        async with (
+            triolet.connect(url, token=token(name), backoff=QUICK, limits=IMPATIENT) as self.client,
+            trio.open_nursery() as nursery,
+        ):
+            nursery.start_soon(self._listen, self.client.events())
+            nursery.start_soon(self._watch_connection)
+            task_status.started()
 
     async def _listen(self, events):
         async for event in events:
@@ -97,14 +97,12 @@ class Person:
 
 @pytest.fixture
 def server(make_server):
-    return make_server(
-        command=COUNTED, TRIOLET_LIMIT_HEARTBEAT_S="1", TRIOLET_LIMIT_GRACE_S="0.3"
-    )
+    return make_server(command=COUNTED, TRIOLET_LIMIT_HEARTBEAT_S="1", TRIOLET_LIMIT_GRACE_S="0.3")
 
 
 async def until(is_so):
     with trio.fail_after(30):
-        while not is_so():
+        while not is_so():  # noqa: ASYNC110 - some of it is known to the server alone
             await trio.sleep(0.02)
 
 
@@ -122,6 +120,8 @@ async def test_who_vanishes_is_closed_and_offline_after_the_grace(server, nurser
     path.sever()
     await until(lambda: ("lost", "offline") in ben.statuses)
     assert ben.statuses == [("lost", "offline")]
+    # Nobody answers its farewell, which it waits for a little.
+    await until(lambda: server.counts()["connections"] == before["connections"])
     after = server.counts()
     for what in ("tasks", "open_files", "connections", "watched_sockets", "cursors", "present"):
         assert after[what] == before[what], what

@@ -123,7 +123,7 @@ class Crowd:
         epochs[room] = created.epoch
 
     async def _wait_for(self, is_so, people=None):
-        while not all(map(is_so, people or self.people)):
+        while not all(map(is_so, people or self.people)):  # noqa: ASYNC110 - 200 conditions
             await trio.sleep(0.02)
 
     async def send_on(self):

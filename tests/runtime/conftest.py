@@ -10,7 +10,7 @@ from trio.testing import MockClock
 # `scene` lies beside the tests that share it.
 sys.path.append(str(Path(__file__).parent))
 
-from scene import open_scene  # noqa: E402
+from scene import open_scene
 
 
 def run_in_virtual_time(function, *, clock, instruments):

@@ -5,11 +5,11 @@ a caller that is told nothing, while everybody is blocked, fails at once instead
 """
 
 import json
-import os
 import select
 import socket
 import struct
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import msgspec
 import trio
@@ -22,6 +22,8 @@ from triolet.adapters.memory import MemoryStore
 TEXT, BINARY, CLOSE, PING, PONG = 0x1, 0x2, 0x8, 0x9, 0xA
 MASK = b"\x01\x02\x03\x04"
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
+# The process's open files, where the system lists them.
+FILES = Path("/proc/self/fd")
 # What the kernel may take to carry bytes over the loopback, in tries of 20 ms.
 TRIES = 100
 # News of state, which come when they come.
@@ -226,7 +228,7 @@ class Port:
         """Count what connections leave behind, if they do."""
         engine = self.engine
         return {
-            "files": len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0,
+            "files": len(list(FILES.iterdir())) if FILES.is_dir() else 0,
             "connections": len(engine.heartbeat.connections),
             "watched": len(engine._poller._selector.get_map()),
             "tasks": len(engine.connection_nursery.child_tasks),
@@ -238,7 +240,11 @@ class Port:
         sock = socket.socket(family)
         if receive_bytes is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
-        sock.connect(self.address)
+        try:
+            sock.connect(self.address)
+        except OSError:
+            sock.close()
+            raise
         caller = Caller(sock)
         self.callers.append(caller)
         return caller

@@ -135,9 +135,7 @@ class ScriptedStore:
         self._steps = {}
         self._always = {}
 
-    def script(
-        self, name, *, before=False, after=False, error=None, error_after=None, hook=None
-    ):
+    def script(self, name, *, before=False, after=False, error=None, error_after=None, hook=None):
         """Say what becomes of the next call of `name`, behind those said already.
 
         Args:
@@ -148,9 +146,7 @@ class ScriptedStore:
             error_after: it happens, and fails all the same.
             hook: awaited first.
         """
-        step = Step(
-            before=before, after=after, error=error, error_after=error_after, hook=hook
-        )
+        step = Step(before=before, after=after, error=error, error_after=error_after, hook=hook)
         self._steps.setdefault(name, []).append(step)
         return step
 
@@ -482,7 +478,8 @@ async def open_scene(*, limits=None, inspect=True, **changes):
     """Run an engine over a scripted store, and inspect what is left of it at the end.
 
     Args:
-        limits: those of the engine, or its `changes` to the usual ones.
+        limits: those of the engine.
+        changes: to the usual limits, where none are given.
         inspect: False for scenes whose end is not theirs to keep tidy (a crash, a drain).
     """
     clock, entropy = VirtualClock(), CountedEntropy()

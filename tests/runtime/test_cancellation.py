@@ -1,5 +1,8 @@
-"""Law: at whatever call of the store a session is cut or the store fails, nothing is left of it,
-every request that is still there is answered once, and everybody else goes on."""
+"""Law: a session may be cut, or the store fail, at any call of the store.
+
+Nothing is left of a session that was cut, every request of one that stays is answered once,
+and everybody else goes on.
+"""
 
 import msgspec
 import pytest
@@ -97,9 +100,14 @@ async def perform(scene, script, epoch, fate):
     try:
         await anna.pipe.send(msgspec.msgpack.encode({"op": "hello"}))
         for op, fields in SCRIPTS[script]:
-            refs.append(await anna.say(op, **msgspec.json.decode(
-                msgspec.json.encode(fields).replace(b"EPOCH", epoch.encode())
-            )))
+            refs.append(
+                await anna.say(
+                    op,
+                    **msgspec.json.decode(
+                        msgspec.json.encode(fields).replace(b"EPOCH", epoch.encode())
+                    ),
+                )
+            )
             if script == "stale" and len(refs) == 2:
                 await settled()
                 await scene.elsewhere("tea", "ben", *change(), revokes=True, op="role")

@@ -42,9 +42,7 @@ def coalescer(told):
     return Coalescer(told.handle, interval_s=INTERVAL_S)
 
 
-async def test_the_first_mark_is_told_at_once_the_next_after_an_interval(
-    told, coalescer, nursery
-):
+async def test_the_first_mark_is_told_at_once_the_next_after_an_interval(told, coalescer, nursery):
     nursery.start_soon(coalescer.run)
     await settled()
     coalescer.mark("a")

@@ -76,10 +76,10 @@ async def test_a_slow_reader_costs_its_budget_and_misses_nothing(ring):
         assert (await ben.next("entry", seq=head + 401))["body"] == {"text": "live again"}
 
 
-async def test_a_page_of_small_entries_does_not_pass_the_budget(scene):
+async def test_a_page_of_small_entries_does_not_pass_the_budget():
     """A page is bounded in stored bytes; frames are longer, so the outbox judges for itself."""
     async with small(page_entries_max=200, outbox_bytes_low=7000) as scene:
-        anna, ben, head = await tea(scene)
+        _anna, ben, head = await tea(scene)
         await ben.ask("unsubscribe", room="tea")
         await scene.messages_elsewhere("tea", 300, offer=True)
         ben.stop_reading()
@@ -118,7 +118,7 @@ async def test_a_reader_that_keeps_up_has_no_pump(scene):
     assert len(scene.engine._nursery.child_tasks) == tasks == scene.tasks["core"]
 
 
-async def test_after_catching_up_the_states_are_told(scene):
+async def test_after_catching_up_the_states_are_told():
     """Snapshot law: what changed while a cursor was behind is told when it reaches the head."""
     async with small() as scene:
         anna, ben, head = await tea(scene)
@@ -137,7 +137,7 @@ async def test_after_catching_up_the_states_are_told(scene):
         assert last[2]["users"] == ["anna"]
 
 
-async def test_typing_that_ended_meanwhile_is_told_to_have_ended(scene):
+async def test_typing_that_ended_meanwhile_is_told_to_have_ended():
     """Snapshot law: an empty state is a state; else somebody would seem to type for ever."""
     async with small() as scene:
         anna, ben, _ = await tea(scene)
@@ -152,7 +152,7 @@ async def test_typing_that_ended_meanwhile_is_told_to_have_ended(scene):
         assert ben.all("typing")[-1]["users"] == []
 
 
-async def test_cursors_of_one_session_take_turns(scene):
+async def test_cursors_of_one_session_take_turns():
     """A room with much to tell does not keep the others of the session waiting."""
     async with small() as scene:
         anna = await scene.enter("anna")
@@ -176,7 +176,7 @@ async def test_cursors_of_one_session_take_turns(scene):
         assert max(firsts.index(name) for name in names) < 20
 
 
-async def test_two_readers_at_the_same_place_share_a_page(scene):
+async def test_two_readers_at_the_same_place_share_a_page():
     async with small() as scene:
         anna, ben, head = await tea(scene)
         for _ in range(12):
@@ -197,7 +197,7 @@ async def test_two_readers_at_the_same_place_share_a_page(scene):
 # --- closed, replaced, failed ----------------------------------------------------------------
 
 
-async def test_a_late_page_of_a_closed_cursor_is_thrown_away(scene):
+async def test_a_late_page_of_a_closed_cursor_is_thrown_away():
     async with small() as scene:
         anna, _, head = await tea(scene)
         for _ in range(12):
@@ -215,7 +215,7 @@ async def test_a_late_page_of_a_closed_cursor_is_thrown_away(scene):
         assert anna.seqs("tea") == []
 
 
-async def test_a_closed_cursor_that_waits_for_its_turn_is_fed_nothing(scene):
+async def test_a_closed_cursor_that_waits_for_its_turn_is_fed_nothing():
     """Not from the ring either: nothing follows the `ok` of `unsubscribe`, then or later."""
     async with small() as scene:
         anna, ben, head = await tea(scene)
@@ -235,7 +235,7 @@ async def test_a_closed_cursor_that_waits_for_its_turn_is_fed_nothing(scene):
         assert ben.session.outbox not in room._live_binary
 
 
-async def test_a_replaced_cursor_is_fed_no_more(scene):
+async def test_a_replaced_cursor_is_fed_no_more():
     """A second subscribe begins anew at its own position; entries do not come twice over."""
     async with small() as scene:
         anna, ben, head = await tea(scene)
@@ -278,7 +278,7 @@ async def test_the_same_room_twice_in_one_subscribe_is_followed_once(scene):
     assert ben.seqs("tea") == [head + 3, head + 4]
 
 
-async def test_a_page_that_cannot_be_read_is_asked_for_again(scene):
+async def test_a_page_that_cannot_be_read_is_asked_for_again():
     async with small() as scene:
         anna, ben, head = await tea(scene)
         for _ in range(12):
@@ -294,7 +294,7 @@ async def test_a_page_that_cannot_be_read_is_asked_for_again(scene):
         assert ben.seqs("tea") == list(range(head + 1, head + 13))
 
 
-async def test_a_session_that_ends_while_a_page_is_read_leaves_nothing(scene):
+async def test_a_session_that_ends_while_a_page_is_read_leaves_nothing():
     async with small() as scene:
         anna, ben, head = await tea(scene)
         for _ in range(12):
@@ -311,7 +311,7 @@ async def test_a_session_that_ends_while_a_page_is_read_leaves_nothing(scene):
         assert ben.session._pump._behind == {}
 
 
-async def test_a_session_that_ends_while_it_is_too_slow_leaves_nothing(scene):
+async def test_a_session_that_ends_while_it_is_too_slow_leaves_nothing():
     async with small() as scene:
         anna, ben, _ = await tea(scene)
         await fall_behind(scene, anna, ben)
@@ -321,7 +321,7 @@ async def test_a_session_that_ends_while_it_is_too_slow_leaves_nothing(scene):
         assert ben.session.outbox.size == 0
 
 
-async def test_a_member_removed_while_behind_gets_the_end_and_nothing_after(scene):
+async def test_a_member_removed_while_behind_gets_the_end_and_nothing_after():
     async with small() as scene:
         anna, ben, _ = await tea(scene)
         await fall_behind(scene, anna, ben)
@@ -340,7 +340,7 @@ async def test_a_member_removed_while_behind_gets_the_end_and_nothing_after(scen
 # --- what the log does under a cursor ----------------------------------------------------------
 
 
-async def test_a_body_deleted_while_its_page_was_read_is_not_shown(scene):
+async def test_a_body_deleted_while_its_page_was_read_is_not_shown():
     async with small() as scene:
         anna, ben, head = await tea(scene)
         for number in range(12):
@@ -361,7 +361,7 @@ async def test_a_body_deleted_while_its_page_was_read_is_not_shown(scene):
         assert ben.seqs("tea") == list(range(head + 1, head + 14))
 
 
-async def test_a_deletion_behind_a_reader_is_replayed_erased(scene):
+async def test_a_deletion_behind_a_reader_is_replayed_erased():
     async with small(ring_entries_max=100) as scene:
         anna, ben, head = await tea(scene)
         await anna.send("tea", "secret")
@@ -413,7 +413,7 @@ async def test_a_reader_that_retention_has_passed_is_reset(kept):
         assert len(ben.all("reset")) == 1
 
 
-async def test_a_new_epoch_resets_every_reader_at_the_last_common_entry(scene):
+async def test_a_new_epoch_resets_every_reader_at_the_last_common_entry():
     """After a fork `since` names it: the client drops what it has above, and nothing is lost."""
     async with small() as scene:
         anna, ben, head = await tea(scene)
@@ -432,7 +432,7 @@ async def test_a_new_epoch_resets_every_reader_at_the_last_common_entry(scene):
             assert after == [head + 5, head + 6, head + 7]
 
 
-async def test_a_new_epoch_that_lost_nothing_names_where_the_reader_stands(scene):
+async def test_a_new_epoch_that_lost_nothing_names_where_the_reader_stands():
     async with small() as scene:
         anna, ben, head = await tea(scene)
         await anna.send("tea")
@@ -448,7 +448,7 @@ async def test_a_new_epoch_that_lost_nothing_names_where_the_reader_stands(scene
         assert ben.seqs("tea") == [head + 1, head + 2, head + 3]
 
 
-async def test_a_shorter_log_of_a_new_epoch_does_not_keep_the_pump_busy(scene):
+async def test_a_shorter_log_of_a_new_epoch_does_not_keep_the_pump_busy():
     async with small() as scene:
         anna, ben, head = await tea(scene)
         for _ in range(6):

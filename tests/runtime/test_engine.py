@@ -1,5 +1,8 @@
 """Laws of a node: nothing outlives its block, and it leaves in order."""
 
+import itertools
+from functools import partial
+
 import pytest
 import trio
 from scene import NOW_MS, open_scene, settled, tasks_of
@@ -14,7 +17,7 @@ async def tea(scene):
     return anna, ben, head
 
 
-# --- the end -------------------------------------------------------------------------------------
+# --- the end -----------------------------------------------------------------------------------
 
 
 async def test_when_the_block_ends_every_session_has_ended():
@@ -29,7 +32,7 @@ async def test_when_the_block_ends_every_session_has_ended():
 async def test_what_was_accepted_is_committed_before_the_end():
     async with open_scene(inspect=False) as scene:
         anna, _, _ = await tea(scene)
-        scene.store.script("append", hook=lambda: trio.sleep(3))
+        scene.store.script("append", hook=partial(trio.sleep, 3))
         for number in range(5):
             await anna.say("send", room="tea", body={"text": str(number)})
         await settled()
@@ -56,17 +59,17 @@ async def test_what_the_block_raises_leaves_it_as_it_was():
 
 
 async def crash(error):
-    scene = None
+    cast = []
     try:
         async with open_scene(inspect=False) as scene:
             await scene.enter("anna")
+            cast += scene.cast
             raise error
     except BaseExceptionGroup as group:
         # The scene has a nursery of its own; the engine adds none to what it passes on.
-        assert group.exceptions == (error,)
-        raise error from None
+        raise group.exceptions[0] from None
     finally:
-        assert scene.cast[0].session.is_gone
+        assert cast[0].session.is_gone
 
 
 async def test_cancelling_the_block_ends_it_all():
@@ -82,33 +85,32 @@ async def test_cancelling_the_block_ends_it_all():
 async def test_waiting_writers_of_the_host_are_answered_at_the_end():
     """The store hangs, the engine ends: whoever waited for a commit is not left waiting."""
     outcomes = []
-    async with trio.open_nursery() as host:
-        async with open_scene(inspect=False) as scene:
-            await tea(scene)
-            scene.store.script("append", before=True)
+    async with trio.open_nursery() as host, open_scene(inspect=False) as scene:
+        await tea(scene)
+        scene.store.script("append", before=True)
 
-            async def write():
-                from triolet._model.entries import Message
-                from triolet._wire.codec import pack_fact
-                from triolet.ports.store import Draft
+        async def write():
+            from triolet._model.entries import Message
+            from triolet._wire.codec import pack_fact
+            from triolet.ports.store import Draft
 
-                fact = Message({"text": "hi"})
-                draft = Draft(
-                    room="tea", sender="anna", cid="c", op="send", facts=((fact, pack_fact(fact)),)
-                )
-                outcomes.append(await scene.engine.writer.write(draft))
+            fact = Message({"text": "hi"})
+            draft = Draft(
+                room="tea", sender="anna", cid="c", op="send", facts=((fact, pack_fact(fact)),)
+            )
+            outcomes.append(await scene.engine.writer.write(draft))
 
-            host.start_soon(write)
-            await settled()
+        host.start_soon(write)
+        await settled()
 
     assert [outcome.code.reason for outcome in outcomes] == ["outcome_unknown"]
 
 
-# --- statistics ------------------------------------------------------------------------------------
+# --- statistics --------------------------------------------------------------------------------
 
 
 async def test_statistics_count_what_is(scene):
-    anna, _, _ = await tea(scene)
+    _anna, _, _ = await tea(scene)
     await scene.enter("anna", device="laptop")
     scene.stranger()
     await settled()
@@ -124,7 +126,7 @@ async def test_statistics_count_what_is(scene):
     )
 
 
-# --- revoking --------------------------------------------------------------------------------------
+# --- revoking ----------------------------------------------------------------------------------
 
 
 async def test_revoking_ends_all_sessions_of_a_user_and_nobody_elses(scene):
@@ -168,7 +170,7 @@ async def hello(who, token):
     await who.pipe.send(msgspec.msgpack.encode({"op": "hello", "token": token}))
 
 
-# --- leaving ---------------------------------------------------------------------------------------
+# --- leaving -----------------------------------------------------------------------------------
 
 
 async def draining(scene, nursery):
@@ -178,7 +180,7 @@ async def draining(scene, nursery):
 
 async def test_a_node_that_will_leave_still_serves_while_the_balancer_looks_away(nursery):
     async with open_scene(lb_delay_s=5) as scene:
-        anna, ben, _ = await tea(scene)
+        anna, _ben, _ = await tea(scene)
         await draining(scene, nursery)
         assert not scene.engine.ready()
         assert scene.engine.statistics().draining
@@ -231,7 +233,7 @@ async def test_drain_spreads_the_closes_over_its_window(nursery):
 
         assert times == sorted(times)
         assert times[-1] >= 8
-        assert max(b - a for a, b in zip(times, times[1:], strict=False)) <= 1.01
+        assert max(b - a for a, b in itertools.pairwise(times)) <= 1.01
 
 
 async def test_while_draining_newcomers_are_sent_away(nursery):
@@ -254,7 +256,7 @@ async def test_drain_does_not_wait_for_a_store_that_hangs():
         with trio.fail_after(30):
             await scene.engine.drain()
 
-        assert [one for one in anna.heard if one.get("ref") == ref][0]["reason"] == (
+        assert next(one for one in anna.heard if one.get("ref") == ref)["reason"] == (
             "outcome_unknown"
         )
         assert await ben.ended() == 1012
@@ -262,14 +264,13 @@ async def test_drain_does_not_wait_for_a_store_that_hangs():
 
 
 async def test_drain_and_the_end_of_the_engine_may_both_wait_for_the_last_commit():
-    async with trio.open_nursery() as nursery:
-        async with open_scene(inspect=False) as scene:
-            anna, _, _ = await tea(scene)
-            scene.store.script("append", hook=lambda: trio.sleep(2))
-            await anna.say("send", room="tea", body={})
-            await settled()
-            nursery.start_soon(scene.engine.drain)
-            await settled()
+    async with trio.open_nursery() as nursery, open_scene(inspect=False) as scene:
+        anna, _, _ = await tea(scene)
+        scene.store.script("append", hook=partial(trio.sleep, 2))
+        await anna.say("send", room="tea", body={})
+        await settled()
+        nursery.start_soon(scene.engine.drain)
+        await settled()
 
     assert scene.engine.sequencer.pending_bytes == 0
 
@@ -284,7 +285,7 @@ async def test_a_second_drain_is_the_first_one(nursery):
         assert len(anna.all("notice")) == 1
 
 
-# --- tasks -----------------------------------------------------------------------------------------
+# --- tasks -------------------------------------------------------------------------------------
 
 
 async def test_an_idle_session_costs_its_one_task(scene):

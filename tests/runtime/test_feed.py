@@ -1,5 +1,7 @@
 """Laws of the feed: every session of a member hears that a room moved, seldom, and right."""
 
+import itertools
+
 import pytest
 import trio
 from scene import open_scene, settled
@@ -16,12 +18,7 @@ async def tea(scene, *others, **fields):
 
 def rows(who, room="tea"):
     """Return every row of a room, as (head, unread, read), in the order told."""
-    return [
-        tuple(row[2:])
-        for event in who.all("feed")
-        for row in event["rooms"]
-        if row[0] == room
-    ]
+    return [tuple(row[2:]) for event in who.all("feed") for row in event["rooms"] if row[0] == room]
 
 
 async def test_members_hear_of_movement_without_a_subscription(scene):
@@ -59,7 +56,7 @@ async def test_a_room_is_told_at_once_and_then_at_most_once_a_second(scene):
     await trio.sleep(2)
 
     assert len(ben.all("feed")) <= 7
-    assert min(b - a for a, b in zip(times, times[1:], strict=False)) > 0.85
+    assert min(b - a for a, b in itertools.pairwise(times)) > 0.85
     assert rows(ben)[-1] == (head + 50, 50, head)
 
 
@@ -78,7 +75,7 @@ async def test_several_rooms_share_an_event(scene):
 
 
 async def test_gains_and_losses_are_told(scene):
-    anna, ben, _ = await tea(scene)
+    anna, _ben, _ = await tea(scene)
     cleo = await scene.enter("cleo")
     await anna.ask("invite", room="tea", user="cleo")
     await trio.sleep(2)
@@ -120,7 +117,7 @@ async def test_members_hear_of_a_new_room_though_its_maker_is_gone(scene):
 
 async def test_joining_and_leaving_without_an_entry_is_told_too(scene):
     cleo = await scene.enter("cleo")
-    anna, _, _ = await tea(scene, public=True)
+    _anna, _, _ = await tea(scene, public=True)
     tablet = await scene.enter("cleo", device="tablet")
     await cleo.ask("join", room="tea")
     await trio.sleep(2)
@@ -283,7 +280,7 @@ async def test_what_a_session_was_not_told_goes_with_it():
         assert scene.engine.feeder._news == {}
 
 
-# --- the snapshot law ----------------------------------------------------------------------------
+# --- the snapshot law --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -12,7 +12,6 @@ from scene import open_scene, settled, virtually
 from triolet._model.entries import Member, Message
 from triolet._model.errors import StoreUnavailable
 from triolet._runtime.room import Room
-from triolet.ports.store import Mark
 
 
 async def tea(scene, *others):
@@ -245,7 +244,7 @@ async def test_a_load_nobody_waits_for_any_more_ends_idle(scene):
     assert scene.hub._loads == {}
 
 
-# --- dropping ------------------------------------------------------------------------------------
+# --- dropping ----------------------------------------------------------------------------------
 
 
 async def test_rooms_nobody_needs_are_dropped_the_longest_unneeded_first():
@@ -355,7 +354,59 @@ async def test_a_busy_room_does_not_empty_its_own_ring():
         assert len(scene.loaded("tea").ring) == 10
 
 
-# --- comparing heads -----------------------------------------------------------------------------
+async def idle_room_with_a_gap(scene):
+    """Return a room nobody needs, of which a late entry came, and the held read of what lacks."""
+    anna, ben, head = await tea(scene)
+    for one in (anna, ben):
+        await one.ask("unsubscribe", room="tea")
+    records = await records_of(scene, 3)
+    step = scene.store.script("page", after=True)
+    scene.hub.offer(records[-1])
+    await step.entered.wait()
+    await settled()
+    return anna, head, step
+
+
+async def test_a_room_that_is_dropped_while_its_gap_is_read_is_left_alone(scene):
+    """Nobody waits for it any more, and what was read goes nowhere: it is not read for ever."""
+    _, _, step = await idle_room_with_a_gap(scene)
+    scene.unload("tea")
+    step.release()
+    await settled()
+
+    assert scene.store.count("page") == 1
+    assert "tea" not in scene.hub.rooms
+
+
+async def test_a_room_that_is_dropped_and_loaded_while_its_gap_is_read_is_whole(scene):
+    anna, head, step = await idle_room_with_a_gap(scene)
+    scene.unload("tea")
+    answer = await anna.ask("subscribe", room="tea")
+    step.release()
+    await anna.send("tea")
+    await settled()
+
+    assert answer["head"] == head + 3
+    assert anna.seqs("tea") == [head + 4]
+
+
+async def test_the_end_of_a_dropped_room_does_not_touch_its_successor(scene):
+    anna, ben, _ = await tea(scene)
+    for one in (anna, ben):
+        await one.ask("unsubscribe", room="tea")
+    old = scene.loaded("tea")
+    scene.unload("tea")
+    await anna.ask("subscribe", room="tea")
+    kept = dict(scene.store.real._rooms)
+    scene.store.real._rooms.clear()
+    await scene.hub.resync(old)
+    scene.store.real._rooms.update(kept)
+
+    assert scene.loaded("tea") is not old
+    await anna.send("tea")
+
+
+# --- comparing heads ---------------------------------------------------------------------------
 
 
 async def test_lost_doorbells_are_found_within_the_interval(scene):
@@ -398,160 +449,3 @@ async def test_a_room_that_is_no_more_ends_its_subscriptions(scene):
             {"op": "closed", "room": "tea", "reason": "deleted", "seq": head}
         ]
     assert scene.hub.rooms == {}
-
-
-# --- reloading and rights --------------------------------------------------------------------------
-
-
-async def reload(scene):
-    await scene.hub.resync(scene.loaded("tea"))
-    await settled()
-
-
-async def test_who_was_removed_unheard_of_is_removed_by_a_reload(scene):
-    """Ben reads nothing of what came after his kick, though he is behind and would be fed it."""
-    anna, ben, head = await tea(scene)
-    await scene.messages_elsewhere("tea", 2)
-    await scene.elsewhere("tea", "anna", Member("ben", None), revokes=True)
-    await scene.messages_elsewhere("tea", 3)
-
-    await reload(scene)
-
-    assert max(ben.seqs("tea"), default=0) <= head + 3
-    assert [one["reason"] for one in ben.all("closed")] == ["removed"]
-    assert anna.seqs("tea") == list(range(head + 1, head + 7))
-    assert await ben.refused("history", room="tea") == "no_such_room"
-    assert await ben.refused("send", room="tea", body={}) == "no_such_room"
-
-
-async def test_a_reload_tells_who_gained_and_lost_the_room(scene):
-    cleo = await scene.enter("cleo")
-    anna, ben, _ = await tea(scene)
-    await trio.sleep(2)
-    ben.forget()
-    await scene.elsewhere("tea", "anna", Member("ben", None), revokes=True)
-    await scene.elsewhere("tea", "anna", Member("cleo", "member"))
-
-    await reload(scene)
-    await trio.sleep(2)
-
-    assert [one["removed"] for one in ben.all("feed") if "removed" in one] == [["tea"]]
-    assert [one["added"] for one in cleo.all("feed") if "added" in one] == [["tea"]]
-
-
-async def test_a_small_room_is_whole_again_after_a_reload(scene):
-    """Its members are told of movement, of receipts and of each other as before."""
-    anna, ben, _ = await tea(scene)
-    await scene.elsewhere("tea", "anna", Member("cleo", "member"))
-    await reload(scene)
-    room = scene.loaded("tea")
-
-    assert (room.complete, room.members, sorted(room.seats)) == (
-        True,
-        3,
-        ["anna", "ben", "cleo"],
-    )
-    ben.forget()
-    await anna.send("tea")
-    await trio.sleep(2)
-    assert ben.all("feed")
-
-
-async def test_a_reload_keeps_marks_that_are_not_written_yet(scene):
-    anna, ben, head = await tea(scene)
-    await anna.send("tea")
-    await trio.sleep(2)
-    scene.store.always("put_marks", StoreUnavailable("no"))
-    await ben.ask("receipt", room="tea", read=head + 1)
-
-    await reload(scene)
-    answer = await ben.ask("subscribe", room="tea")
-
-    scene.store.always("put_marks", None)
-    assert (answer["read"], answer["unread"]) == (head + 1, 0)
-
-
-async def test_a_reload_never_moves_the_head_back(scene):
-    """What was read before a commit of this node came in is older than the room: read again."""
-    anna, ben, head = await tea(scene)
-    step = scene.store.script("room", after=True)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(scene.hub.resync, scene.loaded("tea"))
-        await step.entered.wait()
-        await settled()
-        await anna.send("tea")
-        step.release()
-    await settled()
-    await anna.send("tea")
-    await trio.sleep(scene.limits.head_check_s + 1)
-
-    for one in (anna, ben):
-        assert one.seqs("tea") == [head + 1, head + 2]
-        assert one.all("reset") == []
-
-
-@pytest.mark.parametrize("call", ["room", "members"])
-async def test_a_reload_does_not_undo_a_removal_that_came_meanwhile(scene, call):
-    anna, ben, _ = await tea(scene)
-    step = scene.store.script(call, after=True)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(scene.hub.resync, scene.loaded("tea"))
-        await step.entered.wait()
-        await settled()
-        await anna.ask("kick", room="tea", user="ben")
-        step.release()
-    await settled()
-
-    assert len(ben.all("closed")) == 1
-    assert await ben.refused("subscribe", room="tea") == "no_such_room"
-
-
-async def test_rights_read_again_do_not_undo_a_removal_that_came_meanwhile(scene):
-    """A membership read before the kick is older than what the room knows."""
-    anna, ben, _ = await tea(scene)
-    step = scene.store.script("membership", after=True)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(scene.hub.refresh_rights, scene.loaded("tea"), "ben")
-        await step.entered.wait()
-        await settled()
-        await anna.ask("kick", room="tea", user="ben")
-        step.release()
-    await settled()
-
-    assert await ben.refused("typing", room="tea", on=True) == "no_such_room"
-    assert await ben.refused("subscribe", room="tea") == "no_such_room"
-
-
-async def test_a_seat_read_before_a_removal_is_read_again(scene):
-    limits = {"feed_members_max": 1}
-    async with open_scene(**limits) as scene:
-        anna, ben, _ = await tea(scene)
-        await ben.ask("unsubscribe", room="tea")
-        step = scene.store.script("membership", after=True)
-        ref = await ben.say("subscribe", room="tea")
-        await step.entered.wait()
-        await settled()
-        await anna.ask("kick", room="tea", user="ben")
-        step.release()
-
-        assert (await ben.answer(ref))["reason"] == "no_such_room"
-
-
-async def test_unwritten_marks_win_over_stored_ones(scene):
-    """A seat that is read anew has what its user last said, written or not."""
-    async with open_scene(feed_members_max=1) as scene:
-        anna, ben, head = await tea(scene)
-        await anna.send("tea")
-        await settled()
-        await trio.sleep(2)
-        scene.store.always("put_marks", StoreUnavailable("no"))
-        await ben.ask("receipt", room="tea", read=head + 1)
-        await ben.ask("unsubscribe", room="tea")
-        assert scene.engine.marks.pending("tea", "ben") == Mark(
-            room="tea", user="ben", delivered=head + 1, read=head + 1, read_n=1
-        )
-
-        answer = await ben.ask("subscribe", room="tea")
-
-        scene.store.always("put_marks", None)
-        assert (answer["read"], answer["unread"]) == (head + 1, 0)

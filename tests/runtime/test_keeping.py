@@ -1,10 +1,11 @@
 """Laws of retention: only prefixes go, a little at a time, and readers learn of it."""
 
+import itertools
+
 import trio
 from scene import open_scene, settled
 
 from triolet._model.errors import StoreUnavailable
-
 
 DAY_MS = 86_400_000
 
@@ -73,7 +74,7 @@ async def test_a_round_goes_on_until_all_is_done_and_lets_others_in():
 
         assert (await scene.store.real.room("tea")).floor == 2500
         assert len(times) == 4
-        assert all(b > a for a, b in zip(times, times[1:], strict=False))
+        assert all(b > a for a, b in itertools.pairwise(times))
 
 
 async def test_a_round_that_fails_is_tried_again():

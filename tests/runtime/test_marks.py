@@ -1,5 +1,7 @@
 """Laws of marks: in memory at once, in the store within a second, forward only, none forgotten."""
 
+from functools import partial
+
 import trio
 from scene import open_scene, settled
 
@@ -40,7 +42,7 @@ async def test_many_movements_are_one_write(scene):
 
 
 async def test_sending_moves_ones_own_marks(scene):
-    anna, _, head = await tea(scene)
+    _anna, _, head = await tea(scene)
 
     assert await stored(scene, "anna") == (head + 5, head + 5, 5)
 
@@ -102,7 +104,7 @@ async def test_a_reader_of_receipts_that_is_cancelled_forgets_no_mark(scene):
 async def test_the_end_of_the_engine_writes_the_last_marks():
     """Also those that another round is just writing."""
     async with open_scene(inspect=False) as scene:
-        anna, ben, head = await tea(scene)
+        _anna, ben, head = await tea(scene)
         await ben.ask("receipt", room="tea", read=head + 2)
         await settled()
         await ben.ask("receipt", room="tea", read=head + 5)
@@ -114,8 +116,8 @@ async def test_the_end_of_the_engine_writes_the_last_marks():
 
 async def test_the_end_of_the_engine_waits_for_marks_on_their_way():
     async with open_scene(inspect=False) as scene:
-        anna, ben, head = await tea(scene)
-        scene.store.script("put_marks", hook=lambda: trio.sleep(3))
+        _anna, ben, head = await tea(scene)
+        scene.store.script("put_marks", hook=partial(trio.sleep, 3))
         await ben.ask("receipt", room="tea", read=head + 5)
         await settled()
         store = scene.store.real
@@ -124,7 +126,7 @@ async def test_the_end_of_the_engine_waits_for_marks_on_their_way():
 
 
 async def test_a_member_that_has_left_has_no_marks(scene):
-    anna, ben, head = await tea(scene)
+    _anna, ben, head = await tea(scene)
     await ben.ask("receipt", room="tea", read=head + 5)
     await ben.ask("leave", room="tea")
     await trio.sleep(3)

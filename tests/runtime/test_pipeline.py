@@ -1,5 +1,7 @@
 """Laws of unanswered requests: bounded, each answered once, in effect in the order sent."""
 
+from functools import partial
+
 import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -193,7 +195,7 @@ async def test_a_session_that_ends_while_its_sends_are_decided_again_leaves_noth
     assert ben.session.pipeline.inflight == 0
 
 
-# --- any interleaving ----------------------------------------------------------------------------
+# --- any interleaving --------------------------------------------------------------------------
 
 bens = st.sampled_from(
     ["send", "send", "send", "send", "other", "history", "leave", "subscribe", "typing", "invite"]
@@ -215,14 +217,16 @@ steps = st.lists(
 @settings(max_examples=80, deadline=None)
 @virtually
 async def test_order_and_answers_hold_in_every_interleaving(script, delays, inflight_max):
-    """Pipelined sends, rights that come and go, and requests that wait: each is answered once,
-    nothing hangs, and what is stored of a session in a room is stored in the order sent."""
+    """Pipelined sends, rights that come and go, requests that wait: all are answered, once.
+
+    Nothing hangs, and what is stored of a session in a room is stored in the order sent.
+    """
     async with open_scene(inflight_max=inflight_max) as scene:
         anna, ben = await tea(scene)
         await scene.room("side", ben, subscribe=False)
         for delay in delays:
             for call in ("append", "membership", "room"):
-                scene.store.script(call, hook=lambda delay=delay: trio.sleep(delay))
+                scene.store.script(call, hook=partial(trio.sleep, delay))
         refs = {anna: [], ben: []}
         for index, (who, what) in enumerate(script):
             if who == "pause":
@@ -267,12 +271,12 @@ async def ask_of_anna(anna, what):
     return await anna.say("role", room="tea", user="ben", role=what)
 
 
-# --- bounds --------------------------------------------------------------------------------------
+# --- bounds ------------------------------------------------------------------------------------
 
 
 async def test_beyond_the_inflight_bound_nothing_is_read():
     async with open_scene(inflight_max=4) as scene:
-        anna, ben = await tea(scene)
+        _anna, ben = await tea(scene)
         step = scene.store.script("append", before=True)
         await say(ben, "first")
         await settled()
@@ -288,7 +292,7 @@ async def test_beyond_the_inflight_bound_nothing_is_read():
 
 
 async def test_a_waiting_request_counts_as_one_and_is_answered_before_the_next_is_read(scene):
-    anna, ben = await tea(scene)
+    _anna, ben = await tea(scene)
     step = scene.store.script("history", before=True)
     refs = [await ben.say("history", room="tea"), await ben.say("ping")]
     await settled()
@@ -301,7 +305,7 @@ async def test_a_waiting_request_counts_as_one_and_is_answered_before_the_next_i
 
 async def test_structural_requests_wait_for_the_sends_before_them(scene):
     """Sent in a row: say goodbye, leave, speak. The first is stored, the last is refused."""
-    anna, ben = await tea(scene)
+    _anna, ben = await tea(scene)
     step = scene.store.script("append", before=True)
     refs = await say(ben, "goodbye")
     refs.append(await ben.say("leave", room="tea"))
@@ -314,7 +318,7 @@ async def test_structural_requests_wait_for_the_sends_before_them(scene):
     assert texts_of(scene, "ben") == ["goodbye"]
 
 
-# --- ends ----------------------------------------------------------------------------------------
+# --- ends --------------------------------------------------------------------------------------
 
 
 async def test_a_batch_outlives_the_session_that_sent_it(scene):

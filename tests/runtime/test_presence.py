@@ -238,7 +238,7 @@ async def test_a_watch_that_is_cancelled_forgets_no_newcomer(scene):
     assert told(anna) == [("ben", "online", 0)]
 
 
-# --- invisible -------------------------------------------------------------------------------------
+# --- invisible ---------------------------------------------------------------------------------
 
 
 async def test_who_is_invisible_is_offline_to_all_who_look(scene):
@@ -275,6 +275,16 @@ async def test_the_time_an_invisible_user_leaves_is_told_to_nobody(scene):
 
 
 # --- watching ----------------------------------------------------------------------------------
+
+
+async def test_what_the_answer_says_is_not_said_again(scene):
+    """Ben has just come: to answer is to learn of it, and he who asked has been told."""
+    anna, ben = await scene.enter("anna"), await scene.enter("ben")
+    await scene.room("tea", anna, ben, subscribe=False)
+    assert await watch(anna, "ben") == [["ben", "online", 0]]
+    await trio.sleep(2)
+
+    assert told(anna) == []
 
 
 async def test_watchers_are_told_no_more_once_they_have_looked_away(scene):

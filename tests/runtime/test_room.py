@@ -176,9 +176,7 @@ def test_signals_are_dropped_above_half_of_the_outbox_in_any_state(flusher):
     cursors = [follow(room, one, live=one is not behind) for one in (full, free, behind)]
     full.outbox.post(b"x" * (HIGH // 2))
 
-    room.signal(
-        Signal(room="tea", kind="call", data={}, from_device="d", sender="ben"), to=cursors
-    )
+    room.signal(Signal(room="tea", kind="call", data={}, from_device="d", sender="ben"), to=cursors)
 
     assert [len(one.frames()) for one in (full, free, behind)] == [1, 1, 1]
     assert free.events() == behind.events() != []

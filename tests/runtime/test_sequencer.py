@@ -48,7 +48,7 @@ class Store:
             return Appended(())
         self.log.append(draft.cid)
         seq = len(self.log)
-        fact, packed = draft.facts[0]
+        _fact, packed = draft.facts[0]
         return Appended((Record(draft.room, seq, seq, "message", "anna", 5, draft.cid, packed),))
 
 
@@ -221,7 +221,7 @@ async def test_outcomes_are_told_in_order_with_turns_for_others(store, sink, own
     assert len(set(told)) > 10
 
 
-# --- outcomes ------------------------------------------------------------------------------------
+# --- outcomes ----------------------------------------------------------------------------------
 
 
 async def test_each_outcome_reaches_its_owner(lane, store, sink, owner):
@@ -256,7 +256,7 @@ async def test_memberships_without_an_entry_are_told_too(lane, sink, owner):
     assert sink.log == [("reseat", "ben"), ("settled", "join")]
 
 
-# --- a store in trouble ----------------------------------------------------------------------------
+# --- a store in trouble ------------------------------------------------------------------------
 
 
 async def test_what_was_not_stored_is_said_so(lane, store, owner):
@@ -312,9 +312,7 @@ async def test_unknown_then_unavailable_is_still_unknown(lane, store, owner):
     assert store.batches == [["a"]] * 4
 
 
-async def test_an_outcome_that_stays_unknown_is_answered_so_after_the_deadline(
-    lane, store, owner
-):
+async def test_an_outcome_that_stays_unknown_is_answered_so_after_the_deadline(lane, store, owner):
     store.fates = [OutcomeUnknown("?")] * 1000
     submit(lane, owner, "a")
     await trio.sleep(LIMITS.append_deadline_s - 1)
@@ -354,7 +352,7 @@ async def test_a_commit_that_takes_too_long_is_answered_and_goes_on(lane, store,
     assert lane.pending_bytes == 0
 
 
-# --- idle ------------------------------------------------------------------------------------------
+# --- idle --------------------------------------------------------------------------------------
 
 
 async def test_idle_means_committed_and_told(lane, store, owner, nursery):

@@ -171,7 +171,7 @@ async def test_hellos_beyond_the_rate_come_back_spread():
         await scene.enter("cleo")
 
 
-# --- bad messages --------------------------------------------------------------------------------
+# --- bad messages ------------------------------------------------------------------------------
 
 
 async def test_bad_requests_are_answered_and_close_nothing(scene):
@@ -220,7 +220,7 @@ async def test_bad_requests_count_too():
         assert reasons == ["unknown_op"] * 4 + ["rate_limited"] * 2
 
 
-# --- reading and writing ---------------------------------------------------------------------------
+# --- reading and writing -----------------------------------------------------------------------
 
 
 async def test_who_asks_and_never_reads_is_not_read_from():
@@ -244,7 +244,7 @@ async def test_who_asks_and_never_reads_is_not_read_from():
         await anna.ask("ping")
 
 
-# --- expiry ----------------------------------------------------------------------------------------
+# --- expiry ------------------------------------------------------------------------------------
 
 
 async def test_at_expiry_the_session_is_closed(scene):
@@ -286,7 +286,7 @@ async def test_a_refreshed_token_is_announced_anew(scene):
     assert [one["expires_at"] - NOW_MS for one in anna.all("notice")] == [90_000, 300_000]
 
 
-# --- ends ------------------------------------------------------------------------------------------
+# --- ends --------------------------------------------------------------------------------------
 
 
 async def test_the_first_reason_stands(scene):

@@ -122,7 +122,7 @@ async def test_pings_are_answered_at_once_and_between_messages(real_time):
         assert sorted(opcode for opcode, _ in found) == [BINARY, PONG]
 
 
-# --- ends ----------------------------------------------------------------------------------------
+# --- ends --------------------------------------------------------------------------------------
 
 
 async def test_the_clients_close_is_echoed(real_time):
@@ -245,24 +245,23 @@ async def test_who_does_not_answer_the_close_does_not_hold_it_up(real_time):
 
 async def test_the_end_of_the_engine_is_said_to_everybody(real_time):
     ends = []
-    async with trio.open_nursery() as nursery:
-        async with open_scene(inspect=False) as scene:
-            host = Host(scene, *(await scene.engine.listen("127.0.0.1", 0)))
+    async with trio.open_nursery() as nursery, open_scene(inspect=False) as scene:
+        host = Host(scene, *(await scene.engine.listen("127.0.0.1", 0)))
 
-            async def stay(user, ready):
-                async with host.peer(user) as peer:
-                    ready.set()
-                    ends.append(await peer.closed())
+        async def stay(user, ready):
+            async with host.peer(user) as peer:
+                ready.set()
+                ends.append(await peer.closed())
 
-            for user in ("anna", "ben"):
-                ready = trio.Event()
-                nursery.start_soon(stay, user, ready)
-                await ready.wait()
+        for user in ("anna", "ben"):
+            ready = trio.Event()
+            nursery.start_soon(stay, user, ready)
+            await ready.wait()
 
     assert ends == [(1012, "the server is leaving")] * 2
 
 
-# --- slow peers ------------------------------------------------------------------------------------
+# --- slow peers --------------------------------------------------------------------------------
 
 
 async def test_a_slow_reader_is_bounded_and_misses_nothing(real_time):
@@ -306,7 +305,7 @@ async def test_a_busy_connection_is_not_read(real_time):
         assert answered == list(range(100, 150))
 
 
-# --- many ------------------------------------------------------------------------------------------
+# --- many --------------------------------------------------------------------------------------
 
 
 async def test_many_connections_come_and_go(real_time):

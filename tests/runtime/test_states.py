@@ -116,7 +116,7 @@ async def test_a_snapshot_names_who_is_typing(scene):
     assert (await ben.ask("subscribe", room="tea"))["typing"] == []
 
 
-# --- receipts ------------------------------------------------------------------------------------
+# --- receipts ----------------------------------------------------------------------------------
 
 
 def marks(who, room="tea"):
@@ -154,7 +154,7 @@ async def test_receipts_are_coalesced(scene):
 
 
 async def large(scene):
-    """Return Anna, who wrote, Ben with two devices, who reads, and Cleo, whom it does not concern."""
+    """Return Anna, who wrote, Ben with two devices, and Cleo, whom it does not concern."""
     anna, ben, cleo, head = await tea(scene, "cleo")
     laptop = await scene.enter("ben", device="laptop")
     await laptop.ask("subscribe", room="tea")
@@ -223,7 +223,7 @@ async def test_a_room_that_grew_is_large():
 
 async def test_receipts_and_events_equal_fresh_receipts(scene):
     """Snapshot law; a message also moves its sender's marks, without a word."""
-    anna, ben, cleo, head = await tea(scene, "cleo")
+    anna, ben, cleo, _head = await tea(scene, "cleo")
     known = as_marks((await anna.ask("subscribe", room="tea"))["receipts"])
     anna.forget()
     for turn in range(9):

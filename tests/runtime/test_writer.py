@@ -1,4 +1,4 @@
-"""Laws of a single write: it is waited for, not cancelled, and a new room is told to its members."""
+"""Laws of a single write: it is waited for, never cancelled; new rooms are told to members."""
 
 import trio
 from scene import settled
@@ -59,9 +59,7 @@ async def test_a_new_room_is_told_to_members_who_are_here(scene):
 async def test_a_new_room_that_cannot_be_read_is_left_to_sync(scene):
     ben = await scene.enter("ben")
     scene.store.script("room", error=StoreUnavailable("no"))
-    await scene.engine.writer.create(
-        draft(Member("ben", "owner"), create=RoomSpec(kind="group"))
-    )
+    await scene.engine.writer.create(draft(Member("ben", "owner"), create=RoomSpec(kind="group")))
     await trio.sleep(2)
 
     assert ben.all("feed") == []

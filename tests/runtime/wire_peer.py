@@ -1,9 +1,9 @@
 """The other end of a WebSocket, frame by frame, and scenes with real sockets.
 
-    async with listening() as host:
-        async with host.peer("anna") as anna:
-            await anna.say({"op": "hello", "token": "anna"})
-            welcome = await anna.next("welcome")
+async with listening() as host:
+    async with host.peer("anna") as anna:
+        await anna.say({"op": "hello", "token": "anna"})
+        welcome = await anna.next("welcome")
 """
 
 import json

@@ -171,8 +171,10 @@ class Edge:
             else:
                 taken = True
                 stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
-                await self._fallback(PrefixedStream(stream, received))
-        except OSError as error:
+                async with PrefixedStream(stream, received) as prefixed:
+                    await self._fallback(prefixed)
+        except (OSError, trio.BrokenResourceError) as error:
+            # One connection ends by it, never the listener.
             logger.debug("a connection from %s failed early: %s", address, error)
         finally:
             self._others -= 1

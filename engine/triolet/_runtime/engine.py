@@ -114,7 +114,7 @@ class Engine:
         self._revoked: dict[str, int] = {}
         self._stack = AsyncExitStack()
         self._nursery: trio.Nursery | None = None
-        # Where connections run: they end before what they need does.
+        # Where connections run, while there may be new ones; they end before what they need does.
         self.connection_nursery: trio.Nursery | None = None
         self._poller = Poller()
         self._edges: list[Edge] = []
@@ -135,7 +135,14 @@ class Engine:
         try:
             return await self._stack.__aexit__(kind, error, trace)
         except BaseExceptionGroup as group:
-            if error is None or _leaves(group) != [error]:
+            leaves = _leaves(group)
+            # Tasks cancelled from outside meanwhile have nothing to add to an error.
+            others = [
+                leaf
+                for leaf in leaves
+                if leaf is not error and not isinstance(leaf, trio.Cancelled)
+            ]
+            if error is None or others or error not in leaves:
                 raise
             # The nurseries are ours: what the block raised leaves it as it was.
             return False
@@ -165,6 +172,7 @@ class Engine:
                         yield
                     finally:
                         self._leaving = True
+                        self.connection_nursery = None
                         connections.cancel_scope.cancel()
             finally:
                 with trio.CancelScope(shield=True) as farewell:

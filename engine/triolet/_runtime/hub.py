@@ -256,7 +256,8 @@ class Hub:
             await self._read_to(room, state.head)
 
     async def _read_to(self, room: Room, upto: int) -> None:
-        while room.head < upto:
+        # A room that was dropped meanwhile gets no entries any more.
+        while room.head < upto and self.rooms.get(room.name) is room:
             records = await self.pages.read(room, room.head, upto)
             if not records or records[0].seq > room.head + 1:
                 await self.resync(room)
@@ -295,9 +296,10 @@ class Hub:
         """End the subscriptions of a room that is no more."""
         for cursor in list(room.cursors.values()):
             room.close(cursor, "deleted", room.head)
-        self.rooms.pop(room.name, None)
-        self._idle.pop(room.name, None)
         self._rings.drop(room.ring)
+        if self.rooms.get(room.name) is room:
+            del self.rooms[room.name]
+            self._idle.pop(room.name, None)
 
     async def compare_heads(self) -> None:
         """Find what doorbells did not tell: compare the heads of followed rooms with the store.

@@ -93,10 +93,11 @@ class Poller:
         """The fallback: one wait after the other, by Trio."""
         with scope:
             while True:
+                # First, for the socket may be closed before this task has begun.
+                await trio.lowlevel.checkpoint()
                 if event == selectors.EVENT_READ:
                     await trio.lowlevel.wait_readable(polled.sock)
                     polled.on_readable()
                 else:
                     await trio.lowlevel.wait_writable(polled.sock)
                     polled.on_writable()
-                await trio.lowlevel.checkpoint()

@@ -233,10 +233,14 @@ class Presence:
             session.watching.users[user] = None
             self._watchers.setdefault(user, {})[session] = None
         try:
-            return await self.rows(users)
+            rows = await self.rows(users)
         except BaseException:
             self.unwatch(session, new)
             raise
+        for user in users:
+            # The answer says it already.
+            session.watching.moved.pop(user, None)
+        return rows
 
     def unwatch(self, session: "Session", users: list[str]) -> None:
         """Stop telling a session of these users."""

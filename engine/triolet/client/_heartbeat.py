@@ -28,7 +28,8 @@ class Heartbeat:
         self._heard_at = 0.0
         # None until the welcome names it.
         self._interval_s: float | None = None
-        self._is_pinged = False
+        # When the silence was answered by a ping; None: not yet.
+        self._pinged_at: float | None = None
 
     def greeted(self, now: float) -> None:
         """`hello` has left."""
@@ -42,22 +43,24 @@ class Heartbeat:
     def heard(self, now: float) -> None:
         """Something has arrived."""
         self._heard_at = now
-        self._is_pinged = False
+        self._pinged_at = None
 
     @property
     def due(self) -> float:
         """When `beat` is to be asked."""
         if self._interval_s is None:
             return self._greeted_at + self._limits.welcome_timeout_s
-        if not self._is_pinged:
-            return self._heard_at + self._interval_s
-        return self._heard_at + 2 * self._interval_s + self._limits.silence_margin_s
+        pinged_at = self._heard_at + self._interval_s
+        if self._pinged_at is None:
+            return pinged_at
+        # A ping that left late (the process was busy, or asleep) has its interval all the same.
+        return max(pinged_at, self._pinged_at) + self._interval_s + self._limits.silence_margin_s
 
     def beat(self, now: float) -> Beat:
         """Return what to do now."""
         if now < self.due:
             return Beat.NOTHING
-        if self._interval_s is None or self._is_pinged:
+        if self._interval_s is None or self._pinged_at is not None:
             return Beat.GIVE_UP
-        self._is_pinged = True
+        self._pinged_at = now
         return Beat.PING

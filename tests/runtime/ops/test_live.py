@@ -23,11 +23,11 @@ async def standing(who, room="tea"):
     return mine[1], mine[2], answer["unread"]
 
 
-# --- receipts ------------------------------------------------------------------------------------
+# --- receipts ----------------------------------------------------------------------------------
 
 
 async def test_marks_only_move_forward_and_never_beyond_the_head(scene):
-    anna, ben, head = await tea(scene, messages=5)
+    _anna, ben, head = await tea(scene, messages=5)
     for fields, expected in [
         ({"delivered": head + 2}, (head + 2, head, 5)),
         ({"read": head + 1}, (head + 2, head + 1, 4)),
@@ -57,10 +57,10 @@ async def test_a_visitors_receipt_moves_nothing(scene):
     assert anna.all("receipts") == []
 
 
-async def test_unread_counts_messages_and_nothing_else(scene):
+async def test_unread_counts_messages_and_nothing_else():
     """Also where the mark lies before what is in memory: the store knows how many came before."""
     async with open_scene(ring_entries_max=2) as scene:
-        anna, ben, head = await tea(scene)
+        anna, ben, _head = await tea(scene)
         seqs = []
         for _ in range(6):
             seqs.append((await anna.send("tea"))["seq"])
@@ -74,7 +74,7 @@ async def test_unread_counts_messages_and_nothing_else(scene):
 
 async def test_two_devices_that_read_at_once_end_at_the_greater_mark():
     async with open_scene(ring_entries_max=1) as scene:
-        anna, ben, head = await tea(scene, messages=6)
+        _anna, ben, head = await tea(scene, messages=6)
         laptop = await scene.enter("ben", device="laptop")
         step = scene.store.script("n_at", after=True)
         ref = await ben.say("receipt", room="tea", read=head + 2)
@@ -96,7 +96,7 @@ async def test_a_receipt_of_a_room_that_is_not_loaded_is_taken(scene):
     assert await standing(ben) == (head + 2, head + 2, 1)
 
 
-# --- typing ----------------------------------------------------------------------------------------
+# --- typing ------------------------------------------------------------------------------------
 
 
 async def test_who_does_not_write_does_not_type(scene):
@@ -109,13 +109,14 @@ async def test_who_does_not_write_does_not_type(scene):
     assert await vera.refused("typing", room="nowhere", on=True) == "no_such_room"
 
 
-# --- watching --------------------------------------------------------------------------------------
+# --- watching ----------------------------------------------------------------------------------
 
 
 async def test_only_acquaintances_may_be_watched(scene):
     """A shared room that is not public, or the gate's word; others are left out, not refused."""
-    anna, ben, _ = await tea(scene)
-    cleo, vera = await scene.enter("cleo"), await scene.enter("vera")
+    anna, _ben, _ = await tea(scene)
+    cleo = await scene.enter("cleo")
+    await scene.enter("vera")
     await scene.room("square", cleo, anna, public=True)
     scene.gate.verdicts["anna", Action.WATCH, "vera"] = True
 
@@ -132,7 +133,7 @@ async def test_only_acquaintances_may_be_watched(scene):
 
 async def test_a_session_watches_so_many_and_no_more():
     async with open_scene(watched_max=2) as scene:
-        anna, ben, _ = await tea(scene)
+        anna, _ben, _ = await tea(scene)
         for user in ("cleo", "dan"):
             scene.gate.verdicts["anna", Action.WATCH, user] = True
         await anna.ask("watch", users=["ben", "cleo", "ben"])
@@ -165,7 +166,7 @@ async def test_a_renewed_watch_that_is_refused_goes_on_as_before(scene):
     assert anna.all("presence")[-1]["users"] == [["ben", "online", 0]]
 
 
-# --- signals ---------------------------------------------------------------------------------------
+# --- signals -----------------------------------------------------------------------------------
 
 
 def signals(who):
@@ -197,9 +198,7 @@ async def test_signals_go_to_one_member_or_one_of_their_devices(scene):
     tablet = await scene.enter("ben", device="tablet")
     await tablet.ask("subscribe", room="tea")
     await anna.ask("signal", room="tea", kind="ring", data={"n": 1}, to="ben")
-    await anna.ask(
-        "signal", room="tea", kind="ring", data={"n": 2}, to="ben", to_device="tablet"
-    )
+    await anna.ask("signal", room="tea", kind="ring", data={"n": 2}, to="ben", to_device="tablet")
     await anna.ask("signal", room="tea", kind="ring", data={"n": 3}, to="nobody")
     await anna.ask("signal", room="tea", kind="ring", data={"n": 4}, to="anna")
     await settled()
@@ -219,7 +218,7 @@ async def test_signals_are_members_alone_to_send(scene):
 
 
 async def test_signals_are_bounded_in_size_and_content(scene):
-    anna, ben, _ = await tea(scene)
+    anna, _ben, _ = await tea(scene)
     most = "x" * (scene.limits.signal_bytes_max - 10)
 
     await anna.ask("signal", room="tea", kind="sdp", data={"s": most})
@@ -258,7 +257,7 @@ async def test_signals_are_dropped_for_who_is_too_slow():
         assert 64 < len(heard) < 250
 
 
-# --- the token -------------------------------------------------------------------------------------
+# --- the token ---------------------------------------------------------------------------------
 
 
 async def test_refreshing_moves_the_end_of_the_session(scene):
@@ -282,8 +281,7 @@ async def test_only_the_same_users_good_token_refreshes(scene):
     await anna.ask("ping")
 
 
-async def test_refreshing_changes_the_tier(scene):
-    scene.gate.knows("service", "anna", tier="service")
+async def test_refreshing_changes_the_tier():
     async with open_scene(commands_rate=1, commands_burst=3) as scene:
         anna = await scene.enter("anna")
         scene.gate.knows("service", "anna", tier="service")

@@ -14,7 +14,7 @@ async def tea(scene, **fields):
     return anna, ben, head
 
 
-# --- once ----------------------------------------------------------------------------------------
+# --- once --------------------------------------------------------------------------------------
 
 
 async def test_the_same_cid_is_answered_with_the_first_place(scene):
@@ -28,7 +28,7 @@ async def test_the_same_cid_is_answered_with_the_first_place(scene):
 
 
 async def test_a_cid_is_its_senders_and_its_rooms(scene):
-    anna, ben, head = await tea(scene)
+    anna, ben, _head = await tea(scene)
     await scene.room("milk", anna)
     sent = [
         await anna.send("tea", cid="c1"),
@@ -77,23 +77,19 @@ async def test_the_same_cid_twice_in_one_breath_is_one_entry(scene):
 
 async def test_a_retry_is_answered_although_the_right_is_lost(scene):
     """The first answer may have been lost on the way; the entry is there, and this is said."""
-    anna, ben, head = await tea(scene)
+    anna, ben, _head = await tea(scene)
     sent = await ben.send("tea", "hello", cid="c1")
     await ben.ask("edit", room="tea", target=sent["seq"], body={"text": "ho"}, cid="c2")
     await anna.ask("kick", room="tea", user="ben")
 
     again = await ben.send("tea", "hello", cid="c1")
-    edited = await ben.ask(
-        "edit", room="tea", target=sent["seq"], body={"text": "ho"}, cid="c2"
-    )
+    edited = await ben.ask("edit", room="tea", target=sent["seq"], body={"text": "ho"}, cid="c2")
 
     assert (again["seq"], again["duplicate"]) == (sent["seq"], True)
     assert (edited["seq"], edited["duplicate"]) == (sent["seq"] + 1, True)
     assert await ben.refused("send", room="tea", body={}, cid="c3") == "no_such_room"
     assert await ben.refused("send", room="tea", body={}) == "no_such_room"
-    assert (
-        await ben.refused("delete", room="tea", target=sent["seq"], cid="c1") == "no_such_room"
-    )
+    assert await ben.refused("delete", room="tea", target=sent["seq"], cid="c1") == "no_such_room"
 
 
 async def test_a_retry_after_a_demotion_is_answered_too(scene):
@@ -105,11 +101,11 @@ async def test_a_retry_after_a_demotion_is_answered_too(scene):
     assert await ben.refused("send", room="tea", body={}, cid="c2") == "forbidden"
 
 
-# --- a store in trouble ----------------------------------------------------------------------------
+# --- a store in trouble ------------------------------------------------------------------------
 
 
 async def test_unavailable_is_said_with_when_to_try_again(scene):
-    anna, _, head = await tea(scene)
+    anna, _, _head = await tea(scene)
     scene.store.script("append", error=StoreUnavailable("no", retry_after_ms=300))
     ref = await anna.say("send", room="tea", body={}, cid="c1")
     answer = await anna.answer(ref)
@@ -148,11 +144,9 @@ async def test_an_outcome_that_stays_unknown_is_said_to_be_and_can_be_asked_for(
 
 async def test_too_much_waiting_for_the_store_is_refused_at_once():
     async with open_scene(pending_bytes_max=3000) as scene:
-        anna, _, head = await tea(scene)
+        anna, _, _head = await tea(scene)
         step = scene.store.script("append", before=True)
-        refs = [
-            await anna.say("send", room="tea", body={"text": "x" * 700}) for _ in range(6)
-        ]
+        refs = [await anna.say("send", room="tea", body={"text": "x" * 700}) for _ in range(6)]
         await settled()
         early = [one for one in anna.heard if one.get("ref") in refs]
         assert {one["reason"] for one in early} == {"store_unavailable"}
@@ -164,7 +158,7 @@ async def test_too_much_waiting_for_the_store_is_refused_at_once():
         assert answers == ["ok"] * 4 + ["error"] * 2
 
 
-# --- who may, and what -----------------------------------------------------------------------------
+# --- who may, and what -------------------------------------------------------------------------
 
 
 async def test_who_may_write(scene):
@@ -220,7 +214,7 @@ async def test_the_largest_body_fits(scene):
 
 
 async def test_edits_deletions_and_reactions_have_their_target(scene):
-    anna, ben, head = await tea(scene)
+    anna, ben, _head = await tea(scene)
     mine = (await anna.send("tea", "mine"))["seq"]
     theirs = (await ben.send("tea", "theirs"))["seq"]
 
@@ -234,13 +228,11 @@ async def test_edits_deletions_and_reactions_have_their_target(scene):
         assert await anna.refused(op, room="tea", **fields) == reason, (op, fields)
     assert await ben.refused("delete", room="tea", target=mine) == "forbidden"
     await anna.ask("delete", room="tea", target=theirs)
-    assert (
-        await anna.refused("react", room="tea", target=theirs, emoji="🙂") == "no_such_entry"
-    )
+    assert await anna.refused("react", room="tea", target=theirs, emoji="🙂") == "no_such_entry"
 
 
 async def test_what_was_said_becomes_entries_with_all_it_had(scene):
-    anna, ben, head = await tea(scene)
+    anna, ben, _head = await tea(scene)
     first = (await anna.send("tea", "a"))["seq"]
     await ben.ask(
         "send", room="tea", body={"text": "b"}, reply_to=first, mentions=["anna"], cid="c2"
@@ -306,9 +298,7 @@ async def test_a_room_that_has_to_be_loaded_first_keeps_the_order(scene):
     await settled()
     step.release()
 
-    assert [(await anna.answer(ref))["seq"] for ref in refs] == [
-        head + 1 + n for n in range(5)
-    ]
+    assert [(await anna.answer(ref))["seq"] for ref in refs] == [head + 1 + n for n in range(5)]
 
 
 async def test_a_write_that_is_cancelled_while_its_room_is_loaded_leaves_nothing(scene):

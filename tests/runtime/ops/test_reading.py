@@ -20,11 +20,11 @@ async def tea(scene, messages=0, **fields):
     return anna, ben, head
 
 
-# --- history -------------------------------------------------------------------------------------
+# --- history -----------------------------------------------------------------------------------
 
 
 async def test_pages_join_without_gap_or_overlap(scene):
-    anna, ben, head = await tea(scene, messages=10)
+    _anna, ben, head = await tea(scene, messages=10)
     newest = await ben.ask("history", room="tea", limit=4)
     middle = await ben.ask("history", room="tea", limit=4, before=newest["messages"][0]["seq"])
     oldest = await ben.ask("history", room="tea", limit=4, before=middle["messages"][0]["seq"])
@@ -67,7 +67,7 @@ changes = st.lists(
 async def test_history_and_entries_after_it_equal_a_fresh_history(script, moment):
     """Snapshot law: what a client has after `as_of`, applied to its page, is what is now."""
     async with open_scene() as scene:
-        anna, ben, head = await tea(scene)
+        anna, ben, _head = await tea(scene)
         seen, snapshot, as_of = [], None, 0
         for index, (who, what, pick) in enumerate([*script, ("anna", "send", 0)]):
             if index == min(moment, len(script)):
@@ -99,9 +99,7 @@ async def change(who, what, pick, seen):
         case _:
             emoji = "🙂🎉🍵"[pick % 3]
             on = what == "react"
-            await who.answer(
-                await who.say("react", room="tea", target=target, emoji=emoji, on=on)
-            )
+            await who.answer(await who.say("react", room="tea", target=target, emoji=emoji, on=on))
 
 
 FACTS = {
@@ -118,9 +116,7 @@ FACTS = {
 
 def entry_of(one):
     fact = FACTS[one["kind"]](one)
-    return Entry(
-        one["room"], one["seq"], one["n"], one["from"], one["at"], one["cid"], fact
-    )
+    return Entry(one["room"], one["seq"], one["n"], one["from"], one["at"], one["cid"], fact)
 
 
 def message_of(one):
@@ -132,7 +128,7 @@ def message_of(one):
     return FoldedMessage(**fields)
 
 
-# --- receipts --------------------------------------------------------------------------------------
+# --- receipts ----------------------------------------------------------------------------------
 
 
 async def test_receipts_are_listed_page_by_page(scene):
@@ -153,11 +149,11 @@ async def test_receipts_are_listed_page_by_page(scene):
     assert rest["marks"][-1] == ["user-3", seq, seq]
 
 
-# --- the inbox -------------------------------------------------------------------------------------
+# --- the inbox ---------------------------------------------------------------------------------
 
 
 async def test_the_inbox_is_by_name_with_the_last_message(scene):
-    anna, ben, head = await tea(scene, messages=2, title="Tea")
+    anna, ben, _head = await tea(scene, messages=2, title="Tea")
     await scene.room("milk", ben, anna)
     await scene.room("alone", ben)
     first = await anna.ask("rooms", limit=1)
@@ -172,7 +168,7 @@ async def test_the_inbox_is_by_name_with_the_last_message(scene):
 
 
 async def test_the_inbox_knows_marks_that_are_not_written_yet(scene):
-    anna, ben, head = await tea(scene, messages=4)
+    _anna, ben, head = await tea(scene, messages=4)
     await trio.sleep(2)
     step = scene.store.script("put_marks", before=True)
     await ben.ask("receipt", room="tea", read=head + 3)
@@ -197,7 +193,7 @@ async def test_sync_tells_what_moved_came_and_went(scene):
 
 
 async def test_sync_notices_another_epoch(scene):
-    anna, ben, head = await tea(scene)
+    _anna, ben, head = await tea(scene)
     answer = await ben.ask("sync", have=[["tea", "another", head]])
 
     assert [row["room"] for row in answer["rooms"]] == ["tea"]

@@ -19,7 +19,7 @@ def entries(who, *keys):
     return [tuple(one.get(key) for key in keys) for one in who.all("entry")]
 
 
-# --- making --------------------------------------------------------------------------------------
+# --- making ------------------------------------------------------------------------------------
 
 
 async def test_a_room_begins_with_its_owner_its_members_and_its_meta(scene):
@@ -89,7 +89,7 @@ async def test_the_gate_may_forbid_direct_rooms(scene):
     assert await anna.refused("direct", user="ben") == "forbidden"
 
 
-# --- members -------------------------------------------------------------------------------------
+# --- members -----------------------------------------------------------------------------------
 
 
 async def test_invitations_kicks_and_roles_are_entries(scene):
@@ -124,7 +124,7 @@ async def test_members_do_not_manage(scene, op, fields, reason):
 
 
 async def test_what_makes_no_sense_is_refused(scene):
-    anna, ben, _ = await tea(scene)
+    anna, _ben, _ = await tea(scene)
 
     assert await anna.refused("invite", room="tea", user="ben") == "already_exists"
     assert await anna.refused("kick", room="tea", user="cleo") == "not_a_member"
@@ -136,7 +136,7 @@ async def test_what_makes_no_sense_is_refused(scene):
 
 async def test_a_retry_is_answered_as_the_first_time(scene):
     """Also where it would make no sense any more, or where it would change nothing."""
-    anna, ben, head = await tea(scene)
+    anna, _ben, head = await tea(scene)
     asked = [
         ("invite", {"user": "cleo", "cid": "c1"}),
         ("role", {"user": "ben", "role": "admin", "cid": "c2"}),
@@ -175,7 +175,7 @@ async def test_leaving_a_private_room_closes_it(scene):
 
 
 async def test_in_public_rooms_joins_are_rows(scene):
-    anna, _, head = await tea(scene, public=True)
+    anna, _, _head = await tea(scene, public=True)
     vera = await scene.enter("vera")
     joined = await vera.ask("join", room="tea")
     again = await vera.ask("join", room="tea")
@@ -197,7 +197,7 @@ async def test_in_large_rooms_leaving_is_a_row_and_a_managers_is_an_entry():
 
 async def test_a_right_that_is_lost_while_it_is_used_is_lost(scene):
     """Ben, an admin, invites; he is demoted before the store has it. Decided again, refused."""
-    anna, ben, head = await tea(scene)
+    anna, ben, _head = await tea(scene)
     await anna.ask("role", room="tea", user="ben", role="admin")
     step = scene.store.script("append", before=True)
     ref = await ben.say("invite", room="tea", user="cleo")
@@ -212,7 +212,7 @@ async def test_a_right_that_is_lost_while_it_is_used_is_lost(scene):
 
 
 async def test_rights_that_keep_changing_end_in_a_refusal(scene):
-    anna, ben, _ = await tea(scene)
+    anna, _ben, _ = await tea(scene)
 
     async def demote():
         await scene.elsewhere(
@@ -228,7 +228,7 @@ async def test_rights_that_keep_changing_end_in_a_refusal(scene):
 
 async def test_managing_a_large_room_asks_the_store_who_is_who():
     async with open_scene(feed_members_max=1) as scene:
-        anna, ben, head = await tea(scene)
+        anna, ben, _head = await tea(scene)
         await anna.ask("role", room="tea", user="ben", role="admin")
         await ben.ask("invite", room="tea", user="cleo")
         assert await ben.refused("invite", room="tea", user="cleo") == "already_exists"
@@ -237,7 +237,7 @@ async def test_managing_a_large_room_asks_the_store_who_is_who():
 
 
 async def test_hiding_a_room_ends_its_visitors(scene):
-    anna, ben, head = await tea(scene, public=True)
+    anna, _ben, _head = await tea(scene, public=True)
     vera = await scene.enter("vera")
     await vera.ask("subscribe", room="tea")
     hidden = await anna.ask("meta", room="tea", public=False)
@@ -249,7 +249,7 @@ async def test_hiding_a_room_ends_its_visitors(scene):
     assert await vera.refused("subscribe", room="tea") == "no_such_room"
 
 
-# --- trouble ---------------------------------------------------------------------------------------
+# --- trouble -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("call", ["room", "append"])
@@ -266,7 +266,7 @@ async def test_a_create_that_fails_is_answered_and_can_be_retried(scene, call):
 async def test_cancelling_anywhere_leaves_nothing(call):
     """The session is cut at each of the store's calls: no pin, seat or task stays."""
     async with open_scene(feed_members_max=1) as scene:
-        anna, ben, _ = await tea(scene)
+        _anna, _ben, _ = await tea(scene)
         for op, fields in [
             ("invite", {"room": "tea", "user": "cleo", "cid": "c1"}),
             ("create", {"kind": "group", "cid": "c2"}),

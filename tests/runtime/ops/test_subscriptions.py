@@ -85,7 +85,7 @@ async def test_an_unknown_epoch_is_not_recovered(scene):
 
 
 async def test_what_retention_removed_is_not_recovered(scene):
-    anna, ben, epoch, head = await tea(scene)
+    _anna, ben, epoch, head = await tea(scene)
     rows = await scene.store.real.prune(older_than=0, entries_max=2, limit=100)
     for room, floor, floor_n in rows:
         scene.hub.floor_moved(room, floor, floor_n)
@@ -101,7 +101,7 @@ async def test_what_retention_removed_is_not_recovered(scene):
 
 
 async def test_a_position_before_a_fork_is_translated(scene):
-    anna, ben, epoch, head = await tea(scene)
+    _anna, ben, epoch, head = await tea(scene)
     new = await scene.store.real.new_generation()
     await scene.messages_elsewhere("tea", 2)
     scene.unload("tea")
@@ -113,7 +113,7 @@ async def test_a_position_before_a_fork_is_translated(scene):
 
 
 async def test_a_position_that_a_fork_lost_goes_back_to_the_last_common_one(scene):
-    anna, ben, epoch, head = await tea(scene)
+    _anna, ben, epoch, head = await tea(scene)
     new = await scene.store.real.new_generation()
     await scene.messages_elsewhere("tea", 2)
     scene.unload("tea")
@@ -126,7 +126,7 @@ async def test_a_position_that_a_fork_lost_goes_back_to_the_last_common_one(scen
 
 async def test_a_client_ahead_of_the_node_makes_the_node_look(scene):
     """It has seen, on another node, what this one has not heard of: nothing is sent twice."""
-    anna, ben, epoch, head = await tea(scene)
+    _anna, ben, epoch, head = await tea(scene)
     await scene.messages_elsewhere("tea", 4)
     answer = await ben.ask("subscribe", room="tea", since=[epoch, head + 3])
     await settled()
@@ -145,7 +145,7 @@ async def test_a_client_ahead_of_everything_is_told_where_the_log_ends(scene):
     assert ben.seqs("tea") == [head + 1]
 
 
-# --- who may -------------------------------------------------------------------------------------
+# --- who may -----------------------------------------------------------------------------------
 
 
 async def test_a_private_room_is_none_to_strangers(scene):
@@ -157,7 +157,7 @@ async def test_a_private_room_is_none_to_strangers(scene):
 
 
 async def test_a_public_room_is_read_by_visitors(scene):
-    anna, _, epoch, head = await tea(scene, public=True)
+    _anna, _, epoch, head = await tea(scene, public=True)
     vera = await scene.enter("vera")
     answer = await vera.ask("subscribe", room="tea", since=[epoch, 0])
     await settled()
@@ -203,7 +203,7 @@ async def test_who_is_removed_while_subscribing_does_not_follow(call):
 
 
 async def test_who_is_removed_between_the_rooms_of_one_subscribe_is_refused_that_room(scene):
-    anna, ben, epoch, head = await tea(scene)
+    anna, ben, epoch, _head = await tea(scene)
     await scene.room("milk", anna, ben, subscribe=False)
     scene.unload("milk")
     step = scene.store.script("room", before=True)
@@ -222,7 +222,7 @@ async def test_who_is_removed_between_the_rooms_of_one_subscribe_is_refused_that
 async def test_a_second_session_that_leaves_does_not_take_the_seat_of_one_that_comes():
     """Rights are followed for who is subscribing, also while another session of theirs goes."""
     async with open_scene(feed_members_max=1) as scene:
-        anna, ben, epoch, head = await tea(scene)
+        _anna, ben, _epoch, _head = await tea(scene)
         laptop = await scene.enter("ben", device="laptop")
         await laptop.ask("subscribe", room="tea")
         scene.loaded("tea").members = None
@@ -236,7 +236,7 @@ async def test_a_second_session_that_leaves_does_not_take_the_seat_of_one_that_c
         assert (await ben.answer(ref))["reason"] == "no_such_room"
 
 
-# --- several at once -----------------------------------------------------------------------------
+# --- several at once ---------------------------------------------------------------------------
 
 
 async def test_several_rooms_are_answered_in_the_order_asked_refusals_in_place(scene):
@@ -256,9 +256,7 @@ async def test_subscribe_names_one_room_or_several(scene):
     _, ben, epoch, _ = await tea(scene)
 
     assert await ben.refused("subscribe") == "invalid_field"
-    assert (
-        await ben.refused("subscribe", room="tea", rooms=[["tea", epoch, 0]]) == "invalid_field"
-    )
+    assert await ben.refused("subscribe", room="tea", rooms=[["tea", epoch, 0]]) == "invalid_field"
     assert (await ben.ask("subscribe", rooms=[]))["rooms"] == []
 
 
@@ -280,7 +278,7 @@ async def test_a_session_follows_so_many_rooms_and_no_more():
 
 
 async def test_a_store_in_trouble_refuses_and_leaves_nothing_half_done(scene):
-    anna, ben, epoch, head = await tea(scene)
+    anna, ben, epoch, _head = await tea(scene)
     await scene.room("milk", anna, ben, subscribe=False)
     scene.unload("milk")
     scene.store.script("room", error=StoreUnavailable("no"))
@@ -291,7 +289,7 @@ async def test_a_store_in_trouble_refuses_and_leaves_nothing_half_done(scene):
     assert scene.loaded("tea").pins == 0
 
 
-# --- ending ----------------------------------------------------------------------------------------
+# --- ending ------------------------------------------------------------------------------------
 
 
 async def test_nothing_follows_the_answer_to_unsubscribe_and_nothing_is_missing_before_it(scene):
@@ -331,7 +329,7 @@ async def test_one_session_ends_its_subscription_and_another_goes_on(scene):
 
 async def test_a_resubscription_moves_the_position(scene):
     """Back as well as forward: what the client says it has is what counts."""
-    anna, ben, epoch, head = await tea(scene)
+    _anna, ben, epoch, head = await tea(scene)
     await ben.ask("subscribe", room="tea", since=[epoch, 0])
     await settled()
     ben.forget()

@@ -1,0 +1,200 @@
+"""Laws of the selector that all sockets share, and of the tasks that stand in where it cannot."""
+
+import selectors
+import socket
+
+import pytest
+import trio
+from scene import settled
+
+from triolet._runtime.poller import Poller
+
+pytestmark = pytest.mark.usefixtures("standing_time")
+READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
+
+
+class Told:
+    """Something with a socket, that counts what it is told, up to a number of times."""
+
+    def __init__(self, poller, at_most=1):
+        self.sock, self.peer = socket.socketpair()
+        self.sock.setblocking(False)
+        self.poller = poller
+        self.events = 0
+        self.at_most = at_most
+        self.readable = self.writable = 0
+
+    def watch(self, events):
+        self.poller.change(self, self.events, events)
+        self.events = events
+
+    def on_readable(self):
+        self.readable += 1
+        if self.readable == self.at_most:
+            self.watch(self.events & ~READ)
+
+    def on_writable(self):
+        self.writable += 1
+        if self.writable == self.at_most:
+            self.watch(self.events & ~WRITE)
+
+    def close(self):
+        self.watch(0)
+        self.sock.close()
+        self.peer.close()
+
+
+@pytest.fixture(params=[True, False], ids=["shared", "apart"])
+async def poller(request, nursery):
+    """A running poller: one selector for all, or a wait for each."""
+    poller = Poller()
+    poller.is_shared = poller.is_shared and request.param
+    nursery.start_soon(poller.run)
+    await settled()
+    return poller
+
+
+@pytest.fixture
+async def told(poller):
+    told = Told(poller)
+    yield told
+    told.close()
+    await settled()
+
+
+async def test_it_tells_of_bytes_only_who_watches_for_them(poller, told):
+    told.peer.send(b"x")
+    await settled()
+    assert told.readable == 0
+
+    told.watch(READ)
+    await settled()
+
+    assert (told.readable, told.writable) == (1, 0)
+
+
+async def test_the_end_is_readable(poller, told):
+    told.watch(READ)
+    told.peer.close()
+    await settled()
+
+    assert told.readable == 1
+
+
+async def test_it_tells_again_as_long_as_there_are_bytes(poller, told):
+    """Level-triggered: what is not read is not forgotten."""
+    told.at_most = 5
+    told.watch(READ)
+    told.peer.send(b"x")
+    await settled()
+
+    assert told.readable == 5
+
+
+async def test_both_events_are_watched_apart(poller, told):
+    """Giving one up leaves the other; taking it again works as the first time."""
+    told.watch(READ | WRITE)
+    await settled()
+    assert (told.readable, told.writable, told.events) == (0, 1, READ)
+
+    told.peer.send(b"x")
+    await settled()
+    assert (told.readable, told.writable, told.events) == (1, 1, 0)
+
+    told.readable = told.writable = 0
+    told.watch(WRITE)
+    told.watch(READ | WRITE)
+    await settled()
+    assert (told.readable, told.writable) == (1, 1)
+
+
+async def test_nobody_is_told_after_giving_up(poller, told):
+    told.watch(READ | WRITE)
+    told.peer.send(b"x")
+
+    told.watch(0)
+    await settled()
+
+    assert (told.readable, told.writable) == (0, 0)
+
+
+async def test_no_change_asks_nothing(poller, told):
+    told.watch(0)
+    told.watch(READ)
+    told.watch(READ)
+    told.peer.send(b"x")
+    await settled()
+
+    assert told.readable == 1
+
+
+async def test_a_number_that_is_used_again_is_another_one(poller, told):
+    """File descriptors are reused at once; what was said of the old one is gone."""
+    told.watch(READ)
+    number = told.sock.fileno()
+    told.close()
+    other = Told(poller)
+    assert number in (other.sock.fileno(), other.peer.fileno())
+
+    other.watch(READ)
+    other.peer.send(b"x")
+    await settled()
+
+    assert (told.readable, other.readable) == (0, 1)
+    other.close()
+
+
+async def test_many_are_told_in_one_look(poller):
+    all_told = [Told(poller) for _ in range(50)]
+    for one in all_told:
+        one.watch(READ)
+        one.peer.send(b"x")
+    await settled()
+
+    assert [one.readable for one in all_told] == [1] * 50
+    for one in all_told:
+        one.close()
+    await settled()
+
+
+async def test_idle_it_never_looks(monkeypatch, nursery):
+    """Whatever goes on elsewhere: the selector is asked when a socket is ready, and then once."""
+    looks = []
+    select = selectors.DefaultSelector.select
+    monkeypatch.setattr(
+        selectors.DefaultSelector,
+        "select",
+        lambda self, timeout=None: looks.append(timeout) or select(self, timeout),
+    )
+    poller = Poller()
+    nursery.start_soon(poller.run)
+    told = Told(poller)
+    told.watch(READ)
+    for _ in range(100):
+        await trio.lowlevel.checkpoint()
+    assert looks == []
+
+    told.peer.send(b"x")
+    await settled()
+
+    assert looks == [0]
+    told.close()
+
+
+@pytest.mark.parametrize("is_shared", [True, False], ids=["shared", "apart"])
+async def test_once_it_is_over_there_is_nothing_to_give_up(is_shared):
+    """Connections that outlast it, as when the engine fails, need not know."""
+    async with trio.open_nursery() as nursery:
+        poller = Poller()
+        poller.is_shared = poller.is_shared and is_shared
+        nursery.start_soon(poller.run)
+        told = Told(poller)
+        await settled()
+        told.watch(READ)
+        await settled()
+        nursery.cancel_scope.cancel()
+
+    told.watch(READ | WRITE)
+    told.close()
+
+    assert (told.readable, told.writable) == (0, 0)

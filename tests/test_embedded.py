@@ -1,0 +1,233 @@
+"""Laws of the engine inside another service: stores by URL, and clients without a socket."""
+
+import pytest
+import trio
+
+from triolet._model.errors import (
+    ConfigurationError,
+    ConnectionClosed,
+    ErrorCode,
+    Refusal,
+)
+from triolet._model.limits import Limits
+from triolet.adapters.memory import open_memory_store
+from triolet.adapters.system import SystemClock, SystemEntropy
+from triolet.embedded import ClosedGate, open_engine, open_store
+from triolet.ports.gate import FOREVER, Action, Identity, Opening
+
+
+def store_at(url):
+    return open_store(url, clock=SystemClock(), entropy=SystemEntropy(), limits=Limits())
+
+
+class RecordingGate:
+    """Notes who asks for what, and forbids one action."""
+
+    def __init__(self, forbidden=None):
+        self.asked = []
+        self._forbidden = forbidden
+
+    async def admit(self, token, opening):
+        raise AssertionError("nobody asks who an in-process user is")
+
+    def may(self, who, action, *, room="", user=""):
+        self.asked.append((who, action))
+        return False if action is self._forbidden else None
+
+
+# --- stores ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "url", ["", "memory", "memory:x", "sqlite:", "postgresql://db/chat", "/a/path", "SQLITE:x"]
+)
+async def test_a_url_that_names_no_store_is_an_error_that_says_what_does(url):
+    with pytest.raises(ConfigurationError, match="neither `memory:` nor `sqlite:PATH`") as caught:
+        async with store_at(url):
+            pass
+
+    assert repr(url) in str(caught.value)
+
+
+async def test_memory_is_forgotten_and_files_are_not(tmp_path):
+    """A relative or absolute path; its directory is made."""
+    for url, kept in (("memory:", []), (f"sqlite:{tmp_path}/data/chat.db", ["tea"])):
+        async with open_engine(url) as engine, engine.connect("anna") as anna:
+            await anna.create("group", room="tea")
+
+        async with open_engine(url) as engine, engine.connect("anna") as anna:
+            assert [item.room for item in (await anna.rooms()).rooms] == kept
+
+
+async def test_data_in_use_is_an_error_that_says_where(tmp_path):
+    """The first one goes on, and when it has ended the data can be had."""
+    url = f"sqlite:{tmp_path}/chat.db"
+    async with store_at(url) as first:
+        with pytest.raises(ConfigurationError, match="in use by another server") as caught:
+            async with open_engine(url):
+                pass
+        assert await first.room("tea") is None
+
+    assert str(tmp_path) in str(caught.value)
+    async with open_engine(url):
+        pass
+
+
+async def test_a_store_of_ones_own_outlives_the_engine():
+    """The engine neither opens nor closes it, and leaves in it what was said."""
+    async with open_memory_store(clock=SystemClock(), entropy=SystemEntropy()) as store:
+        for number in range(2):
+            async with open_engine(store) as engine, engine.connect("anna") as anna:
+                if number == 0:
+                    await anna.create("group", room="tea")
+                assert engine.store is store
+                await anna.send("tea", f"message {number}")
+
+        state = await store.room("tea")
+    assert (state.n, state.members) == (2, 1)
+
+
+# --- the gate --------------------------------------------------------------------------------
+
+
+async def test_the_closed_gate_admits_nobody_and_decides_nothing():
+    gate = ClosedGate()
+
+    with pytest.raises(Refusal) as caught:
+        await gate.admit("a token", Opening(address="127.0.0.1"))
+
+    assert caught.value.code is ErrorCode.UNAUTHENTICATED
+    who = Identity(user="anna", expires_at=FOREVER)
+    assert [gate.may(who, action, room="tea") for action in Action] == [None] * len(Action)
+
+
+async def test_without_a_gate_nobody_comes_in_over_a_socket():
+    """They are refused like anybody without a token; the in-process user goes on."""
+    async with open_engine() as engine, engine.connect("anna") as anna:
+        pipe = engine.open_pipe(Identity(user="", expires_at=FOREVER))
+        pipe.session.identity = None
+        await pipe.send(b"\x82\xa2op\xa5hello\xa5token\xa1t")
+
+        with trio.fail_after(5):
+            assert b"unauthenticated" in await pipe.receive()
+            with pytest.raises(trio.EndOfChannel):
+                await pipe.receive()
+
+        assert pipe.close.code == 4001
+        await anna.ping()
+
+
+# --- in-process clients ----------------------------------------------------------------------
+
+
+async def test_the_host_vouches_for_user_device_and_roles():
+    """No token is asked; roles reach the gate as a token's would, and what it says counts."""
+    gate = RecordingGate(forbidden=Action.CREATE)
+    async with (
+        open_engine(gate=gate) as engine,
+        engine.connect("anna", device="desk", roles=("staff", "admin")) as anna,
+    ):
+        with pytest.raises(Refusal) as caught:
+            await anna.create("group")
+        welcome = anna.welcome
+
+    assert caught.value.code is ErrorCode.FORBIDDEN
+    assert (welcome.user, welcome.device) == ("anna", "desk")
+    ((who, action),) = gate.asked
+    assert (who.user, who.roles, who.tier, action) == (
+        "anna",
+        ("staff", "admin"),
+        "service",
+        Action.CREATE,
+    )
+
+
+async def test_a_device_that_was_not_named_gets_a_name_of_its_own():
+    async with (
+        open_engine() as engine,
+        engine.connect("anna") as one,
+        engine.connect("anna") as other,
+    ):
+        assert one.welcome.device != other.welcome.device
+
+
+async def test_in_process_users_are_exempt_from_rates():
+    """The host is trusted: what it sends in a burst is not refused."""
+    limits = Limits(commands_rate=1, commands_burst=2)
+    async with open_engine(limits=limits) as engine, engine.connect("anna") as anna:
+        assert engine.limits is limits
+        for _ in range(10):
+            await anna.ping()
+
+
+async def test_messages_reach_other_clients(autojump_clock):
+    async with (
+        open_engine() as engine,
+        engine.connect("anna") as anna,
+        engine.connect("ben") as ben,
+    ):
+        await anna.create("group", room="tea", members=["ben"])
+        room = ben.room("tea")
+        await room.subscribe()
+        await anna.send("tea", "hello")
+        with trio.fail_after(60):
+            entry = await anext(aiter(room))
+
+    assert (entry.sender, entry.fact.body) == ("anna", {"text": "hello"})
+
+
+async def test_a_client_that_outlives_the_engine_is_over_for_good(autojump_clock):
+    """It comes back to nothing: what waits, and what is asked later, raises `ConnectionClosed`."""
+    outcomes = []
+    connected, over = trio.Event(), trio.Event()
+
+    async def outlive(engine):
+        async with engine.connect("anna") as anna:
+            connected.set()
+            await over.wait()
+            for _ in range(2):
+                with trio.fail_after(60), pytest.raises(ConnectionClosed) as caught:
+                    await anna.ping()
+                outcomes.append(str(caught.value))
+
+    async with trio.open_nursery() as nursery:
+        async with open_engine() as engine:
+            nursery.start_soon(outlive, engine)
+            await connected.wait()
+        over.set()
+
+    assert outcomes == ["closed with 4001 the engine has ended"] * 2
+
+
+async def test_an_engine_that_has_ended_takes_nobody():
+    async with open_engine() as engine:
+        pass
+
+    with pytest.raises(ConnectionClosed, match="the engine has ended"):
+        async with engine.connect("anna"):
+            pass
+    assert not engine.ready()
+
+
+async def test_errors_of_the_block_come_out_as_they_are():
+    """Neither the engine nor its clients wrap them in groups."""
+    with pytest.raises(ZeroDivisionError):
+        async with open_engine() as engine, engine.connect("anna"):
+            raise ZeroDivisionError
+
+
+async def test_an_error_beside_a_cancellation_comes_out_as_it_is():
+    """What the tasks of the engine were cancelled by does not wrap it."""
+
+    async def fail_cancelled():
+        with trio.CancelScope() as scope:
+            async with open_engine() as engine:
+                engine.open_pipe(Identity(user="anna", expires_at=FOREVER))
+                scope.cancel()
+                try:
+                    await trio.sleep_forever()
+                finally:
+                    raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail_cancelled()
