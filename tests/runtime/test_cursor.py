@@ -448,6 +448,29 @@ async def test_a_new_epoch_that_lost_nothing_names_where_the_reader_stands():
         assert ben.seqs("tea") == [head + 1, head + 2, head + 3]
 
 
+async def test_a_page_of_the_old_epoch_is_thrown_away():
+    """It was on its way when the new one began: what it holds may be what was lost."""
+    async with small() as scene:
+        anna, ben, head = await tea(scene)
+        for _ in range(12):
+            await anna.send("tea")
+        await settled()
+        step = scene.store.script("page", after=True)
+        await ben.ask("subscribe", room="tea", since=[await epoch_of(scene), head])
+        ben.forget()
+        await step.entered.wait()
+        await settled()
+        await fork(scene, keep=head + 2, then=3)
+        await scene.hub.compare_heads()
+        step.release()
+        await settled()
+
+        (reset,) = ben.all("reset")
+        assert reset["since"] == [await epoch_of(scene), head]
+        texts = [one["body"]["text"] for one in ben.all("entry")]
+        assert texts == ["hi", "hi", "hi 0", "hi 1", "hi 2"]
+
+
 async def test_a_shorter_log_of_a_new_epoch_does_not_keep_the_pump_busy():
     async with small() as scene:
         anna, ben, head = await tea(scene)

@@ -6,6 +6,8 @@ import pytest
 import trio
 from scene import open_scene, settled
 
+from triolet._model.errors import Close
+
 
 async def tea(scene, *others, **fields):
     anna, ben = await scene.enter("anna"), await scene.enter("ben")
@@ -180,6 +182,27 @@ async def test_a_room_that_grows_too_large_is_left_to_sync():
         await trio.sleep(2)
 
         assert rows(ben) == []
+
+
+async def test_many_rooms_and_sessions_are_told_in_turns_and_all_of_them():
+    """More of each than fit between two checkpoints; one goes in the middle of it."""
+    async with open_scene(commands_burst=1000) as scene:
+        anna = await scene.enter("anna")
+        friends = [await scene.enter(f"user-{number:02}") for number in range(70)]
+        for number in range(40):
+            await scene.room(f"room-{number}", anna, *friends[number : number + 2], subscribe=False)
+        await trio.sleep(2)
+        anna.forget()
+        for number in range(40):
+            await anna.send(f"room-{number}")
+        friends[1].session.close(Close(1012, "cut"))
+        await trio.sleep(2)
+
+        assert sorted(row[0] for event in anna.all("feed") for row in event["rooms"]) == sorted(
+            f"room-{number}" for number in range(40)
+        )
+        for number in (0, *range(2, 41)):
+            assert friends[number].all("feed"), number
 
 
 # --- slow sessions -----------------------------------------------------------------------------

@@ -150,6 +150,51 @@ async def test_a_gap_beyond_the_bounds_reloads_the_room(limits):
             assert one.seqs("tea") == list(range(head + 1, head + 51))
 
 
+async def test_a_gap_that_retention_has_removed_reloads_the_room(scene):
+    anna, ben, head = await tea(scene)
+    records = await records_of(scene, 10)
+    await scene.store.real.prune(older_than=0, entries_max=2, limit=100)
+    scene.hub.offer(records[-1])
+    await trio.sleep(1)
+    await anna.send("tea")
+    await settled()
+
+    for one in (anna, ben):
+        assert one.all("reset")[0]["floor"] == head + 8
+        assert one.seqs("tea") == [head + 11]
+
+
+async def test_what_was_stored_unnoticed_waits_for_the_store_to_answer(scene):
+    anna, _, head = await tea(scene)
+    await scene.messages_elsewhere("tea", 2)
+    scene.store.script("room", error=StoreUnavailable("no"))
+    scene.hub.missed("tea")
+    scene.hub.missed("not loaded")
+    await settled()
+    assert anna.seqs("tea") == []
+    await trio.sleep(scene.limits.head_check_s + 0.1)
+
+    assert anna.seqs("tea") == [head + 1, head + 2]
+
+
+async def test_a_store_that_went_back_without_a_word_is_believed_at_last(scene):
+    """It is asked a few times, not for ever; its readers start over from what there is."""
+    anna, _, head = await tea(scene)
+    for _ in range(5):
+        await anna.send("tea")
+    await settled()
+    stored = scene.store.real._rooms["tea"]
+    del stored.records[head + 2 :]
+    stored.head, stored.n = head + 2, 2
+    before = scene.store.count("room")
+
+    await scene.hub.resync(scene.loaded("tea"))
+    await settled()
+
+    assert scene.store.count("room") - before <= 5
+    assert anna.all("reset")[0]["head"] == head + 2
+
+
 # --- loading -----------------------------------------------------------------------------------
 
 

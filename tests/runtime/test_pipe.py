@@ -5,7 +5,9 @@ import pytest
 import trio
 from scene import open_scene, settled
 
+from triolet._model.commands import Ping
 from triolet._model.errors import Close
+from triolet._runtime.pipeline import HANDLERS
 
 
 async def test_a_message_goes_from_one_end_to_the_other(scene):
@@ -118,3 +120,20 @@ async def test_the_end_of_the_engine_is_the_end_of_the_pipe():
     assert pipe.close is not None
     with pytest.raises((trio.BrokenResourceError, trio.ClosedResourceError)):
         await pipe.send(msgspec.msgpack.encode({"op": "hello"}))
+
+
+async def test_a_bug_ends_one_connection_and_is_told(scene, monkeypatch, caplog):
+    """What a handler raises unexpectedly is logged and closes its own session with 1011."""
+    anna, ben = await scene.enter("anna"), await scene.enter("ben")
+    await scene.room("tea", anna, ben)
+
+    def broken(session, command):
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setitem(HANDLERS, Ping, broken)
+    await anna.say("ping")
+    await settled()
+
+    assert await anna.ended() == 1011
+    assert "a bug" in caplog.text
+    assert (await ben.send("tea", "still here", cid="c9"))["op"] == "ok"

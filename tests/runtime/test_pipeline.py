@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scene import open_scene, settled, virtually
 
+from triolet._model.errors import SchemaTooNew
 from triolet._wire.codec import unpack_fact
 
 
@@ -193,6 +194,31 @@ async def test_a_session_that_ends_while_its_sends_are_decided_again_leaves_noth
     await settled()
 
     assert ben.session.pipeline.inflight == 0
+
+
+async def test_a_retry_in_a_room_that_is_gone_is_refused(scene):
+    anna, ben = await tea(scene)
+    await anna.ask("role", room="tea", user="ben", role="admin")
+    step = scene.store.script("append", before=True)
+    await anna.say("role", room="tea", user="ben", role="member")
+    await settled()
+    refs = await say(ben, "1")
+    await settled()
+    reading = scene.store.script("membership", before=True)
+    step.release()
+    await reading.entered.wait()
+    scene.store.real._rooms.clear()
+    reading.release()
+
+    assert await answers(ben, refs) == ["no_such_room"]
+
+
+async def test_whatever_else_a_store_does_is_internal(scene):
+    """Not the client's fault, and nothing it could do: logged here, `internal` there."""
+    anna, _ = await tea(scene)
+    scene.store.script("history", error=SchemaTooNew("newer"))
+
+    assert await anna.refused("history", room="tea") == "internal"
 
 
 # --- any interleaving --------------------------------------------------------------------------

@@ -176,6 +176,9 @@ class Edge:
         except (OSError, trio.BrokenResourceError) as error:
             # One connection ends by it, never the listener.
             logger.debug("a connection from %s failed early: %s", address, error)
+        except Exception:
+            # A bug behind the fallback ends one connection too, and is told.
+            logger.exception("a connection from %s failed", address)
         finally:
             self._others -= 1
             if not taken:

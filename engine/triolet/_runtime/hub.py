@@ -21,10 +21,13 @@ from .members import Members
 from .outbox import Flusher
 from .pages import Pages
 from .ring import Rings
-from .room import Cursor, Room
+from .room import Cursor, Room, Seat
 
 logger = logging.getLogger(__name__)
 
+# A room that moves on while it is reloaded is read again; a store that has lost entries without
+# saying so, by a new epoch, is believed at last.
+_RELOADS_MAX: Final = 5
 # Rooms asked in one comparison of heads (2.3 ms on PostgreSQL).
 _HEADS_PER_QUERY: Final = 1000
 
@@ -94,7 +97,6 @@ class Hub:
         self.members = Members(store, limits, pending_mark=pending_mark)
         self.seat = self.members.seat
         self.count = self.members.count
-        self.refresh_rights = self.members.refresh
         self.rooms: dict[str, Room] = {}
         # Rooms nobody needs at present, the longest unneeded first.
         self._idle: dict[str, None] = {}
@@ -271,17 +273,10 @@ class Hub:
         Raises:
             StoreError: it could not be read; nothing has changed.
         """
-        while True:
-            state = await self._store.room(room.name)
-            if state is None:
-                self._bury(room)
-                return
-            # Rights too may have changed in what was missed.
-            for cursor in await self.members.readmit(room, state):
-                room.close(cursor, "removed", room.head)
-            # Entries that came in meanwhile are newer than what was read: read again.
-            if state.epoch != room.epoch or state.head >= room.head:
-                break
+        state = await self._read_again(room)
+        if state is None:
+            self._bury(room)
+            return
         epoch, head, members = room.epoch, room.head, room.members
         room.reload(state)
         room.members = members
@@ -291,6 +286,21 @@ class Hub:
         if room.epoch != epoch:
             room.rebase(epoch)
         self._tell_moves(room)
+
+    async def _read_again(self, room: Room) -> RoomState | None:
+        """Return where a room stands; the rights of its members are taken over at once."""
+        state = None
+        for _ in range(_RELOADS_MAX):
+            state = await self._store.room(room.name)
+            if state is None:
+                break
+            # Rights too may have changed in what was missed.
+            for cursor in await self.members.readmit(room, state):
+                room.close(cursor, "removed", room.head)
+            # Entries that came in meanwhile are newer than what was read: read again.
+            if state.epoch != room.epoch or state.head >= room.head:
+                break
+        return state
 
     def _bury(self, room: Room) -> None:
         """End the subscriptions of a room that is no more."""
@@ -327,6 +337,12 @@ class Hub:
             await self._read_to(room, stored[1])
 
     # --- members -----------------------------------------------------------------------
+
+    async def refresh_rights(self, room: Room, user: str) -> Seat:
+        """Read the room's version of rights and one membership again, after a `Stale`."""
+        seat = await self.members.refresh(room, user)
+        self._tell_moves(room)
+        return seat
 
     def reseat(self, room: str, fact: Fact) -> None:
         """Take a membership that changed without an entry."""

@@ -1,5 +1,6 @@
 """The native connection: one parked task, one non-blocking socket, frames read on a fast path."""
 
+import logging
 import selectors
 import socket
 from collections.abc import Awaitable, Coroutine
@@ -17,6 +18,8 @@ from .session import Session
 
 if TYPE_CHECKING:
     from .engine import Engine
+
+logger = logging.getLogger(__name__)
 
 # One read; a larger buffer costs memory for each connection that reads at the same time.
 _READ_BYTES: Final = 16 * 1024
@@ -94,6 +97,10 @@ class NativeConnection:
                     rest = self._receive()
             if session.scope.cancelled_caught and session.closing is None and not self._lost:
                 session.close(session.close_of_deadline())
+        except Exception:
+            # A bug of ours ends one connection, and is told; the others go on.
+            logger.exception("the session of %s failed", session.user or "nobody")
+            session.close(Close(CloseCode.INTERNAL, "internal error"))
         finally:
             session.end()
             try:

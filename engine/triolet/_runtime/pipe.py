@@ -1,5 +1,6 @@
 """A connection without a socket: the same session and the same messages, in one process."""
 
+import logging
 from typing import TYPE_CHECKING, Final, final
 
 import trio
@@ -10,6 +11,8 @@ from .outbox import MessageOutbox
 
 if TYPE_CHECKING:
     from .engine import Engine
+
+logger = logging.getLogger(__name__)
 
 # Messages on their way in each direction; beyond it the sender waits, as with a socket.
 _MESSAGES_MAX: Final = 64
@@ -77,6 +80,10 @@ class Pipe:
                         await session.wait_ready()
             if session.scope.cancelled_caught and session.closing is None:
                 session.close(session.close_of_deadline())
+        except Exception:
+            # A bug of ours ends one connection, and is told; the others go on.
+            logger.exception("the session of %s failed", session.user or "nobody")
+            session.close(Close(CloseCode.INTERNAL, "internal error"))
         finally:
             session.end()
             self._engine.heartbeat.leave(self)

@@ -79,6 +79,8 @@ class Driver:
         # The present or last connection's.
         self._nursery: trio.Nursery | None = None
         self._ending: Close | None = None
+        # Ends when the server's silence is next to be looked at.
+        self._until_beat = trio.CancelScope()
         self._is_renewing = False
 
     # --- requests ----------------------------------------------------------------------
@@ -190,6 +192,8 @@ class Driver:
             while True:
                 payload = await link.receive()
                 self.session.receive(payload, trio.current_time())
+                # Usually later; sooner after a welcome, or a ping's answer.
+                self._until_beat.deadline = min(self._until_beat.deadline, self.session.beat_due)
                 self._act()
                 if self._is_crowded:
                     await self._wait_space()
@@ -219,9 +223,8 @@ class Driver:
 
     async def _beat(self) -> None:
         while True:
-            # The welcome names an interval that may be shorter than its own time limit.
-            with trio.move_on_at(self.session.beat_due):
-                await self.wait_state_changed()
+            with trio.CancelScope(deadline=self.session.beat_due) as self._until_beat:
+                await trio.sleep_forever()
             self.session.beat(trio.current_time())
             self._act()
 
