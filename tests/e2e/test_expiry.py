@@ -60,6 +60,24 @@ def test_a_session_is_told_before_its_end_and_may_be_refreshed_by_its_own_user_o
     raw.close()
 
 
+async def test_a_client_that_is_told_beforehand_refreshes_and_stays(make_server):
+    """Law: with a provider, a token that is about to end is replaced without a reconnection."""
+    server = make_server(TRIOLET_LIMIT_TOKEN_LEEWAY_S="0.001", TRIOLET_LIMIT_TOKEN_NOTICE_S="3600")
+    asked = []
+
+    def provide():
+        asked.append(short("anna"))
+        return asked[-1]
+
+    async with triolet.connect(server.url, token=provide, backoff=QUICK) as anna:
+        ends_at = anna.welcome.expires_at
+        with trio.fail_after(30):
+            while (await anna.ping()).now <= ends_at:  # noqa: ASYNC110 - the clock's
+                await trio.sleep(0.05)
+        assert anna.statistics().connections == 1
+    assert len(asked) > 1
+
+
 async def test_a_client_with_a_provider_comes_back_with_a_new_token_and_loses_nothing(
     strict_server, nursery
 ):

@@ -244,6 +244,45 @@ async def test_who_asks_and_never_reads_is_not_read_from():
         await anna.ask("ping")
 
 
+async def test_a_session_that_is_behind_and_busy_at_once_goes_on():
+    """Its pump waits for the low mark and its connection for answers, both for the same news."""
+    limits = {"outbox_bytes_high": 8000, "outbox_bytes_low": 1000, "inflight_max": 2}
+    async with open_scene(**limits) as scene:
+        anna, ben = await scene.enter("anna", tier="service"), await scene.enter("ben")
+        head = await scene.room("tea", anna, ben)
+        ben.stop_reading()
+        for _ in range(200):
+            await anna.send("tea", "x" * 100)
+        step = scene.store.script("append", before=True)
+        refs = [await ben.say("send", room="tea", body={}) for _ in range(5)]
+        await settled()
+        assert ben.session.is_busy
+        assert ben.session._pump._behind
+        step.release()
+        await settled()
+        ben.reading.set()
+        for ref in refs:
+            await ben.answer(ref)
+        await settled()
+
+        assert ben.seqs("tea") == list(range(head + 1, head + 206))
+
+
+async def test_who_was_cut_while_waiting_leaves_the_others_who_wait(scene):
+    """A wait that was cancelled is not in the way of the next one."""
+    anna = await scene.enter("anna")
+    await scene.room("tea", anna)
+    anna.session.outbox.size += 10**6
+    with trio.move_on_after(1):
+        await anna.session.wait_low()
+    with trio.move_on_after(1):
+        await anna.session.wait_ready()
+    anna.session.outbox.size -= 10**6
+    await anna.session.wait_low()
+    await anna.session.wait_ready()
+    await anna.ask("ping")
+
+
 # --- expiry ------------------------------------------------------------------------------------
 
 

@@ -147,16 +147,19 @@ class Session:
     async def wait_ready(self) -> None:
         """Wait until answers have been given and taken, so that more may be read."""
         while self.is_busy:
-            self._ready = self._ready or trio.Event()
-            self.outbox.on_low = self.look_again
-            await self._ready.wait()
+            await self._wait_to_look()
 
     async def wait_low(self) -> None:
         """Wait until the outbox has fallen to its low mark."""
         while self.outbox.size > self.outbox.bytes_low:
-            self._ready = self._ready or trio.Event()
-            self.outbox.on_low = self.look_again
-            await self._ready.wait()
+            await self._wait_to_look()
+
+    async def _wait_to_look(self) -> None:
+        # Shared: the connection's task and the pump may wait at the same time.
+        if self._ready is None:
+            self._ready = trio.Event()
+        self.outbox.on_low = self.look_again
+        await self._ready.wait()
 
     def look_again(self) -> None:
         """Have whoever waits for this session see whether they still must."""
