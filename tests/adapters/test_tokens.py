@@ -194,16 +194,16 @@ class TestClaims:
         """A good signature does not excuse what was signed."""
         assert await refusal(make_gate(), hs256(claims)) == INVALID
 
-
-class TestTimes:
-    async def test_a_session_ends_with_its_token(self):
-        clock = SetClock(NOW + 60_000 - 1)
-
     async def test_nesting_in_an_unknown_claim_is_refused_or_ignored(self):
         """How deep a decoder can follow is the interpreter's affair; what it raises is ours."""
         claims = b'{"sub":"anna","exp":1,"x":' + b"[" * 3000 + b"]" * 3000 + b"}"
 
         assert await refusal(make_gate(), hs256(claims)) in (INVALID, ErrorCode.TOKEN_EXPIRED)
+
+
+class TestTimes:
+    async def test_a_session_ends_with_its_token(self):
+        clock = SetClock(NOW + 60_000 - 1)
 
         admitted = await make_gate(clock=clock).admit(hs256(good_claims()), OPENING)
 
