@@ -67,7 +67,14 @@ def room(anna):
 
 def say(raw, payload, *, opcode=2):
     raw.send_bytes(frame(payload, opcode=opcode))
-    return raw.next()
+    return answer(raw)
+
+
+def answer(raw):
+    """Return the next answer; events of the same user's other sessions may come before it."""
+    while (got := raw.next())["op"] not in ("ok", "error"):
+        pass
+    return got
 
 
 # --- what is no message ----------------------------------------------------------------
@@ -105,7 +112,8 @@ def test_a_frame_that_is_no_map_of_the_protocol_is_malformed_and_the_third_close
     assert anna.ask(op="ping")["op"] == "ok"
     anna.send_bytes(frame(payload) * 2)
     code, messages = anna.wait_close()
-    assert [message["reason"] for message in messages] == ["malformed"] * 2
+    reasons = [message["reason"] for message in messages if message["op"] == "error"]
+    assert reasons == ["malformed"] * 2
     assert code == 1008
 
 
@@ -148,7 +156,7 @@ def test_an_unknown_op_is_named_so_and_harmless(anna):
 def test_a_wrong_field_is_named_and_harmless(anna, fields):
     if fields["op"] == "hello":
         anna.send(**fields)
-        assert anna.next()["reason"] == "invalid_field"
+        assert answer(anna)["reason"] == "invalid_field"
     else:
         assert anna.refused(**fields) == "invalid_field"
     assert anna.ask(op="ping")["op"] == "ok"
@@ -173,9 +181,7 @@ def test_a_wrong_field_is_named_and_harmless(anna, fields):
 def test_a_body_is_of_the_json_data_model(anna, room, body):
     raw = {"op": "send", "room": room, "body": body, "ref": 99}
     anna.send_bytes(frame(msgpack.packb(raw, strict_types=False)))
-    got = anna.next()
-    while got["op"] not in ("error", "ok"):
-        got = anna.next()
+    got = answer(anna)
     assert (got["op"], got["reason"]) == ("error", "invalid_field")
 
 
@@ -194,9 +200,7 @@ def test_a_lone_surrogate_is_no_text(connect, anna, room):
             b'{"op":"send","ref":7,"room":"%s","body":{"text":"\\ud800"}}' % room.encode(), opcode=1
         )
     )
-    got = ben.next()
-    while got["op"] not in ("error", "ok"):
-        got = ben.next()
+    got = answer(ben)
     # No JSON decoder of ours makes text of it, so not even a `ref` could be read.
     assert (got["op"], got["reason"]) == ("error", "malformed")
     assert ben.ask(op="ping")["op"] == "ok"
@@ -277,16 +281,18 @@ def test_controls_between_fragments_are_answered_and_the_message_arrives(anna):
         + frame(b"", opcode=10)
         + frame(payload[6:], opcode=0)
     )
-    seen = [anna.read_frame() for _ in range(2)]
-    assert (10, b"are you there") in seen
-    (answer,) = [anna.unpack(data) for opcode, data in seen if opcode == 2]
-    assert answer["ref"] == 41
+    pong, answered = False, False
+    while not (pong and answered):
+        opcode, data = anna.read_frame()
+        assert opcode in (2, 10)
+        pong |= (opcode, data) == (10, b"are you there")
+        answered |= opcode == 2 and anna.unpack(data).get("ref") == 41
 
 
 def test_a_message_may_come_byte_by_byte(anna):
     for byte in frame(msgpack.packb({"op": "ping", "ref": 3})):
         anna.send_bytes(bytes([byte]))
-    assert anna.next()["ref"] == 3
+    assert answer(anna)["ref"] == 3
 
 
 # --- opening ---------------------------------------------------------------------------
@@ -410,11 +416,11 @@ def test_a_flood_of_commands_is_rate_limited_not_obeyed(connect):
     raw.next()
     for number in range(1000):
         raw.send(op="ping", ref=number)
-    answers = [raw.next() for _ in range(1000)]
-    refused = [answer for answer in answers if answer["op"] == "error"]
-    assert [answer["ref"] for answer in answers] == list(range(1000))
-    assert {answer["reason"] for answer in refused} == {"rate_limited"}
-    assert all(answer["retry_after_ms"] > 0 for answer in refused)
+    answers = [answer(raw) for _ in range(1000)]
+    refused = [one for one in answers if one["op"] == "error"]
+    assert [one["ref"] for one in answers] == list(range(1000))
+    assert {one["reason"] for one in refused} == {"rate_limited"}
+    assert all(one["retry_after_ms"] > 0 for one in refused)
     assert len(refused) > 300
 
 
