@@ -454,6 +454,7 @@ def _leaves_no_room(hub):
         strangers = [user for user, seat in room.seats.items() if seat.role is None]
         guests = list(room.seats) if not room.complete else strangers
         assert guests == []
+        assert room.member_seats == {u: seat for u, seat in room.seats.items() if seat.role}
         assert [user for user, seat in room.seats.items() if seat.cursors] == []
 
 

@@ -41,11 +41,7 @@ def receipts_of(room: Room, limits: Limits) -> Receipts | None:
         return None
     return Receipts(
         room=room.name,
-        marks=tuple(
-            (seat.user, seat.delivered, seat.read)
-            for seat in room.seats.values()
-            if seat.role is not None
-        ),
+        marks=tuple((seat.user, seat.delivered, seat.read) for seat in room.member_seats.values()),
     )
 
 

@@ -100,9 +100,8 @@ class Feeder:
             self._tell_one(session, news)
 
     def _gather(self, room: Room) -> None:
-        for seat in room.seats.values():
-            if seat.role is not None:
-                self._note(room, seat)
+        for seat in room.member_seats.values():
+            self._note(room, seat)
 
     def _note(self, room: Room, seat: Seat) -> None:
         count = unread(room.n, read_n=seat.read_n, floor_n=room.floor_n)

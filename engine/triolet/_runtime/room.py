@@ -93,6 +93,8 @@ class Room:
         self._flusher = flusher
         self._outbox_bytes_high = outbox_bytes_high
         self.seats: dict[str, Seat] = {}
+        # Those of them that are members': 15,000 visitors must not be looked through for three.
+        self.member_seats: dict[str, Seat] = {}
         # Whether `seats` holds every member.
         self.complete = False
         self.ring = Ring(entries_max=ring_entries_max, bytes_max=ring_bytes_max)
@@ -142,6 +144,7 @@ class Room:
         if membership:
             seat.take(membership)
         self.seats[user] = seat
+        self._assign(seat, seat.role)
         return seat
 
     def member(self, user: str, role: Role | None, *, seq: int, n: int) -> list[Cursor]:
@@ -164,7 +167,7 @@ class Room:
             self.moves.append((user, False))
             if self.members is not None:
                 self.members -= 1
-        seat.role = role
+        self._assign(seat, role)
         self.retire_seat(user)
         return [] if sees(role, public=self.public) else list(seat.cursors)
 
@@ -181,7 +184,7 @@ class Room:
             if membership is not None:
                 self.sit(user, membership)
             return []
-        seat.role = membership.role if membership else None
+        self._assign(seat, membership.role if membership else None)
         if membership is not None and not was_member:
             seat.take(membership)
         self.retire_seat(user)
@@ -200,6 +203,14 @@ class Room:
             return
         if not seat.cursors and not seat.pins:
             del self.seats[user]
+            self.member_seats.pop(user, None)
+
+    def _assign(self, seat: Seat, role: Role | None) -> None:
+        seat.role = role
+        if role is None:
+            self.member_seats.pop(seat.user, None)
+        else:
+            self.member_seats[seat.user] = seat
 
     # --- entries -----------------------------------------------------------------------
 

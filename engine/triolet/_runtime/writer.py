@@ -89,7 +89,7 @@ class Writer:
     async def _announce(self, name: str) -> None:
         try:
             async with self._hub.pinned(name) as room:
-                for seat in list(room.seats.values()) if room is not None else ():
+                for seat in list(room.member_seats.values()) if room is not None else ():
                     self._feeder.gained(seat.user, seat.room)
         except StoreError as error:
             logger.warning("the members of %s are left to `sync`: %s", name, error)
