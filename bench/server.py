@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from .errors import ServerFailed
 from .machine import SERVER_CORE, pinned
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -23,10 +24,6 @@ _POLL_S: Final = 0.02
 _LOG_TOLD_BYTES: Final = 4000
 _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES: Final = os.sysconf("SC_PAGESIZE")
-
-
-class ServerFailed(Exception):
-    """The server did not start, or ended too early; carries the end of its log."""
 
 
 class Server:

@@ -5,8 +5,9 @@ import socket
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Self
 
-from ..peers import Step, Unexpected
-from .frames import CLOSE, PING, PONG, Frame, masked, take_frames
+from ..errors import Unexpected
+from ..peers import Peer, Step
+from .frames import CLOSE, PING, PONG, Frame, masked
 
 # Nothing the server is asked here takes it so long.
 ANSWER_TIMEOUT_S: Final = 20
@@ -24,17 +25,21 @@ class Connection:
         tail: the beginning of a frame whose rest has not come yet.
     """
 
-    __slots__ = ("_early", "sock", "tail")
+    __slots__ = ("_answers", "_early", "_split", "_unwrap", "sock", "tail")
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, peer: Peer) -> None:
         self.tail = b""
+        self._answers = peer.answers
+        self._split = peer.framing.split
+        # Not before the upgrade's response has been read.
+        self._unwrap: Callable[[bytes], bytes] | None = None
         # Frames that came in the same read as an answer.
         self._early: list[Frame] = []
         self.sock = socket.create_connection(("127.0.0.1", port), timeout=ANSWER_TIMEOUT_S)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
-    def finish_upgrade(self) -> None:
-        """Read the response head.
+    def finish_upgrade(self, unwrap: Callable[[], Callable[[bytes], bytes]] | None) -> None:
+        """Read the response head; `unwrap` makes what unwraps everything after it.
 
         Raises:
             Unexpected: the server did not switch protocols.
@@ -45,6 +50,9 @@ class Connection:
         if not head.startswith(b"HTTP/1.1 101 "):
             raise Unexpected(f"no upgrade: {head[:200]!r}")
         self.tail = head.partition(b"\r\n\r\n")[2]
+        if unwrap is not None:
+            self._unwrap = unwrap()
+            self.tail = self._unwrap(self.tail)
 
     def await_answer(self, is_answer: Callable[[bytes], bool]) -> None:
         """Read until the answer has come."""
@@ -66,13 +74,13 @@ class Connection:
         data = self.sock.recv(_READ_BYTES)
         if not data:
             raise Unexpected("the server hung up")
-        return data
+        return data if self._unwrap is None else self._unwrap(data)
 
     def take(self, data: bytes) -> list[Frame]:
         """Return the frames that `data` completes."""
         if self.tail:
             data = self.tail + data
-        frames, taken = take_frames(data)
+        frames, taken = self._split(data)
         self.tail = data[taken:]
         return frames
 
@@ -83,7 +91,11 @@ class Connection:
             Unexpected: the server closes.
         """
         if first_byte < CLOSE:
-            return False
+            answer = self._answers.get(payload)
+            if answer is None:
+                return False
+            self.send(answer)
+            return True
         if first_byte == CLOSE:
             code = int.from_bytes(payload[:2], "big")
             raise Unexpected(f"the server closed: {code} {payload[2:]!r}")
@@ -114,9 +126,10 @@ class Connection:
 class Connections:
     """All connections of a run; they end with the block."""
 
-    def __init__(self, port: int, upgrade: bytes) -> None:
+    def __init__(self, port: int, peer: Peer) -> None:
         self._port = port
-        self._upgrade = upgrade
+        self._peer = peer
+        self._upgrade = peer.upgrade(port)
         self.all: list[Connection] = []
 
     def __enter__(self) -> Self:
@@ -143,12 +156,12 @@ class Connections:
             batch = conversations[start : start + _BATCH]
             opened = []
             for _ in batch:
-                connection = Connection(self._port)
+                connection = Connection(self._port, self._peer)
                 self.all.append(connection)
                 opened.append(connection)
                 connection.send(self._upgrade)
             for connection in opened:
-                connection.finish_upgrade()
+                connection.finish_upgrade(self._peer.framing.unwrap)
             for steps in zip(*batch, strict=True):
                 converse(zip(opened, steps, strict=True))
             told(start + len(batch))

@@ -11,9 +11,10 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from ..peers import ACK, DELIVERY, Channel, Unexpected
+from ..errors import Unexpected
+from ..peers import ACK, DELIVERY, Channel
 from .connection import Connection
-from .frames import Frame, take_frames
+from .frames import WEBSOCKET, Frame, Framing
 from .window import Clockwork, Load, Spent
 
 _DRAIN_S: Final = 15
@@ -59,9 +60,15 @@ class FanLoad:
     """
 
     def __init__(
-        self, channel: Channel, publisher: Connection, followers: Sequence[Connection], load: Load
+        self,
+        channel: Channel,
+        publisher: Connection,
+        followers: Sequence[Connection],
+        load: Load,
+        framing: Framing = WEBSOCKET,
     ) -> None:
         self._channel = channel
+        self._framing = framing
         self._publisher = publisher
         self._load = load
         self._subscribers = [Subscriber(connection) for connection in followers]
@@ -166,7 +173,7 @@ class FanLoad:
     def _receive_news(self, subscriber: Subscriber, data: bytes) -> None:
         """Take frames one by one: a message nobody has had yet, a ping, or something else."""
         connection = subscriber.connection
-        frames, taken = take_frames(data)
+        frames, taken = self._framing.split(data)
         connection.tail = data[taken:]
         for first_byte, payload in frames:
             if connection.control(first_byte, payload):
@@ -179,7 +186,7 @@ class FanLoad:
                     raise Unexpected(f"a delivery of {number} after {subscriber.got}")
                 subscriber.got = number
                 if number == len(self._starts):
-                    self._verified += _unmasked(first_byte, payload)
+                    self._verified += self._framing.join(first_byte, payload)
                     self._starts.append(len(self._verified))
 
     def _note(self, before: int, got: int) -> None:
@@ -193,13 +200,3 @@ class FanLoad:
                 self._complete = index + 1
                 if self._clockwork.is_measuring:
                     self._latencies.append(time.perf_counter() - self._stamps[index])
-
-
-def _unmasked(first_byte: int, payload: bytes) -> bytes:
-    """Return the frame as the server sent it."""
-    size = len(payload)
-    if size < 126:
-        return bytes((first_byte, size)) + payload
-    if size < 65_536:
-        return bytes((first_byte, 126)) + size.to_bytes(2, "big") + payload
-    return bytes((first_byte, 127)) + size.to_bytes(8, "big") + payload

@@ -1,8 +1,9 @@
 """WebSocket frames as a client sends and reads them (RFC 6455, section 5)."""
 
-from typing import Final, TypeAlias
+from collections.abc import Callable
+from typing import Final, NamedTuple, TypeAlias
 
-from ..peers import Unexpected
+from ..errors import Unexpected
 
 TEXT: Final = 0x81
 BINARY: Final = 0x82
@@ -31,6 +32,20 @@ def masked(first_byte: int, payload: bytes) -> bytes:
     return bytes((first_byte, 0x80 | 127)) + size.to_bytes(8, "big") + KEY + payload
 
 
+def unmasked(first_byte: int, payload: bytes) -> bytes:
+    r"""Return one frame of a server.
+
+    >>> unmasked(BINARY, b"hi")
+    b'\x82\x02hi'
+    """
+    size = len(payload)
+    if size < 126:
+        return bytes((first_byte, size)) + payload
+    if size < 65_536:
+        return bytes((first_byte, 126)) + size.to_bytes(2, "big") + payload
+    return bytes((first_byte, 127)) + size.to_bytes(8, "big") + payload
+
+
 def take_frames(data: bytes) -> tuple[list[Frame], int]:
     r"""Take the whole frames at the beginning of `data`; return them and their length in all.
 
@@ -56,3 +71,21 @@ def take_frames(data: bytes) -> tuple[list[Frame], int]:
         frames.append((first_byte, data[payload_at : payload_at + size]))
         at = payload_at + size
     return frames, at
+
+
+class Framing(NamedTuple):
+    """How the bytes that come from a server are cut into messages.
+
+    Attributes:
+        split: takes the whole messages at the beginning of the bytes, like `take_frames`.
+        join: the inverse for one message: the bytes that `split` would take it from.
+        unwrap: makes, for one connection, a function that turns what its socket gave into the
+            bytes that `split` understands; None where they are the same.
+    """
+
+    split: Callable[[bytes], tuple[list[Frame], int]]
+    join: Callable[[int, bytes], bytes]
+    unwrap: Callable[[], Callable[[bytes], bytes]] | None = None
+
+
+WEBSOCKET: Final = Framing(take_frames, unmasked)

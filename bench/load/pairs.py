@@ -5,7 +5,8 @@ import time
 from array import array
 from typing import Final, NamedTuple
 
-from ..peers import ACK, DELIVERY, Channel, Unexpected
+from ..errors import Unexpected
+from ..peers import ACK, DELIVERY, Channel
 from .connection import Connection
 from .frames import Frame
 from .window import Clockwork, Load, Spent

@@ -3,11 +3,12 @@
 Scenarios and load know only these protocols, so the same verified load drives every peer.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
+from ..load.frames import WEBSOCKET, Framing
 from ..server import Server
 
 # What a frame of the server turned out to be, and the number of the message it is about.
@@ -15,10 +16,6 @@ OTHER: Final = 0
 ACK: Final = 1
 DELIVERY: Final = 2
 Seen: TypeAlias = tuple[int, int]
-
-
-class Unexpected(Exception):
-    """The server said something it should not have: the run is worth nothing."""
 
 
 class Step(NamedTuple):
@@ -49,11 +46,31 @@ class Channel(Protocol):
 
 
 class Peer(Protocol):
-    """One kind of server."""
+    """One kind of server.
+
+    Attributes:
+        name: what it is called on the command line and in tables.
+        about: what it is, in a few words, with what it does not do that Triolet does.
+        stores: what its stores are called on the command line, the default first.
+        scenarios: the names of those it can take part in.
+        framing: how what it sends is cut into messages.
+        answers: frames to be sent when a message of just these bytes comes: its own keep-alive.
+    """
 
     name: str
-    # What its stores are called on the command line, the default first.
-    stores: tuple[str, ...]
+    about: str
+    stores: tuple[str, ...] = ("memory",)
+    scenarios: frozenset[str]
+    framing: Framing = WEBSOCKET
+    answers: Mapping[bytes, bytes] = {}
+
+    def install(self, told: Callable[[str], None]) -> str:
+        """Make sure that it is here, and return its version; `told` hears what takes long.
+
+        Raises:
+            Missing: it cannot be had on this machine.
+        """
+        ...
 
     def start(self, *, store: str, parent: Path | None) -> AbstractContextManager[Server]:
         """Start a fresh server, its data below `parent`; it ends with the block."""
@@ -64,7 +81,7 @@ class Peer(Protocol):
         ...
 
     def hello(self, user: str) -> Step:
-        """Authenticate."""
+        """Authenticate by a signed token, which the server verifies."""
         ...
 
     def open_pair(self, sender: str, receiver: str, *, text: str) -> tuple[Step, Channel]:

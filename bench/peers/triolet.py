@@ -1,23 +1,24 @@
 """Triolet itself: `triolet serve`, spoken to in msgpack."""
 
 import base64
-import hmac
-import json
 import os
 import re
 import secrets
 import sys
-import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, final
 
 import msgspec
 from msgspec import Struct, field
 
+from ..errors import Unexpected
 from ..load.frames import BINARY, masked
 from ..server import ROOT, Server, running
-from . import ACK, DELIVERY, OTHER, Channel, Peer, Seen, Step, Unexpected
+from . import ACK, DELIVERY, OTHER, Channel, Peer, Seen, Step
+from .tokens import mint
 
 _OPTIONS: Final = ("--host", "127.0.0.1", "--port", "0", "--data", "{folder}/data")
 _ANNOUNCEMENT: Final = re.compile(r"127\.0\.0\.1:(\d+)")
@@ -26,7 +27,6 @@ _LIMITS: Final = {
     "TRIOLET_LIMIT_HELLOS_RATE": "1000000",
     "TRIOLET_LIMIT_HELLOS_BURST": "1000000",
 }
-_TOKEN_TTL_S: Final = 3600
 # Events of their own accord that any session may get; nothing else may come unasked.
 _TOLERATED: Final = ("feed", "receipts", "presence", "typing")
 
@@ -136,10 +136,17 @@ class Triolet(Peer):
     """The server of this checkout, or the one that is installed."""
 
     name = "triolet"
+    about = "this checkout: stores before it acknowledges, in SQLite with an fsync or in memory"
     stores = ("sqlite", "memory")
+    scenarios = frozenset(("fanout", "direct", "idle"))
 
     def __init__(self) -> None:
         self._secret = secrets.token_hex(32)
+
+    def install(self, told: Callable[[str], None]) -> str:
+        """See `Peer.install`."""
+        del told
+        return version("triolet")
 
     def start(self, *, store: str, parent: Path | None) -> AbstractContextManager[Server]:
         """See `Peer.start`."""
@@ -176,7 +183,7 @@ class Triolet(Peer):
                 raise Unexpected(f"no welcome: {_told(payload)}")
             return True
 
-        return Step(_frame({"op": "hello", "token": self._token(user)}), is_welcome)
+        return Step(_frame({"op": "hello", "token": mint(self._secret, user)}), is_welcome)
 
     def open_pair(self, sender: str, receiver: str, *, text: str) -> tuple[Step, TrioletChannel]:
         """See `Peer.open_pair`."""
@@ -200,19 +207,6 @@ class Triolet(Peer):
                 raise Unexpected(f"{channel.room} has moved before the load: {found}")
 
         return _ask({"op": "subscribe", "room": channel.room}, channel.room, take)
-
-    def _token(self, user: str) -> str:
-        """Mint an HS256 token of tier `service`, which rate limits leave alone."""
-        now = int(time.time())
-        claims = {"sub": user, "iat": now, "exp": now + _TOKEN_TTL_S, "tier": "service"}
-        signed = ".".join(_segment(part) for part in ({"alg": "HS256", "typ": "JWT"}, claims))
-        signature = hmac.digest(self._secret.encode(), signed.encode(), "sha256")
-        return f"{signed}.{base64.urlsafe_b64encode(signature).decode().rstrip('=')}"
-
-
-def _segment(part: _Map) -> str:
-    text = json.dumps(part, separators=(",", ":")).encode()
-    return base64.urlsafe_b64encode(text).decode().rstrip("=")
 
 
 def _frame(command: _Map) -> bytes:

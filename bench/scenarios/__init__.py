@@ -1,29 +1,18 @@
-"""What is measured. A scenario makes one sample a run: figures, and what was verified."""
+"""What is measured.
+
+A scenario has cases; a case makes one sample a run: figures, and what was verified.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
-from ..load.window import Spent
+from ..load.window import Load, Spent
 from ..peers import Peer
+from ..server import Server
 
 # Before it is measured, caches fill and the queues find their length.
 WARM_UP_PART: Final = 0.2
-
-
-class Goal(NamedTuple):
-    """What a figure is to reach."""
-
-    sign: Literal["≥", "≤"]
-    value: float
-
-    def is_met(self, value: float) -> bool:
-        """Tell whether `value` reaches it.
-
-        >>> Goal("≤", 3).is_met(2.5)
-        True
-        """
-        return value >= self.value if self.sign == "≥" else value <= self.value
 
 
 class Figure(NamedTuple):
@@ -32,21 +21,22 @@ class Figure(NamedTuple):
     name: str
     unit: str
     value: float
-    goal: Goal | None = None
 
 
 class Sample(NamedTuple):
     """One run.
 
     Attributes:
-        variant: what tells it from other runs of the scenario.
+        case: what tells it from other runs of the scenario, the same for every peer.
+        figures: the first one is what peers are compared by: a cost, so that less is better.
         verified: counts that were checked, message by message.
         busy: parts of the time that the generator was busy, and that others took of a core:
             both tell how far the figures are the server's own.
     """
 
     scenario: str
-    variant: str
+    case: str
+    who: str
     figures: tuple[Figure, ...]
     verified: dict[str, int]
     busy: dict[str, float]
@@ -56,12 +46,12 @@ class Options(NamedTuple):
     """How to run.
 
     Attributes:
-        n: connections; 0: the scenario's own number.
+        n: connections; 0: the scenario's own number or numbers.
         window: messages of one sender on their way; 0: the scenario's own number or numbers.
         seconds: measured load of one run.
         text_bytes: length of a message's text.
         echo: whether senders of `direct` follow their rooms too.
-        store: the server's store; empty: its default.
+        store: the server's store, one of the peer's.
         parent: where servers keep their data; None: the system's place for temporary files.
         told: called with the part of a run that is over, and what is being done.
     """
@@ -79,26 +69,60 @@ class Options(NamedTuple):
     @property
     def text(self) -> str:
         """The text of every message."""
-        return ("hello there, this is a chat message " * 30_000)[: self.text_bytes]
+        return text_of(self.text_bytes)
 
     @property
-    def store_name(self) -> str:
-        """The store that is used."""
-        return self.store or self.peer.stores[0]
+    def who(self) -> str:
+        """What the measured server is called in tables."""
+        return self.peer.name if len(self.peer.stores) == 1 else f"{self.peer.name} ({self.store})"
+
+    def load(self, server: Server, window: int) -> Load:
+        """Return the load of one run: warm up, then measure."""
+        return Load(
+            server,
+            window,
+            WARM_UP_PART * self.seconds,
+            self.seconds,
+            lambda part: self.told(part, "measuring"),
+        )
+
+    def connecting(self, count: int) -> Callable[[int], None]:
+        """Return what is told while `count` connections are opened."""
+        return lambda done: self.told(done / count, "connecting")
 
 
 Run: TypeAlias = Callable[[Options], Sample]
 
 
-class Scenario(NamedTuple):
-    """A scenario: its name, what it asks in one line, and its runs for given options.
+class Case(NamedTuple):
+    """One question of a scenario, and what answers it. Each run starts a server of its own.
 
-    Each run starts a server of its own.
+    Attributes:
+        stores: the stores it is asked of; empty: the peer's default alone.
+        peers: whom it is asked; empty: everybody. Triolet always is.
     """
 
     name: str
+    run: Run
+    stores: tuple[str, ...] = ()
+    peers: tuple[str, ...] = ()
+
+    def is_asked_of(self, peer: str) -> bool:
+        """Tell whether a peer takes part."""
+        return not self.peers or peer in ("triolet", *self.peers)
+
+
+class Scenario(NamedTuple):
+    """A scenario: its name, what it asks in one line, and its cases for given options."""
+
+    name: str
     asks: str
-    runs: Callable[[Options], list[Run]]
+    cases: Callable[[Options], list[Case]]
+
+
+def text_of(size: int) -> str:
+    """Return a message's text of so many bytes."""
+    return ("hello there, this is a chat message " * (size // 36 + 1))[:size]
 
 
 def busy_of(spent: Spent) -> dict[str, float]:
@@ -113,4 +137,4 @@ def every() -> dict[str, Scenario]:
     """Return all scenarios by name."""
     from . import direct, fanout, idle  # noqa: PLC0415 - they import this module's nouns
 
-    return {one.name: one for one in (direct.SCENARIO, fanout.SCENARIO, idle.SCENARIO)}
+    return {one.name: one for one in (fanout.SCENARIO, direct.SCENARIO, idle.SCENARIO)}

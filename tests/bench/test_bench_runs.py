@@ -1,12 +1,18 @@
 """Benchmarks run, verify what they count, and say so; what they measure here means nothing."""
 
-import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+# The benchmarks are no package that is installed.
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from bench.peers.all import PEERS
+from bench.report.results import Results, read
+from bench.scenarios import Sample, every
 
 ROOT = Path(__file__).resolve().parents[2]
 _TIMEOUT_S = 60
@@ -24,57 +30,65 @@ def run_bench(*arguments: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
-def results_of(tmp_path: Path, *arguments: str) -> list[dict]:
+def results_of(tmp_path: Path, *arguments: str) -> Results:
     found = tmp_path / "found.json"
     tiny = ("--n", "6", "--seconds", "0.2", "--repeat", "1", "--data", str(tmp_path))
     done = run_bench(*arguments, *tiny, "--json", str(found))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "verified: " in done.stdout
-    written = json.loads(found.read_text())
-    assert written["machine"]["python"]
-    return written["results"]
+    results = read(found)
+    assert results.machine["python"]
+    assert set(results.peers) <= set(PEERS)
+    assert results.samples
+    return results
 
 
-def figure_of(result: dict, name: str) -> float:
-    (value,) = [figure["median"] for figure in result["figures"] if figure["name"] == name]
+def only(results: Results) -> Sample:
+    (sample,) = results.samples
+    return sample
+
+
+def figure_of(sample: Sample, name: str) -> float:
+    (value,) = [figure.value for figure in sample.figures if figure.name == name]
     return value
 
 
-def test_the_scenarios_are_listed():
+def test_scenarios_and_peers_are_listed():
     listed = run_bench().stdout
-    assert all(name in listed for name in ("direct", "fanout", "idle"))
+    assert all(name in listed for name in (*every(), *PEERS))
 
 
 def test_direct_counts_messages_that_were_acknowledged_and_delivered(tmp_path):
     """Every message of the run was verified twice, and those between the edges make the rate."""
-    (result,) = results_of(tmp_path, "direct", "--window", "2", "--echo")
-    (verified,) = result["verified"]
+    found = results_of(tmp_path, "direct", "--window", "2", "--echo", "--store", "sqlite")
+    verified = only(found).verified
     assert 0 < verified["measured"] <= verified["acknowledged"]
     assert verified["acknowledged"] == verified["delivered"] == verified["echoed"]
-    assert figure_of(result, "messages") > 0
+    assert figure_of(only(found), "messages") > 0
 
 
 def test_fanout_counts_what_reached_every_subscriber(tmp_path):
     """Each acknowledged message was delivered to each of the six, verified byte by byte."""
-    (result,) = results_of(tmp_path, "fanout", "--window", "4")
-    (verified,) = result["verified"]
-    assert 0 < verified["measured"] <= verified["delivered"]
-    assert verified["delivered"] == 6 * verified["acknowledged"]
-    assert figure_of(result, "deliveries") > 0
+    found = results_of(tmp_path, "fanout", "--window", "4", "--peers", "triolet,floor")
+    assert ["triolet (sqlite)", "floor"] == [sample.who for sample in found.samples]
+    for sample in found.samples:
+        verified = sample.verified
+        assert 0 < verified["measured"] <= verified["delivered"]
+        assert verified["delivered"] == 6 * verified["acknowledged"]
+        assert figure_of(sample, "deliveries") > 0
 
 
 def test_idle_counts_connections_that_are_still_subscribed_at_the_end(tmp_path):
     """A message sent after the measurement reaches each connection, and the first one."""
-    (result,) = results_of(tmp_path, "idle", "--store", "memory")
-    (verified,) = result["verified"]
-    assert verified["connected"] == 6
-    assert verified["delivered"] == 7 * verified["acknowledged"] > 0
-    assert figure_of(result, "set-ups") > 0
+    sample = only(results_of(tmp_path, "idle", "--store", "memory"))
+    assert sample.verified["connected"] == 6
+    assert sample.verified["delivered"] == 7 * sample.verified["acknowledged"] > 0
+    assert figure_of(sample, "set-ups") > 0
 
 
 @pytest.mark.parametrize(
     "arguments",
-    [("direct", "--n", "5"), ("fanout", "--window", "65"), ("idle", "--store", "paper")],
+    [("direct", "--n", "5"), ("fanout", "--window", "65"), ("idle", "--store", "paper"), ("none",)],
 )
 def test_what_cannot_be_measured_is_refused(arguments):
     done = run_bench(*arguments)

@@ -10,13 +10,15 @@ import pytest
 # The benchmarks are no package that is installed.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from bench.errors import Unexpected
 from bench.load.connection import Connection
 from bench.load.fan import FanLoad
-from bench.load.frames import BINARY, masked, take_frames
+from bench.load.frames import BINARY, masked, take_frames, unmasked
 from bench.load.pairs import Pair, PairsLoad
 from bench.load.window import Load
-from bench.peers import ACK, DELIVERY, OTHER, Unexpected
-from bench.peers.triolet import Triolet, TrioletChannel
+from bench.peers import ACK, DELIVERY, OTHER
+from bench.peers.tokens import mint
+from bench.peers.triolet import TrioletChannel
 
 BASE = 2
 
@@ -49,9 +51,7 @@ def ok(number: int, **changes: object) -> bytes:
 
 
 def framed(payload: bytes) -> bytes:
-    size = len(payload)
-    head = bytes((BINARY, size)) if size < 126 else bytes((BINARY, 126, *size.to_bytes(2, "big")))
-    return head + payload
+    return unmasked(BINARY, payload)
 
 
 def test_a_message_carries_its_number_as_ref_and_cid(channel):
@@ -122,12 +122,15 @@ class Ends:
 
     def __init__(self) -> None:
         self.sockets: list[socket.socket] = []
+        self.answers: dict[bytes, bytes] = {}
 
     def connection(self) -> tuple[Connection, socket.socket]:
         ours, theirs = socket.socketpair()
         self.sockets += [ours, theirs]
         connection = Connection.__new__(Connection)
         connection.sock, connection.tail, connection._early = ours, b"", []
+        connection._answers, connection._split = self.answers, take_frames
+        connection._unwrap = None
         return connection, theirs
 
 
@@ -218,12 +221,20 @@ def test_a_ping_is_answered_and_nothing_else(ends):
     assert not connection.control(BINARY, b"hi")
 
 
+def test_a_keepalive_of_the_peers_own_is_answered(ends):
+    ends.answers = {b"2": b"a whole frame"}
+    connection, server = ends.connection()
+    assert connection.control(0x81, b"2")
+    assert server.recv(100) == b"a whole frame"
+    assert not connection.control(0x81, b"22")
+
+
 def test_tokens_are_what_the_gate_admits():
     """Minted with nothing but hmac here, read by the server's own parser."""
     from triolet.adapters.tokens.jwt import has_hs256_signature, read_claims, take_apart
 
-    peer = Triolet()
-    parts = take_apart(peer._token("anna"))
-    assert has_hs256_signature(parts, peer._secret.encode())
+    secret = "s" * 32
+    parts = take_apart(mint(secret, "anna"))
+    assert has_hs256_signature(parts, secret.encode())
     claims = read_claims(parts.payload)
     assert (claims.sub, claims.tier) == ("anna", "service")

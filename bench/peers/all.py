@@ -1,0 +1,9 @@
+"""All peers by name. Triolet comes first: what others are compared with."""
+
+from typing import Final
+
+from . import Peer
+from .floor import Floor
+from .triolet import Triolet
+
+PEERS: Final[dict[str, Peer]] = {one.name: one for one in (Triolet(), Floor())}
