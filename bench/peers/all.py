@@ -4,6 +4,8 @@ from typing import Final
 
 from . import Peer
 from .floor import Floor
+from .socketio import SocketIo
 from .triolet import Triolet
+from .ws import Ws
 
-PEERS: Final[dict[str, Peer]] = {one.name: one for one in (Triolet(), Floor())}
+PEERS: Final[dict[str, Peer]] = {one.name: one for one in (Triolet(), Floor(), Ws(), SocketIo())}

@@ -78,12 +78,12 @@ def _sample(options: Options, case: str, outcome: FanOutcome) -> Sample:
 
 
 def _cases(options: Options) -> list[Case]:
-    asked = _CASES
     if options.n or options.window or options.text_bytes:
-        asked = ((options.n or 1_000, options.window or 1, options.text_bytes or 100),)
+        one = (options.n or _EVERYBODY, options.window or 1, options.text_bytes or 100)
+        return [Case(case_name(*one), partial(_run, *one))]
     return [
         Case(case_name(*one), partial(_run, *one), peers=() if one[0] == _EVERYBODY else _GROWING)
-        for one in asked
+        for one in _CASES
     ]
 
 
