@@ -271,6 +271,18 @@ async def test_what_was_not_stored_is_said_so(lane, store, owner):
     assert owner.kinds()[-1] == ("c", Appended)
 
 
+async def test_a_store_that_stays_unavailable_does_not_flood_the_log(lane, store, owner, caplog):
+    """Under load each batch is refused: one is told, the others are counted."""
+    store.fates = [StoreUnavailable("full")] * 100
+    for number in range(101):
+        submit(lane, owner, str(number))
+        await settled()
+
+    first, last = (one.getMessage() for one in caplog.records)
+    assert first == "nothing of 1 drafts was stored: full"
+    assert last == "the store takes drafts again (and 99 more like the last one)"
+
+
 async def test_an_unknown_outcome_is_asked_for_with_the_identical_batch(lane, store, owner):
     """Nothing else is begun before it is known; what was stored answers as a duplicate."""
     store.fates = [OutcomeUnknown("?"), OutcomeUnknown("?")]

@@ -14,6 +14,7 @@ from .._model.entries import Fact, Record
 from .._model.errors import ErrorCode, OutcomeUnknown, Refusal, StoreUnavailable
 from .._model.limits import Limits
 from ..ports.store import Appended, Draft, Duplicate, Outcome, Store
+from .complaint import Complaint
 
 logger = logging.getLogger(__name__)
 
@@ -81,6 +82,7 @@ class Sequencer:
         self._sink = sink
         self._limits = limits
         self._now = now
+        self._complaint = Complaint(logger, now=now)
         self._waiting: list[Pending] = []
         self._waiting_bytes = 0
         self._inflight_bytes = 0
@@ -173,18 +175,21 @@ class Sequencer:
         try:
             while True:
                 try:
-                    return await self._store.append(drafts)
+                    outcomes = await self._store.append(drafts)
                 except OutcomeUnknown:
                     self._is_unsure = True
                 except StoreUnavailable as error:
                     # Of an earlier try something may have been stored.
                     if not self._is_unsure:
-                        logger.warning("nothing of %d drafts was stored: %s", len(batch), error)
+                        self._complaint.again(f"nothing of {len(batch)} drafts was stored: {error}")
                         return Refusal(
                             ErrorCode.STORE_UNAVAILABLE,
                             "nothing was stored",
                             retry_after_ms=error.retry_after_ms,
                         )
+                else:
+                    self._complaint.over("the store takes drafts again")
+                    return outcomes
                 # The identical batch again: what is stored answers as a duplicate.
                 if self._now() - self._commit_began > self._limits.append_deadline_s:
                     return _unknown()
