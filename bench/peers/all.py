@@ -4,8 +4,11 @@ from typing import Final
 
 from . import Peer
 from .floor import Floor
+from .nats import Nats
 from .socketio import SocketIo
 from .triolet import Triolet
 from .ws import Ws
 
-PEERS: Final[dict[str, Peer]] = {one.name: one for one in (Triolet(), Floor(), Ws(), SocketIo())}
+PEERS: Final[dict[str, Peer]] = {
+    one.name: one for one in (Triolet(), Floor(), Ws(), SocketIo(), Nats())
+}

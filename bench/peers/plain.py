@@ -86,9 +86,15 @@ class PlainChannel(Channel):
 
 
 class PlainPeer(Peer):
-    """A server program that speaks the plain protocol."""
+    """A server program that speaks the plain protocol.
+
+    Attributes:
+        path: where it takes WebSockets.
+        announcement: what it prints once it listens; its first group is the port.
+    """
 
     path = "/"
+    announcement = ANNOUNCEMENT
 
     def __init__(self) -> None:
         self._secret = secrets.token_hex(32)
@@ -105,7 +111,7 @@ class PlainPeer(Peer):
     def start(self, *, store: str, parent: Path | None) -> AbstractContextManager[Server]:
         """See `Peer.start`."""
         del store
-        return running(self.command(), self.environment(), ANNOUNCEMENT, parent=parent)
+        return running(self.command(), self.environment(), self.announcement, parent=parent)
 
     def upgrade(self, port: int) -> bytes:
         """See `Peer.upgrade`."""
@@ -122,11 +128,11 @@ class PlainPeer(Peer):
             {"op": "hello", "token": mint(self._secret, user)}, {"op": "welcome", "user": user}
         )
 
-    def open_pair(self, sender: str, receiver: str, *, text: str) -> tuple[Step, PlainChannel]:
+    def open_pair(self, sender: str, receiver: str, *, text: str) -> tuple[Step, Channel]:
         """See `Peer.open_pair`."""
         return self.open_room(sender, f"{sender}:{receiver}", text=text)
 
-    def open_room(self, sender: str, room: str, *, text: str) -> tuple[Step, PlainChannel]:
+    def open_room(self, sender: str, room: str, *, text: str) -> tuple[Step, Channel]:
         """See `Peer.open_room`."""
         channel = PlainChannel(room, sender, text)
         return self.follow(channel), channel
