@@ -7,8 +7,9 @@ from .floor import Floor
 from .nats import Nats
 from .socketio import SocketIo
 from .triolet import Triolet
+from .websockets import Websockets
 from .ws import Ws
 
 PEERS: Final[dict[str, Peer]] = {
-    one.name: one for one in (Triolet(), Floor(), Ws(), SocketIo(), Nats())
+    one.name: one for one in (Triolet(), Floor(), Ws(), SocketIo(), Nats(), Websockets())
 }

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from ..errors import Missing
 from ..server import ROOT
 
 INSTALLED: Final = ROOT / "bench" / "out" / "peers"
@@ -23,15 +24,22 @@ def install_once(name: str, wanted: str, install: Callable[[Path], None]) -> Pat
         name: the folder, below `bench/out/peers`.
         wanted: all that decides what will be in it.
         install: fills an empty folder.
+
+    Raises:
+        Missing: the folder cannot be written.
     """
-    INSTALLED.mkdir(parents=True, exist_ok=True)
     folder = INSTALLED / name
     stamp = folder / _STAMP
-    with (INSTALLED / f"{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (stamp.is_file() and stamp.read_text() == wanted):
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir()
-            install(folder)
-            stamp.write_text(wanted)
+    try:
+        INSTALLED.mkdir(parents=True, exist_ok=True)
+        with (INSTALLED / f"{name}.lock").open("w") as lock:
+            # The system lets go of it when the process ends, however it ends.
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (stamp.is_file() and stamp.read_text() == wanted):
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                install(folder)
+                stamp.write_text(wanted)
+    except OSError as error:
+        raise Missing(f"nothing can be installed for the peers: {error}") from error
     return folder
