@@ -1,9 +1,11 @@
 // A chat server on Socket.IO, tuned as its documentation advises: `ws` as its engine with its
 // native add-on, no long-polling, no compression, no handshake request kept.
 //
-// `join` and `send` are acknowledged. With BENCH_RECOVERY it also recovers connection state,
-// as Socket.IO does it, and keeps a log in memory for those that come back without it:
-// `history {room, after}` is acknowledged by `{head, messages}`.
+// `join` and `send` are acknowledged. With BENCH_RECOVERY it recovers connection state, in memory,
+// as Socket.IO does it. A client whose state was not recovered (it was away for too long, or the
+// server is another) asks for what it missed, as its documentation advises: `resume {epoch,
+// rooms: {ROOM: SEQ}}` joins the rooms and is acknowledged by `{epoch, rooms: {ROOM: MESSAGES}}`.
+// The log is in memory too: of another epoch than the client's it gives everything.
 
 const { Server } = require("socket.io");
 const jwt = require("jsonwebtoken");
@@ -11,6 +13,7 @@ const jwt = require("jsonwebtoken");
 const SECRET = process.env.BENCH_SECRET;
 const RECOVERS = Boolean(process.env.BENCH_RECOVERY);
 const DISCONNECTED_MS_MAX = 120_000;
+const EPOCH = `${process.pid}-${Date.now()}`;
 
 // By room: how many messages there were, and, where it recovers, all of them.
 const heads = new Map();
@@ -23,7 +26,11 @@ const options = {
   httpCompression: false,
 };
 if (RECOVERS) {
-  options.connectionStateRecovery = { maxDisconnectionDuration: DISCONNECTED_MS_MAX };
+  options.connectionStateRecovery = {
+    maxDisconnectionDuration: DISCONNECTED_MS_MAX,
+    // The token is verified again, as everybody else here does it.
+    skipMiddlewares: false,
+  };
 }
 
 const http = require("node:http").createServer();
@@ -66,8 +73,13 @@ io.on("connection", (socket) => {
     ack({ seq });
   });
   if (RECOVERS) {
-    socket.on("history", ({ room, after }, ack) => {
-      ack({ head: heads.get(room) ?? 0, messages: (logs.get(room) ?? []).slice(after) });
+    socket.on("resume", ({ epoch, rooms }, ack) => {
+      socket.join(Object.keys(rooms));
+      const missed = {};
+      for (const [room, seq] of Object.entries(rooms)) {
+        missed[room] = (logs.get(room) ?? []).slice(life === EPOCH ? seq : 0);
+      }
+      ack({ epoch: EPOCH, rooms: missed });
     });
   }
 });
