@@ -4,7 +4,6 @@ Of Engine.IO there is `0` (open), `2` and `3` (ping and pong) and `4` (message);
 begins with Socket.IO's own type: `0` connect, `2` event, `3` acknowledgement, `4` refusal.
 """
 
-from collections.abc import Callable, Sequence
 from types import MappingProxyType
 from typing import Final, Literal, final
 
@@ -13,8 +12,8 @@ from msgspec import Struct, field
 
 from ..errors import Unexpected
 from ..load.frames import TEXT, masked
-from . import ACK, DELIVERY, Channel, Seen, Step, node
-from .plain import PROGRAMS, PlainPeer
+from . import ACK, DELIVERY, Channel, Seen, Step
+from .node import NodePeer
 from .tokens import mint
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -73,7 +72,7 @@ class SocketIoChannel(Channel):
 
 
 @final
-class SocketIo(PlainPeer):
+class SocketIo(NodePeer):
     """See the module."""
 
     name = "socketio"
@@ -81,18 +80,8 @@ class SocketIo(PlainPeer):
     scenarios = frozenset(("fanout", "direct", "idle"))
     answers = MappingProxyType({b"2": masked(TEXT, b"3")})
     path = "/socket.io/?EIO=4&transport=websocket"
-
-    def install(self, told: Callable[[str], None]) -> str:
-        """See `Peer.install`."""
-        return node.install("socket.io", told)
-
-    def command(self) -> Sequence[str]:
-        """See `PlainPeer.command`."""
-        return [node.program("node"), str(PROGRAMS / "socketio.cjs")]
-
-    def environment(self) -> dict[str, str]:
-        """See `PlainPeer.environment`."""
-        return super().environment() | node.ENVIRONMENT
+    program = "socketio.cjs"
+    package = "socket.io"
 
     def hello(self, user: str) -> Step:
         """See `Peer.hello`."""

@@ -77,7 +77,7 @@ io.on("connection", (socket) => {
       socket.join(Object.keys(rooms));
       const missed = {};
       for (const [room, seq] of Object.entries(rooms)) {
-        missed[room] = (logs.get(room) ?? []).slice(life === EPOCH ? seq : 0);
+        missed[room] = (logs.get(room) ?? []).slice(epoch === EPOCH ? seq : 0);
       }
       ack({ epoch: EPOCH, rooms: missed });
     });
