@@ -14,6 +14,7 @@ _FAN_1: Final = "1 to 1,000, 1 in flight, 100 B"
 _FAN_32: Final = "1 to 1,000, 32 in flight, 100 B"
 _DELIVERY: Final = "server CPU a delivery"
 _MESSAGE: Final = "server CPU a message"
+_STORM: Final = "5,000 clients in 20 rooms each, the server is killed and restarted"
 _DIRECT: Final = "400 connections, 1 in flight"
 
 
@@ -99,6 +100,8 @@ GOALS: Final[tuple[Goal, ...]] = (
     AtMost(
         "idle", "15,000 connections", "triolet (sqlite)", "memory a connection", 0.2, ("socketio",)
     ),
+    AtMost("resume", _STORM, "triolet (sqlite)", "server CPU a client", 400),
+    AtMost("resume", _STORM, "triolet (sqlite)", "back, p99 / ideal", 2),
 )
 
 

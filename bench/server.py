@@ -7,7 +7,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -29,16 +29,41 @@ _PAGE_BYTES: Final = os.sysconf("SC_PAGESIZE")
 class Server:
     """A running server.
 
+    Args:
+        launch: starts its process, which listens on the port given; 0: one that is free.
+        log: where it writes.
+        announcement: what it writes once it listens; the first group is the port.
+
     Attributes:
         pid: its process.
         port: where it listens, on 127.0.0.1.
     """
 
-    def __init__(self, process: "subprocess.Popen[bytes]", log: Path) -> None:
-        self._process = process
+    def __init__(
+        self,
+        launch: "Callable[[int], subprocess.Popen[bytes]]",
+        log: Path,
+        announcement: re.Pattern[str],
+    ) -> None:
+        self._launch = launch
+        self._announcement = announcement
         self._log = log
-        self.pid = process.pid
+        # Where what the present process writes begins.
+        self._log_at = 0
         self.port = 0
+        self._process = launch(0)
+        self.pid = self._process.pid
+
+    def kill(self) -> None:
+        """End it at once, as a crash does."""
+        self._process.kill()
+        self._process.wait()
+
+    def restart(self) -> None:
+        """Start it again, on the same data and port; `wait_announced` tells when it listens."""
+        self._log_at = self._log.stat().st_size
+        self._process = self._launch(self.port)
+        self.pid = self._process.pid
 
     def cpu_s(self) -> float:
         """Return user and system time of all its threads, s; the kernel counts in 10 ms."""
@@ -53,14 +78,14 @@ class Server:
         except (OSError, IndexError):
             return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * _PAGE_BYTES
 
-    def wait_announced(self, announcement: re.Pattern[str]) -> None:
-        """Wait until its log holds the announcement, whose first group is the port.
+    def wait_announced(self) -> None:
+        """Wait until its present process has said that it listens.
 
         Raises:
             ServerFailed: it ended, or its time is over.
         """
         deadline = time.monotonic() + _START_TIMEOUT_S
-        while not (found := announcement.search(self._log.read_text(errors="replace"))):
+        while not (found := self._announcement.search(self._log_text()[self._log_at :])):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise ServerFailed(f"no announcement of a port; its log:\n{self._log_end()}")
             time.sleep(_POLL_S)
@@ -84,11 +109,14 @@ class Server:
         """
         if self._process.poll() is not None:
             raise ServerFailed(f"it ended with {self._process.returncode}:\n{self._log_end()}")
-        if re.search(r"^Traceback | ERROR | CRITICAL ", self._log.read_text(), re.MULTILINE):
+        if re.search(r"^Traceback | ERROR | CRITICAL ", self._log_text(), re.MULTILINE):
             raise ServerFailed(f"its log tells an error:\n{self._log_end()}")
 
     def _log_end(self) -> str:
-        return self._log.read_text(errors="replace")[-_LOG_TOLD_BYTES:]
+        return self._log_text()[-_LOG_TOLD_BYTES:]
+
+    def _log_text(self) -> str:
+        return self._log.read_bytes().decode(errors="replace")
 
 
 @contextmanager
@@ -102,7 +130,8 @@ def running(
     """Run a server in a fresh folder until the block ends; the folder goes with it.
 
     Args:
-        command: the program and its arguments; `{folder}` becomes the folder.
+        command: the program and its arguments; `{folder}` becomes the folder, `{port}` the
+            port to listen on.
         environment: the whole environment of the process.
         announcement: what it prints once it listens.
         parent: where to make the folder; None: the system's place for such.
@@ -112,19 +141,25 @@ def running(
     """
     with tempfile.TemporaryDirectory(prefix="triolet-bench-", dir=parent) as folder:
         log = Path(folder) / "log"
-        with log.open("wb") as output, pinned(SERVER_CORE):
-            # Affinity is inherited, so every thread of the server gets it.
-            process = subprocess.Popen(
-                [part.replace("{folder}", folder) for part in command],
-                env=dict(environment),
-                cwd=ROOT,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-        server = Server(process, log)
+
+        def launch(port: int) -> "subprocess.Popen[bytes]":
+            with log.open("ab") as output, pinned(SERVER_CORE):
+                # Affinity is inherited, so every thread of the server gets it.
+                return subprocess.Popen(
+                    [
+                        part.replace("{folder}", folder).replace("{port}", str(port))
+                        for part in command
+                    ],
+                    env=dict(environment),
+                    cwd=ROOT,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                )
+
+        server = Server(launch, log, announcement)
         try:
-            server.wait_announced(announcement)
+            server.wait_announced()
             yield server
             server.check_well()
         finally:

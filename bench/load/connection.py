@@ -21,13 +21,16 @@ _DESCRIPTORS_SPARE: Final = 64
 class Connection:
     """One WebSocket. Blocking while it is set up, non-blocking under load.
 
+    Args:
+        sock: one that is connected, or on its way; None: a blocking one is connected now.
+
     Attributes:
         tail: the beginning of a frame whose rest has not come yet.
     """
 
     __slots__ = ("_answers", "_early", "_split", "_unwrap", "sock", "tail")
 
-    def __init__(self, port: int, peer: Peer) -> None:
+    def __init__(self, port: int, peer: Peer, sock: socket.socket | None = None) -> None:
         self.tail = b""
         self._answers = peer.answers
         self._split = peer.framing.split
@@ -35,7 +38,7 @@ class Connection:
         self._unwrap: Callable[[bytes], bytes] | None = None
         # Frames that came in the same read as an answer.
         self._early: list[Frame] = []
-        self.sock = socket.create_connection(("127.0.0.1", port), timeout=ANSWER_TIMEOUT_S)
+        self.sock = sock or socket.create_connection(("127.0.0.1", port), timeout=ANSWER_TIMEOUT_S)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def finish_upgrade(self, unwrap: Callable[[], Callable[[bytes], bytes]] | None) -> None:

@@ -40,13 +40,39 @@ class Spent(NamedTuple):
     counts: tuple[int, ...]
 
 
-class _Edge(NamedTuple):
+class Edge(NamedTuple):
+    """One moment: what was counted and spent until then."""
+
     at: float
     server_cpu_s: float
     generator_cpu_s: float
     server_core_s: float
     generator_core_s: float
     counts: tuple[int, ...]
+
+
+def edge_now(server: Server, counts: tuple[int, ...] = ()) -> Edge:
+    """Return the present moment."""
+    return Edge(
+        time.perf_counter(),
+        server.cpu_s(),
+        time.process_time(),
+        busy_s(SERVER_CORE),
+        busy_s(GENERATOR_CORE),
+        counts,
+    )
+
+
+def spent_between(first: Edge, last: Edge) -> Spent:
+    """Return what lies between two moments of one server process."""
+    server_s = last.server_cpu_s - first.server_cpu_s
+    generator_s = last.generator_cpu_s - first.generator_cpu_s
+    others_s = max(
+        last.server_core_s - first.server_core_s - server_s,
+        last.generator_core_s - first.generator_core_s - generator_s,
+    )
+    counts = tuple(b - a for a, b in zip(first.counts, last.counts, strict=True))
+    return Spent(last.at - first.at, server_s, generator_s, others_s if CAN_PIN else 0.0, counts)
 
 
 class Clockwork:
@@ -61,8 +87,8 @@ class Clockwork:
         self._began = time.perf_counter()
         self._edge_at = self._began + load.warm_up_s
         self._told_at = self._began
-        self._first: _Edge | None = None
-        self._last: _Edge | None = None
+        self._first: Edge | None = None
+        self._last: Edge | None = None
         # Latencies are kept while this is true.
         self.is_measuring = False
 
@@ -75,40 +101,20 @@ class Clockwork:
         if now < self._edge_at:
             return True
         if self._first is None:
-            self._first = self._edge()
+            self._first = edge_now(self._load.server, self._count())
             self._edge_at = self._first.at + self._load.measured_s
             self.is_measuring = True
             return True
         if self._last is None:
-            self._last = self._edge()
+            self._last = edge_now(self._load.server, self._count())
             self.is_measuring = False
         return False
-
-    def _edge(self) -> _Edge:
-        return _Edge(
-            time.perf_counter(),
-            self._load.server.cpu_s(),
-            time.process_time(),
-            busy_s(SERVER_CORE),
-            busy_s(GENERATOR_CORE),
-            self._count(),
-        )
 
     def spent(self) -> Spent:
         """Return what lies between the edges, once `tick` has returned False."""
         assert self._first is not None
         assert self._last is not None
-        first, last = self._first, self._last
-        server_s = last.server_cpu_s - first.server_cpu_s
-        generator_s = last.generator_cpu_s - first.generator_cpu_s
-        others_s = max(
-            last.server_core_s - first.server_core_s - server_s,
-            last.generator_core_s - first.generator_core_s - generator_s,
-        )
-        counts = tuple(b - a for a, b in zip(first.counts, last.counts, strict=True))
-        return Spent(
-            last.at - first.at, server_s, generator_s, others_s if CAN_PIN else 0.0, counts
-        )
+        return spent_between(self._first, self._last)
 
 
 def quantile_ms(latencies: "array[float]", part: float) -> float:

@@ -6,10 +6,13 @@ Scenarios and load know only these protocols, so the same verified load drives e
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Final, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeAlias
 
 from ..load.frames import WEBSOCKET, Framing
 from ..server import Server
+
+if TYPE_CHECKING:
+    from .crowd import Crowd, Plan
 
 # What a frame of the server turned out to be, and the number of the message it is about.
 OTHER: Final = 0
@@ -72,8 +75,14 @@ class Peer(Protocol):
         """
         ...
 
-    def start(self, *, store: str, parent: Path | None) -> AbstractContextManager[Server]:
-        """Start a fresh server, its data below `parent`; it ends with the block."""
+    def start(
+        self, *, store: str, parent: Path | None, is_raised: bool = True
+    ) -> AbstractContextManager[Server]:
+        """Start a fresh server, its data below `parent`; it ends with the block.
+
+        Limits that a load would meet before the server does are raised, or are those that an
+        operator has who sets none (`is_raised=False`).
+        """
         ...
 
     def upgrade(self, port: int) -> bytes:
@@ -94,4 +103,8 @@ class Peer(Protocol):
 
     def follow(self, channel: Channel) -> Step:
         """Have a channel's messages delivered from now on. None was sent to it yet."""
+        ...
+
+    def crowd(self, plan: "Plan", *, text: str) -> "Crowd":
+        """Return clients who share rooms; only peers that take part in `resume` have any."""
         ...

@@ -108,9 +108,11 @@ class PlainPeer(Peer):
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         return kept | {"BENCH_SECRET": self._secret}
 
-    def start(self, *, store: str, parent: Path | None) -> AbstractContextManager[Server]:
+    def start(
+        self, *, store: str, parent: Path | None, is_raised: bool = True
+    ) -> AbstractContextManager[Server]:
         """See `Peer.start`."""
-        del store
+        del store, is_raised
         return running(self.command(), self.environment(), self.announcement, parent=parent)
 
     def upgrade(self, port: int) -> bytes:

@@ -18,9 +18,11 @@ from ..errors import Unexpected
 from ..load.frames import BINARY, masked
 from ..server import ROOT, Server, running
 from . import ACK, DELIVERY, OTHER, Channel, Peer, Seen, Step
+from .crowd import Plan
 from .tokens import mint
+from .triolet_crowd import TrioletCrowd
 
-_OPTIONS: Final = ("--host", "127.0.0.1", "--port", "0", "--data", "{folder}/data")
+_OPTIONS: Final = ("--host", "127.0.0.1", "--port", "{port}", "--data", "{folder}/data")
 _ANNOUNCEMENT: Final = re.compile(r"127\.0\.0\.1:(\d+)")
 # Thousands of connections say hello within a second or two; the default is 1,000/s, for all.
 _LIMITS: Final = {
@@ -138,7 +140,7 @@ class Triolet(Peer):
     name = "triolet"
     about = "this checkout: stores before it acknowledges, in SQLite with an fsync or in memory"
     stores = ("sqlite", "memory")
-    scenarios = frozenset(("fanout", "direct", "idle"))
+    scenarios = frozenset(("fanout", "direct", "idle", "resume"))
 
     def __init__(self) -> None:
         self._secret = secrets.token_hex(32)
@@ -148,7 +150,9 @@ class Triolet(Peer):
         del told
         return version("triolet")
 
-    def start(self, *, store: str, parent: Path | None) -> AbstractContextManager[Server]:
+    def start(
+        self, *, store: str, parent: Path | None, is_raised: bool = True
+    ) -> AbstractContextManager[Server]:
         """See `Peer.start`."""
         kept = {name: value for name, value in os.environ.items() if name[:8] != "TRIOLET_"}
         paths = [str(ROOT / "engine"), str(ROOT / "api"), os.environ.get("PYTHONPATH", "")]
@@ -157,13 +161,18 @@ class Triolet(Peer):
             "TRIOLET_SECRET": self._secret,
             "TRIOLET_STORE": "memory:" if store == "memory" else "",
         }
-        environment = kept | _LIMITS | {name: value for name, value in ours.items() if value}
+        limits = _LIMITS if is_raised else {}
+        environment = kept | limits | {name: value for name, value in ours.items() if value}
         return running(
             [sys.executable, "-m", "triolet_api", "serve", *_OPTIONS],
             environment,
             _ANNOUNCEMENT,
             parent=parent,
         )
+
+    def crowd(self, plan: Plan, *, text: str) -> TrioletCrowd:
+        """See `Peer.crowd`."""
+        return TrioletCrowd(plan, self._secret, text)
 
     def upgrade(self, port: int) -> bytes:
         """See `Peer.upgrade`."""

@@ -135,6 +135,7 @@ def busy_of(spent: Spent) -> dict[str, float]:
 
 def every() -> dict[str, Scenario]:
     """Return all scenarios by name."""
-    from . import direct, fanout, idle  # noqa: PLC0415 - they import this module's nouns
+    from . import direct, fanout, idle, resume  # noqa: PLC0415 - they import this module's nouns
 
-    return {one.name: one for one in (fanout.SCENARIO, direct.SCENARIO, idle.SCENARIO)}
+    scenarios = (fanout.SCENARIO, direct.SCENARIO, idle.SCENARIO, resume.SCENARIO)
+    return {one.name: one for one in scenarios}

@@ -86,6 +86,17 @@ def test_idle_counts_connections_that_are_still_subscribed_at_the_end(tmp_path):
     assert figure_of(sample, "set-ups") > 0
 
 
+def test_resume_counts_clients_who_are_back_and_have_everything(tmp_path):
+    """Killed or cut, each of six comes back, and has each of the messages in its 20 rooms."""
+    found = results_of(tmp_path, "resume")
+    assert 2 == len(found.samples)
+    for sample in found.samples:
+        assert 6 == sample.verified["back"]
+        assert 3 * 20 == sample.verified["acknowledged"]
+        assert 6 * sample.verified["acknowledged"] == sample.verified["delivered"]
+        assert figure_of(sample, "back, p99 / ideal") >= 1
+
+
 @pytest.mark.parametrize(
     "arguments",
     [("direct", "--n", "5"), ("fanout", "--window", "65"), ("idle", "--store", "paper"), ("none",)],
