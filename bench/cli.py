@@ -21,6 +21,7 @@ from .scenarios import Options, Scenario, every
 _WINDOW_MAX: Final = 64
 _TEXT_BYTES_MAX: Final = 32_000
 _SECONDS_MAX: Final = 600
+_RATE_MAX: Final = 100_000
 _OURS: Final = "triolet"
 
 
@@ -42,6 +43,9 @@ def parse(arguments: Sequence[str], scenarios: dict[str, Scenario]) -> argparse.
     parser.add_argument(
         "--window", type=int, default=0, help="messages a sender has on their way (its own numbers)"
     )
+    parser.add_argument(
+        "--rate", type=int, default=0, help="messages a second of a schedule (its own numbers)"
+    )
     parser.add_argument("--text", type=int, default=0, help="bytes of a text (its own numbers)")
     parser.add_argument("--seconds", type=float, default=3, help="measured time of a run (3)")
     parser.add_argument("--echo", action="store_true", help="direct: senders subscribe too")
@@ -55,6 +59,7 @@ def parse(arguments: Sequence[str], scenarios: dict[str, Scenario]) -> argparse.
         ("window", 0, _WINDOW_MAX),
         ("seconds", 0.1, _SECONDS_MAX),
         ("text", 0, _TEXT_BYTES_MAX),
+        ("rate", 0, _RATE_MAX),
         ("repeat", 1, 100),
     ):
         if not low <= getattr(asked, name) <= high:
@@ -142,6 +147,7 @@ def _of(asked: argparse.Namespace, scenario: Scenario, peer: Peer) -> list[Plann
         peer=peer,
         n=asked.n,
         window=asked.window,
+        rate=asked.rate,
         seconds=asked.seconds,
         text_bytes=asked.text,
         echo=asked.echo,

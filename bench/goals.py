@@ -102,6 +102,14 @@ GOALS: Final[tuple[Goal, ...]] = (
     ),
     AtMost("resume", _STORM, "triolet (sqlite)", "server CPU a client", 400),
     AtMost("resume", _STORM, "triolet (sqlite)", "back, p99 / ideal", 2),
+    AtMost(
+        "connect",
+        "waves of 2,000",
+        "triolet (sqlite)",
+        "server CPU a set-up",
+        0.5,
+        ("socketio",),
+    ),
 )
 
 

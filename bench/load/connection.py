@@ -1,21 +1,30 @@
-"""Connections of the generator: opened in batches, in lock-step, then driven by one epoll."""
+"""Connections of the generator: opened many at a time, then driven by one epoll.
+
+What is said until a connection stands is a generator: it yields whenever it needs the server's
+bytes, so the same code drives one or thousands.
+"""
 
 import resource
 import socket
-from collections.abc import Callable, Iterable, Sequence
-from typing import Final, Self
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final, Self, TypeAlias
 
 from ..errors import Unexpected
 from ..peers import Peer, Step
-from .frames import CLOSE, PING, PONG, Frame, masked
+from .frames import CLOSE, PING, PONG, Frame, masked, take_frames
+from .turns import ANSWER_TIMEOUT_S, take_turns
 
-# Nothing the server is asked here takes it so long.
-ANSWER_TIMEOUT_S: Final = 20
 # Connections opened at a time: enough to keep the server busy, below any listener's backlog.
-_BATCH: Final = 64
+_OPENING_MAX: Final = 64
 _READ_BYTES: Final = 16 * 1024
+# Close code 1000: that is all.
+_NORMAL: Final = (1000).to_bytes(2, "big")
 # File descriptors of the generator that are no connections.
 _DESCRIPTORS_SPARE: Final = 64
+
+# Sets the buffers of a socket before it connects.
+Buffers: TypeAlias = Callable[[socket.socket], None]
 
 
 class Connection:
@@ -41,31 +50,73 @@ class Connection:
         self.sock = sock or socket.create_connection(("127.0.0.1", port), timeout=ANSWER_TIMEOUT_S)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
-    def finish_upgrade(self, unwrap: Callable[[], Callable[[bytes], bytes]] | None) -> None:
-        """Read the response head; `unwrap` makes what unwraps everything after it.
+    def opening(
+        self,
+        upgrade: bytes,
+        unwrap: Callable[[], Callable[[bytes], bytes]] | None,
+        steps: Sequence[Step],
+    ) -> Iterator[None]:
+        """Upgrade, then say each step once the one before it is answered.
+
+        `unwrap` makes what unwraps everything after the response head.
 
         Raises:
-            Unexpected: the server did not switch protocols.
+            Unexpected: the server did not switch protocols, or an answer is not the awaited one.
         """
+        self.send(upgrade)
         head = b""
         while b"\r\n\r\n" not in head:
+            yield
             head += self.receive()
         if not head.startswith(b"HTTP/1.1 101 "):
             raise Unexpected(f"no upgrade: {head[:200]!r}")
-        self.tail = head.partition(b"\r\n\r\n")[2]
+        first = head.partition(b"\r\n\r\n")[2]
         if unwrap is not None:
             self._unwrap = unwrap()
-            self.tail = self._unwrap(self.tail)
+            first = self._unwrap(first)
+        self._early = self.take(first)
+        for step in steps:
+            self.send(step.frame)
+            yield from self._awaiting(step.is_answer)
 
-    def await_answer(self, is_answer: Callable[[bytes], bool]) -> None:
-        """Read until the answer has come."""
+    def _awaiting(self, is_answer: Callable[[bytes], bool]) -> Iterator[None]:
         while True:
             frames, self._early = self._early, []
             for index, (first_byte, payload) in enumerate(frames):
                 if not self.control(first_byte, payload) and is_answer(payload):
                     self._early = frames[index + 1 :]
                     return
+            yield
             self._early = self.take(self.receive())
+
+    def await_answer(self, is_answer: Callable[[bytes], bool]) -> None:
+        """Read until the answer has come."""
+        for _ in self._awaiting(is_answer):
+            pass
+
+    def leaving(self) -> Iterator[None]:
+        """Close as RFC 6455 wants it: a frame each way, then the server hangs up first.
+
+        Raises:
+            Unexpected: it hung up without a close frame of its own.
+        """
+        self.send(masked(CLOSE, _NORMAL))
+        # Close frames are frames of the socket, also where messages are wrapped in such.
+        rest = self.tail if self._unwrap is None else b""
+        is_closed = False
+        while True:
+            yield
+            try:
+                data = self.sock.recv(_READ_BYTES)
+            except ConnectionResetError:
+                data = b""
+            if not data:
+                break
+            frames, taken = take_frames(rest + data)
+            rest = (rest + data)[taken:]
+            is_closed |= any(first_byte == CLOSE for first_byte, _ in frames)
+        if not is_closed:
+            raise Unexpected("the server hung up on a leaving client without a close frame")
 
     def receive(self) -> bytes:
         """Read once.
@@ -127,48 +178,80 @@ class Connection:
 
 
 class Connections:
-    """All connections of a run; they end with the block."""
+    """All connections of a run; they end with the block.
+
+    Attributes:
+        all: those that stand, in the order they were asked for.
+        opening_s: from connecting to the last answer of each, in the order they stood, s.
+    """
 
     def __init__(self, port: int, peer: Peer) -> None:
         self._port = port
         self._peer = peer
         self._upgrade = peer.upgrade(port)
         self.all: list[Connection] = []
+        self.opening_s = array("d")
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for connection in self.all:
-            connection.sock.close()
+        self._forget(self.all)
 
     def open(
-        self, conversations: Sequence[Sequence[Step]], told: Callable[[int], None]
+        self,
+        conversations: Sequence[Sequence[Step]],
+        told: Callable[[int], None],
+        buffers: Buffers | None = None,
     ) -> list[Connection]:
         """Open one connection for each conversation, and hold it.
 
-        All of a batch send, then all await their answers: the server is never idle.
+        Many are on their way at a time: the server is never idle.
 
         Args:
-            conversations: the steps of each connection; each of the same number.
+            conversations: the steps of each connection.
             told: called with the number of connections that stand.
+            buffers: for sockets that shall not have the system's own.
         """
         allow_descriptors(len(self.all) + len(conversations) + _DESCRIPTORS_SPARE)
         first = len(self.all)
-        for start in range(0, len(conversations), _BATCH):
-            batch = conversations[start : start + _BATCH]
-            opened = []
-            for _ in batch:
-                connection = Connection(self._port, self._peer)
-                self.all.append(connection)
-                opened.append(connection)
-                connection.send(self._upgrade)
-            for connection in opened:
-                connection.finish_upgrade(self._peer.framing.unwrap)
-            for steps in zip(*batch, strict=True):
-                converse(zip(opened, steps, strict=True))
-            told(start + len(batch))
+        opening = (self._opening(steps, buffers) for steps in conversations)
+        for count, taken_s in enumerate(take_turns(opening, _OPENING_MAX), start=1):
+            self.opening_s.append(taken_s)
+            if count % _OPENING_MAX == 0:
+                told(count)
         return self.all[first:]
+
+    def _opening(
+        self, steps: Sequence[Step], buffers: Buffers | None
+    ) -> tuple[socket.socket, Iterator[None]]:
+        sock = None
+        if buffers is not None:
+            sock = socket.socket()
+            buffers(sock)
+            sock.settimeout(ANSWER_TIMEOUT_S)
+            sock.connect(("127.0.0.1", self._port))
+        connection = Connection(self._port, self._peer, sock)
+        self.all.append(connection)
+        talk = connection.opening(self._upgrade, self._peer.framing.unwrap, steps)
+        return connection.sock, talk
+
+    def leave(self, connections: Sequence[Connection]) -> None:
+        """Close connections in good order, all at once.
+
+        Raises:
+            Unexpected: the server does not hang up in good order.
+        """
+        leaving = ((one.sock, one.leaving()) for one in connections)
+        for _ in take_turns(leaving, len(connections)):
+            pass
+        self._forget(connections)
+
+    def _forget(self, connections: Sequence[Connection]) -> None:
+        for one in connections:
+            one.sock.close()
+        gone = frozenset(connections)
+        self.all = [one for one in self.all if one not in gone]
 
 
 def converse(said: Iterable[tuple[Connection, Step]]) -> None:

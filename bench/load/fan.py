@@ -45,18 +45,19 @@ class Subscriber:
 
     __slots__ = ("connection", "got")
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, got: int) -> None:
         self.connection = connection
-        self.got = 0
+        self.got = got
 
 
 class FanLoad:
     """The load. See the module.
 
     Args:
-        channel: a room that carries nothing yet.
+        channel: a room on which nothing is on its way.
         publisher: the connection of its sender, which does not follow it.
         followers: connections that do.
+        already: messages that it has carried before; none of these comes again.
     """
 
     def __init__(
@@ -66,22 +67,25 @@ class FanLoad:
         followers: Sequence[Connection],
         load: Load,
         framing: Framing = WEBSOCKET,
+        *,
+        already: int = 0,
     ) -> None:
         self._channel = channel
         self._framing = framing
         self._publisher = publisher
         self._load = load
-        self._subscribers = [Subscriber(connection) for connection in followers]
+        self._subscribers = [Subscriber(connection, already) for connection in followers]
         self._by_descriptor = {one.connection.sock.fileno(): one for one in self._subscribers}
         self._epoll = select.epoll()
         # Frames of all messages seen so far, end to end, and where each begins: message n is
-        # verified[starts[n - 1]:starts[n]].
+        # verified[starts[n - 1]:starts[n]]. Those of before take no bytes.
         self._verified = bytearray()
-        self._starts = [0]
+        self._starts = [0] * (already + 1)
         # By message number - 1: when it was sent, and how many have got it.
-        self._stamps: list[float] = []
-        self._reached: list[int] = []
-        self._sent = self._acked = self._complete = self._deliveries = 0
+        self._stamps = [0.0] * already
+        self._reached = [0] * already
+        self._already = self._sent = self._acked = self._complete = already
+        self._deliveries = 0
         self._latencies = array("d")
         self._clockwork = Clockwork(load, self._count)
 
@@ -106,7 +110,10 @@ class FanLoad:
                 self._fill()
             self._drain()
         return FanOutcome(
-            self._clockwork.spent(), self._latencies, self._complete, self._deliveries
+            self._clockwork.spent(),
+            self._latencies,
+            self._complete - self._already,
+            self._deliveries,
         )
 
     def _count(self) -> tuple[int, ...]:

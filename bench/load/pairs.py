@@ -1,20 +1,23 @@
 """Pairs: each sender keeps a window of messages to its one receiver unacknowledged."""
 
+import random
 import select
 import time
 from array import array
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from ..errors import Unexpected
 from ..peers import ACK, DELIVERY, Channel
 from .connection import Connection
 from .frames import Frame
+from .schedule import poll_until
 from .window import Clockwork, Load, Spent
 
 # What was sent must be acknowledged and delivered so soon after the load has ended.
 _DRAIN_S: Final = 15
 _POLL_S: Final = 1.0
-_EVENTS_MAX: Final = 256
+EVENTS_MAX: Final = 256
 
 
 class PairsOutcome(NamedTuple):
@@ -81,9 +84,7 @@ class PairsLoad:
                 self._judge(pair, connection, connection.go_nonblocking())
         with self._epoll:
             self._clockwork = Clockwork(self._load, self._count)
-            for pair in self._pairs:
-                for _ in range(self._load.window):
-                    self._send(pair)
+            self._begin()
             while self._goes_on:
                 self._turn()
                 self._goes_on = self._clockwork.tick(time.perf_counter())
@@ -96,6 +97,11 @@ class PairsLoad:
             verified,
             sum(pair.echoed for pair in self._pairs),
         )
+
+    def _begin(self) -> None:
+        for pair in self._pairs:
+            for _ in range(self._load.window):
+                self._send(pair, time.perf_counter())
 
     def _count(self) -> tuple[int, ...]:
         return (sum(min(pair.acked, pair.delivered) for pair in self._pairs),)
@@ -117,8 +123,11 @@ class PairsLoad:
         return pair.sent == pair.acked == pair.delivered == echoed
 
     def _turn(self) -> None:
+        self._receive(self._epoll.poll(_POLL_S, EVENTS_MAX))
+
+    def _receive(self, ready: list[tuple[int, int]]) -> None:
         by_descriptor = self._by_descriptor
-        for descriptor, _ in self._epoll.poll(_POLL_S, _EVENTS_MAX):
+        for descriptor, _ in ready:
             pair, connection = by_descriptor[descriptor]
             self._judge(pair, connection, connection.take(connection.receive()))
 
@@ -132,22 +141,31 @@ class PairsLoad:
             elif kind == DELIVERY:
                 self._deliver(pair, connection, number)
 
-    def _send(self, pair: Pair) -> None:
+    def _send(self, pair: Pair, stamp: float) -> None:
+        """Send the next message, whose latency counts from `stamp`."""
         pair.sent = number = pair.sent + 1
-        frame = pair.channel.message(number)
-        pair.stamps[number] = time.perf_counter()
-        pair.sender.send(frame)
+        pair.stamps[number] = stamp
+        pair.sender.send(pair.channel.message(number))
+
+    def _is_measured(self, stamp: float) -> bool:
+        del stamp
+        return self._clockwork.is_measuring
+
+    def _answered(self, pair: Pair) -> None:
+        """Send the next one, now that this one is acknowledged."""
+        if self._goes_on:
+            self._send(pair, time.perf_counter())
 
     def _acknowledge(self, pair: Pair, connection: Connection, number: int) -> None:
         if connection is not pair.sender or number != pair.acked + 1 or number > pair.sent:
             raise Unexpected(f"an acknowledgement of {number} after {pair.acked} of {pair.sent}")
         pair.acked = number
-        if self._clockwork.is_measuring:
-            self._acknowledged.append(time.perf_counter() - pair.stamps[number])
+        stamp = pair.stamps[number]
+        if self._is_measured(stamp):
+            self._acknowledged.append(time.perf_counter() - stamp)
         if number <= pair.delivered:
             del pair.stamps[number]
-        if self._goes_on:
-            self._send(pair)
+        self._answered(pair)
 
     def _deliver(self, pair: Pair, connection: Connection, number: int) -> None:
         if connection is pair.sender:
@@ -158,7 +176,46 @@ class PairsLoad:
         if number != pair.delivered + 1 or number > pair.sent:
             raise Unexpected(f"a delivery of {number} after {pair.delivered} of {pair.sent}")
         pair.delivered = number
-        if self._clockwork.is_measuring:
-            self._delivered.append(time.perf_counter() - pair.stamps[number])
+        stamp = pair.stamps[number]
+        if self._is_measured(stamp):
+            self._delivered.append(time.perf_counter() - stamp)
         if number <= pair.acked:
             del pair.stamps[number]
+
+
+class ScheduledPairs(PairsLoad):
+    """Pairs that write when they like, whether the server keeps up or not.
+
+    Latencies are those of all messages that were due since the first edge.
+
+    Args:
+        pairs: see `PairsLoad`.
+        due: when messages are due, s from the beginning; whose is drawn by lot.
+    """
+
+    def __init__(self, pairs: list[Pair], load: Load, due: Iterator[float], seed: int) -> None:
+        super().__init__(pairs, load, echo=False)
+        self._due = due
+        self._chance = random.Random(seed)
+        self._began = self._next = 0.0
+
+    def _begin(self) -> None:
+        self._began = time.perf_counter()
+        self._next = self._began + next(self._due)
+
+    def _turn(self) -> None:
+        if not self._goes_on:
+            super()._turn()
+            return
+        # Answers are looked at between any two messages: a generator that is behind its
+        # schedule would otherwise measure itself.
+        if time.perf_counter() >= self._next:
+            self._send(self._chance.choice(self._pairs), self._next)
+            self._next = self._began + next(self._due)
+        self._receive(poll_until(self._epoll, self._next, EVENTS_MAX))
+
+    def _is_measured(self, stamp: float) -> bool:
+        return stamp >= self._clockwork.measured_from
+
+    def _answered(self, pair: Pair) -> None:
+        """Nobody waits for an answer."""

@@ -1,8 +1,9 @@
 """A measured stretch of time: what was counted and spent between its two edges."""
 
+import math
 import time
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from ..machine import CAN_PIN, GENERATOR_CORE, SERVER_CORE, busy_s
@@ -51,6 +52,16 @@ class Edge(NamedTuple):
     counts: tuple[int, ...]
 
 
+def total(stretches: Sequence[Spent]) -> Spent:
+    """Return what happened in several stretches.
+
+    >>> total([Spent(1, 2, 3, 4, (5,)), Spent(1, 1, 1, 1, (1,))])
+    Spent(wall_s=2, server_cpu_s=3, generator_cpu_s=4, others_s=5, counts=(6,))
+    """
+    *times, counts = zip(*stretches, strict=True)
+    return Spent(*map(sum, times), tuple(map(sum, zip(*counts, strict=True))))
+
+
 def edge_now(server: Server, counts: tuple[int, ...] = ()) -> Edge:
     """Return the present moment."""
     return Edge(
@@ -89,8 +100,9 @@ class Clockwork:
         self._told_at = self._began
         self._first: Edge | None = None
         self._last: Edge | None = None
-        # Latencies are kept while this is true.
+        # Latencies are kept while this is true, or of what was due from the first edge on.
         self.is_measuring = False
+        self.measured_from = math.inf
 
     def tick(self, now: float) -> bool:
         """Look at the time; return whether the load shall go on."""
@@ -104,6 +116,7 @@ class Clockwork:
             self._first = edge_now(self._load.server, self._count())
             self._edge_at = self._first.at + self._load.measured_s
             self.is_measuring = True
+            self.measured_from = self._first.at
             return True
         if self._last is None:
             self._last = edge_now(self._load.server, self._count())

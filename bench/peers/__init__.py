@@ -102,7 +102,7 @@ class Peer(Protocol):
         ...
 
     def follow(self, channel: Channel) -> Step:
-        """Have a channel's messages delivered from now on. None was sent to it yet."""
+        """Have a channel's messages delivered from now on. None is on its way to it."""
         ...
 
     def crowd(self, plan: "Plan", *, text: str) -> "Crowd":

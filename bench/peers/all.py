@@ -5,12 +5,11 @@ from typing import Final
 from . import Peer
 from .floor import Floor
 from .nats import Nats
-from .socketio import SocketIo, SocketIoRecovery
+from .socketio import SocketIo
 from .triolet import Triolet
 from .websockets import Websockets
 from .ws import Ws
 
 PEERS: Final[dict[str, Peer]] = {
-    one.name: one
-    for one in (Triolet(), Floor(), Ws(), SocketIo(), SocketIoRecovery(), Nats(), Websockets())
+    one.name: one for one in (Triolet(), Floor(), Ws(), SocketIo(), Nats(), Websockets())
 }

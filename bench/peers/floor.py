@@ -14,7 +14,7 @@ class Floor(PlainPeer):
 
     name = "floor"
     about = "a bare epoll loop in Python: one room, no parsing, no checks, one send a delivery"
-    scenarios = frozenset(("fanout", "idle"))
+    scenarios = frozenset(("fanout", "idle", "connect"))
 
     def install(self, told: Callable[[str], None]) -> str:
         """See `Peer.install`."""

@@ -130,7 +130,7 @@ class Nats(PlainPeer):
 
     name = "nats"
     about = "nats-server over WebSocket: a broker in Go; one token for all, no numbers, no store"
-    scenarios = frozenset(("fanout", "direct", "idle"))
+    scenarios = frozenset(("fanout", "direct", "idle", "connect", "latency"))
     framing = Framing(split, join, unwrapping)
     answers = MappingProxyType({b"PING": masked(BINARY, b"PONG\r\n")})
     announcement = re.compile(r"ws://127\.0\.0\.1:(\d+)")

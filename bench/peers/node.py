@@ -40,7 +40,7 @@ class NodePeer(PlainPeer):
 
     def command(self) -> Sequence[str]:
         """See `PlainPeer.command`."""
-        return [_executable("node"), str(PROGRAMS / self.program), "{port}"]
+        return [_executable("node"), str(PROGRAMS / self.program)]
 
     def environment(self) -> dict[str, str]:
         """See `PlainPeer.environment`."""

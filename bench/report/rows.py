@@ -12,6 +12,8 @@ from .numbers import number, spread
 # The kernel's own threads write what is synced, on whichever core: a tenth is more than that.
 _DOUBTS: Final = {
     "generator": (0.9, "the generator was busy {:.0%} of the time: it bounds the rate"),
+    "queue": (0.5, "the generator was busy {:.0%} of the time: some of the latency is its own"),
+    "capped": (0.02, "it would not have verified at leisure more: {:.0%} below half of saturation"),
     "others": (0.1, "others took up to {:.0%} of a core that should have been ours alone"),
 }
 

@@ -48,6 +48,7 @@ class Options(NamedTuple):
     Attributes:
         n: connections; 0: the scenario's own number or numbers.
         window: messages of one sender on their way; 0: the scenario's own number or numbers.
+        rate: messages a second, where a schedule sends them; 0: the scenario's own.
         seconds: measured load of one run.
         text_bytes: length of a message's text.
         echo: whether senders of `direct` follow their rooms too.
@@ -59,6 +60,7 @@ class Options(NamedTuple):
     peer: Peer
     n: int
     window: int
+    rate: int
     seconds: float
     text_bytes: int
     echo: bool
@@ -135,7 +137,14 @@ def busy_of(spent: Spent) -> dict[str, float]:
 
 def every() -> dict[str, Scenario]:
     """Return all scenarios by name."""
-    from . import direct, fanout, idle, resume  # noqa: PLC0415 - they import this module's nouns
+    from . import (  # noqa: PLC0415 - they import this module's nouns
+        connect,
+        direct,
+        fanout,
+        idle,
+        latency,
+        resume,
+    )
 
-    scenarios = (fanout.SCENARIO, direct.SCENARIO, idle.SCENARIO, resume.SCENARIO)
-    return {one.name: one for one in scenarios}
+    modules = (fanout, direct, latency, idle, connect, resume)
+    return {one.SCENARIO.name: one.SCENARIO for one in modules}

@@ -97,6 +97,33 @@ def test_resume_counts_clients_who_are_back_and_have_everything(tmp_path):
         assert figure_of(sample, "back, p99 / ideal") >= 1
 
 
+def test_connect_counts_people_who_came_were_reached_and_left(tmp_path):
+    """Three waves of six, each of them reached by a message before it leaves."""
+    found = results_of(tmp_path, "connect", "--peers", "triolet,floor")
+    assert ["triolet (sqlite)", "floor"] == [sample.who for sample in found.samples]
+    for sample in found.samples:
+        verified = sample.verified
+        assert (18, 18) == (verified["connected"], verified["left in good order"])
+        assert verified["delivered"] >= 18
+        assert figure_of(sample, "set-ups") > 0
+        assert 0 < figure_of(sample, "set-up, p50") <= figure_of(sample, "set-up, p99")
+
+
+def test_latency_sends_at_half_of_what_it_found_and_at_a_rate_for_all(tmp_path):
+    """Of what was due while it was measured, all was acknowledged and delivered."""
+    half, fixed = results_of(tmp_path, "latency", "--store", "memory").samples
+    assert figure_of(half, "saturation") > 0
+    assert {"saturation"} == {one.name for one in half.figures} - {
+        one.name for one in fixed.figures
+    }
+    for sample in (half, fixed):
+        verified = sample.verified
+        assert 0 < verified["measured"] <= verified["acknowledged"] == verified["delivered"]
+        assert figure_of(sample, "delivered, p50") <= figure_of(sample, "delivered, p99.9")
+    (asked,) = results_of(tmp_path, "latency", "--store", "memory", "--rate", "500").samples
+    assert asked.case == "6 connections, 500/s"
+
+
 @pytest.mark.parametrize(
     "arguments",
     [("direct", "--n", "5"), ("fanout", "--window", "65"), ("idle", "--store", "paper"), ("none",)],

@@ -6,52 +6,17 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from ends import AT_ONCE, BASE, entry, framed, ok
 
 # The benchmarks are no package that is installed.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from bench.errors import Unexpected
-from bench.load.connection import Connection
 from bench.load.fan import FanLoad
-from bench.load.frames import BINARY, masked, take_frames, unmasked
+from bench.load.frames import BINARY, masked, take_frames
 from bench.load.pairs import Pair, PairsLoad
-from bench.load.window import Load
 from bench.peers import ACK, DELIVERY, OTHER
 from bench.peers.tokens import mint
-from bench.peers.triolet import TrioletChannel
-
-BASE = 2
-
-
-@pytest.fixture
-def channel() -> TrioletChannel:
-    channel = TrioletChannel("room", "anna", "hello")
-    channel.base = BASE
-    return channel
-
-
-def entry(number: int, **changes: object) -> bytes:
-    fields: dict[str, object] = {
-        "op": "entry",
-        "room": "room",
-        "seq": BASE + number,
-        "n": number,
-        "at": 1,
-        "cid": f"{number:08x}",
-        "from": "anna",
-        "kind": "message",
-        "body": {"text": "hello"},
-    }
-    return msgspec.msgpack.encode(fields | changes)
-
-
-def ok(number: int, **changes: object) -> bytes:
-    fields = {"op": "ok", "ref": number, "room": "room", "seq": BASE + number, "at": 1}
-    return msgspec.msgpack.encode(fields | {"duplicate": False} | changes)
-
-
-def framed(payload: bytes) -> bytes:
-    return unmasked(BINARY, payload)
 
 
 def test_a_message_carries_its_number_as_ref_and_cid(channel):
@@ -117,43 +82,7 @@ def test_masked_and_fragmented_frames_are_errors(bad):
         take_frames(bad)
 
 
-class Ends:
-    """Connections over socket pairs; the test is the server."""
-
-    def __init__(self) -> None:
-        self.sockets: list[socket.socket] = []
-        self.answers: dict[bytes, bytes] = {}
-
-    def connection(self) -> tuple[Connection, socket.socket]:
-        ours, theirs = socket.socketpair()
-        self.sockets += [ours, theirs]
-        connection = Connection.__new__(Connection)
-        connection.sock, connection.tail, connection._early = ours, b"", []
-        connection._answers, connection._split = self.answers, take_frames
-        connection._unwrap = None
-        return connection, theirs
-
-
-@pytest.fixture
-def ends():
-    made = Ends()
-    yield made
-    for one in made.sockets:
-        one.close()
-
-
-class Motionless:
-    """A server whose process is of no interest."""
-
-    def cpu_s(self) -> float:
-        return 0.0
-
-
-# No time at all: the edges are taken at once, and what was sent first is waited for.
-AT_ONCE = Load(Motionless(), 2, 0, 0, lambda _: None)
-
-
-def run_fan(channel, ends, *, acks: bytes, deliveries: list[bytes]):
+def run_fan(channel, ends, *, acks: bytes, deliveries: list[bytes], already: int = 0):
     publisher, publisher_end = ends.connection()
     publisher_end.sendall(acks)
     followers = []
@@ -162,7 +91,7 @@ def run_fan(channel, ends, *, acks: bytes, deliveries: list[bytes]):
         follower_end.sendall(data)
         follower_end.shutdown(socket.SHUT_WR)
         followers.append(follower)
-    load = FanLoad(channel, publisher, followers, AT_ONCE)
+    load = FanLoad(channel, publisher, followers, AT_ONCE, already=already)
     return load.run()
 
 
@@ -190,6 +119,29 @@ def test_fanout_refuses_a_subscriber_that_got_something_else(channel, ends, seco
 def test_fanout_refuses_an_acknowledgement_out_of_its_place(channel, ends):
     with pytest.raises(Unexpected):
         run_fan(channel, ends, acks=framed(ok(2)), deliveries=[BOTH])
+
+
+def test_fanout_goes_on_from_the_messages_that_a_channel_has_carried(channel, ends):
+    """Its numbers go on, and those of before must not come again."""
+    publisher, publisher_end = ends.connection()
+    follower, follower_end = ends.connection()
+    fan = FanLoad(channel, publisher, [follower], AT_ONCE, already=7)
+    fan._fill()
+    assert publisher_end.recv(1000) == channel.message(8) + channel.message(9)
+    follower_end.sendall(framed(entry(8)) + framed(entry(9)))
+    fan._receive(fan._subscribers[0])
+    assert (9, 2) == (fan._complete, fan._deliveries)
+    with pytest.raises(Unexpected):
+        run_fan(channel, ends, acks=b"", deliveries=[framed(entry(7))], already=7)
+
+
+def test_a_log_that_is_not_where_its_messages_took_it_is_an_error(channel):
+    channel.follow_from(BASE)
+    channel.message(1)
+    channel.follow_from(BASE + 1)
+    for head in (BASE, BASE + 2):
+        with pytest.raises(Unexpected):
+            channel.follow_from(head)
 
 
 @pytest.mark.parametrize(

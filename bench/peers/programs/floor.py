@@ -12,6 +12,7 @@ import select
 import socket
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+CLOSE = 0x88
 BACKLOG = 4096
 
 connections: dict[int, socket.socket] = {}
@@ -83,6 +84,10 @@ def receive(fd: int, sock: socket.socket, data: bytes) -> bytes:
         if begin + 4 + size > len(data):
             break
         key, payload = data[begin : begin + 4], data[begin + 4 : begin + 4 + size]
+        if data[at] == CLOSE:
+            send(sock, bytes((CLOSE, 0)))
+            sock.shutdown(socket.SHUT_WR)
+            return b""
         handle(fd, sock, unmask(payload, key))
         at = begin + 4 + size
     return data[at:]
