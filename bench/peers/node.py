@@ -40,7 +40,7 @@ class NodePeer(PlainPeer):
 
     def command(self) -> Sequence[str]:
         """See `PlainPeer.command`."""
-        return [_executable("node"), str(PROGRAMS / self.program)]
+        return [_executable("node"), str(PROGRAMS / self.program), "{port}"]
 
     def environment(self) -> dict[str, str]:
         """See `PlainPeer.environment`."""

@@ -13,7 +13,9 @@ from msgspec import Struct, field
 from ..errors import Unexpected
 from ..load.frames import TEXT, masked
 from . import ACK, DELIVERY, Channel, Seen, Step
+from .crowd import Plan
 from .node import NodePeer
+from .socketio_crowd import SocketIoCrowd
 from .tokens import mint
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -71,7 +73,6 @@ class SocketIoChannel(Channel):
         return found.seq
 
 
-@final
 class SocketIo(NodePeer):
     """See the module."""
 
@@ -113,3 +114,20 @@ class SocketIo(NodePeer):
             return True
 
         return Step(masked(TEXT, b"420" + _encode(["join", {"room": channel.room}])), is_joined)
+
+
+@final
+class SocketIoRecovery(SocketIo):
+    """With connection state recovery, which takes time and memory for every message."""
+
+    name = "socketio-recovery"
+    about = "Socket.IO with connection state recovery, in memory: a restart loses what it knew"
+    scenarios = frozenset(("resume",))
+
+    def environment(self) -> dict[str, str]:
+        """See `PlainPeer.environment`."""
+        return super().environment() | {"BENCH_RECOVERY": "1"}
+
+    def crowd(self, plan: Plan, *, text: str) -> SocketIoCrowd:
+        """See `Peer.crowd`."""
+        return SocketIoCrowd(plan, self._secret, text)

@@ -19,18 +19,16 @@ ROOT = Path(__file__).resolve().parents[2]
 _TIMEOUT_S = 60
 
 
-@pytest.fixture(scope="module", params=["ws", "socketio", "nats"])
-def samples(request, tmp_path_factory) -> dict[str, Sample]:
-    """Return what a tiny run of one peer gave, by scenario."""
+def run(name: str, folder: Path, *scenarios: str) -> list[Sample]:
+    """Return what a tiny run of one peer gave."""
     try:
-        PEERS[request.param].install(lambda _: None)
+        PEERS[name].install(lambda _: None)
     except Missing as error:
         pytest.skip(str(error))
-    found = tmp_path_factory.mktemp("bench") / "found.json"
-    scenarios = ("fanout", "direct", "idle")
+    found = folder / "found.json"
     tiny = ("--n", "6", "--window", "4", "--seconds", "0.2", "--repeat", "1", "--json", str(found))
     done = subprocess.run(
-        [sys.executable, "-m", "bench", *scenarios, "--peers", request.param, *tiny],
+        [sys.executable, "-m", "bench", *scenarios, "--peers", name, *tiny],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -40,8 +38,15 @@ def samples(request, tmp_path_factory) -> dict[str, Sample]:
     assert done.returncode == 0, done.stdout + done.stderr
     results = read(found)
     assert {} == results.missing
-    assert {request.param} == {sample.who for sample in results.samples}
-    return {sample.scenario: sample for sample in results.samples}
+    assert {name} == {sample.who for sample in results.samples}
+    return list(results.samples)
+
+
+@pytest.fixture(scope="module", params=["ws", "socketio", "nats"])
+def samples(request, tmp_path_factory) -> dict[str, Sample]:
+    """Return what one peer gave, by scenario."""
+    found = run(request.param, tmp_path_factory.mktemp("bench"), "fanout", "direct", "idle")
+    return {sample.scenario: sample for sample in found}
 
 
 def test_each_takes_part_and_everything_is_verified(samples):
@@ -51,6 +56,14 @@ def test_each_takes_part_and_everything_is_verified(samples):
     assert direct["delivered"] == direct["acknowledged"] >= direct["measured"] > 0
     assert 6 == idle["connected"]
     assert idle["delivered"] == 7 * idle["acknowledged"] > 0
+
+
+def test_socketio_recovers_what_was_cut_and_gives_the_rest_anew(tmp_path):
+    """Each of six is back both times; only after a restart none is recovered."""
+    restarted, cut = (sample.verified for sample in run("socketio-recovery", tmp_path, "resume"))
+    assert (6, 0, 1) == (restarted["back"], restarted["recovered"], restarted["restarts"])
+    assert (6, 6, 0) == (cut["back"], cut["recovered"], cut["lost"])
+    assert 6 * cut["acknowledged"] == cut["delivered"] > 0
 
 
 @pytest.mark.parametrize("name", ["ws", "socketio", "nats"])

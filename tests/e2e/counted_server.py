@@ -29,7 +29,7 @@ def _counts(engine):
         "tasks": trio.lowlevel.current_statistics().tasks_living,
         "open_files": len(list(Path("/proc/self/fd").iterdir())),
         "connections": len(engine.heartbeat.connections),
-        "watched_sockets": len(engine._poller._selector.get_map()),
+        "watched_sockets": engine._poller.watched(),
         "sessions": engine.statistics().sessions,
         "rooms": len(rooms),
         "rooms_idle": len(hub._idle),

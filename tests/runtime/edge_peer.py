@@ -230,7 +230,7 @@ class Port:
         return {
             "files": len(list(FILES.iterdir())) if FILES.is_dir() else 0,
             "connections": len(engine.heartbeat.connections),
-            "watched": len(engine._poller._selector.get_map()),
+            "watched": engine._poller.watched(),
             "tasks": len(engine.connection_nursery.child_tasks),
         }
 

@@ -1,5 +1,8 @@
 """Laws of signs of life: connections are looked at every second, and forgotten when they go."""
 
+import math
+
+import pytest
 import trio
 from scene import NOW_MS, VirtualClock, settled
 
@@ -8,17 +11,40 @@ from triolet._runtime.heartbeat import Heartbeat
 
 
 class Connection:
-    def __init__(self, expires_at=0):
+    """A connection and its session in one."""
+
+    def __init__(self, expires_at=0, deadline=math.inf):
         self.beats = []
         self.session = self
         self.expires_at = expires_at
         self.noticed = False
+        self.deadline = deadline
+        self.closing = None
+        self.is_gone = False
+        # When its deadline was found to have come, and whether it was told to leave.
+        self.expired = []
+        self.is_leaving = False
 
     def beat(self, now):
         self.beats.append(now)
 
     def notice_expiry(self):
         self.noticed = True
+
+    def expire(self):
+        self.expired.append(trio.current_time())
+        self.closing = "expired"
+
+    def leave(self):
+        self.is_leaving = True
+
+
+@pytest.fixture
+async def heartbeat(nursery):
+    """A running heartbeat."""
+    heartbeat = Heartbeat(VirtualClock(), Limits())
+    nursery.start_soon(heartbeat.run)
+    return heartbeat
 
 
 async def test_each_connection_is_looked_at_every_second(nursery):
@@ -68,6 +94,108 @@ async def test_empty_means_that_all_have_gone(nursery):
     await settled()
 
     assert done == [True, True]
+
+
+# --- deadlines -------------------------------------------------------------------------------
+
+
+def joined(heartbeat, deadline):
+    """Return a connection as it begins: minded, then looked after."""
+    connection = Connection(deadline=deadline)
+    heartbeat.mind(connection)
+    heartbeat.join(connection)
+    return connection
+
+
+@pytest.mark.parametrize("deadline", [0, 0.25, 1, 1.75, 2.1, 3.0, 17.3, 3600.5])
+async def test_a_deadline_comes_to_the_moment_however_far_it_was(heartbeat, deadline):
+    """And once."""
+    connection = joined(heartbeat, deadline)
+
+    await trio.sleep(deadline + 5)
+
+    assert connection.expired == [deadline]
+
+
+async def test_deadlines_come_in_their_order(heartbeat):
+    times = [2.5, 0.5, 7.25, 0.25, 3.5, 0.75, 7.0]
+    connections = [joined(heartbeat, deadline) for deadline in times]
+
+    await trio.sleep(10)
+
+    assert [one.expired for one in connections] == [[deadline] for deadline in times]
+
+
+@pytest.mark.parametrize(("before", "after"), [(0.5, 9.5), (9.5, 1.25), (1.5, 0.5), (0.5, 1.5)])
+async def test_a_deadline_that_moves_counts_where_it_stands(heartbeat, before, after):
+    """Further away or nearer, before or after it was known to be near."""
+    connection = joined(heartbeat, before)
+    await settled()
+    connection.deadline = after
+    heartbeat.mind(connection)
+
+    await trio.sleep(12)
+
+    assert connection.expired == [after]
+
+
+@pytest.mark.parametrize("what", ["closing", "is_gone"])
+async def test_who_has_ended_does_not_expire(heartbeat, what):
+    connection = joined(heartbeat, 1.5)
+    await trio.sleep(1.2)
+    setattr(connection, what, True)
+    heartbeat.leave(connection)
+
+    await trio.sleep(5)
+
+    assert connection.expired == []
+
+
+async def test_many_deadlines_of_one_moment_let_others_in_between(heartbeat, nursery):
+    """A crowd that came with tokens of one minute."""
+    connections = [joined(heartbeat, 1.5) for _ in range(2000)]
+    looks = []
+
+    async def look():
+        await trio.sleep(1.5)
+        while not looks or looks[-1] < len(connections):
+            looks.append(sum(len(one.expired) for one in connections))
+            await trio.lowlevel.checkpoint()
+
+    nursery.start_soon(look)
+    await trio.sleep(2)
+
+    assert len(looks) >= 3
+    assert {tuple(one.expired) for one in connections} == {(1.5,)}
+
+
+# --- the end ---------------------------------------------------------------------------------
+
+
+async def test_at_the_end_all_are_told_to_leave_and_waited_for(heartbeat):
+    """Also those that come while others are leaving."""
+    connections = [joined(heartbeat, math.inf) for _ in range(3)]
+    ended = []
+
+    async def live():
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(heartbeat.keep)
+            await settled()
+            nursery.cancel_scope.cancel()
+        ended.append(trio.current_time())
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(live)
+        await trio.sleep(0.5)
+        assert [one.is_leaving for one in connections] == [True] * 3
+        late = joined(heartbeat, math.inf)
+        assert late.is_leaving
+        for connection in (*connections, late):
+            await trio.sleep(1)
+            assert ended == []
+            heartbeat.leave(connection)
+
+    assert ended == [4.5]
 
 
 async def test_a_pipe_whose_client_never_reads_is_closed_as_too_slow(scene):

@@ -1,6 +1,5 @@
 """Laws of the native connection: real sockets, and a clock that a test moves."""
 
-import selectors
 import socket
 
 import pytest
@@ -19,6 +18,7 @@ from edge_peer import (
 from scene import NOW_MS, settled
 
 from triolet._runtime import native
+from triolet._runtime.poller import Poller
 from triolet._wire import frames
 
 pytestmark = pytest.mark.usefixtures("standing_time")
@@ -34,13 +34,13 @@ async def port():
 def counted_looks(monkeypatch):
     """Return a list that grows by one whenever the engine's selector is asked."""
     looks = []
-    select = selectors.DefaultSelector.select
+    look = Poller._look
 
-    def counted(self, timeout=None):
-        looks.append(timeout)
-        return select(self, timeout)
+    def counted(self):
+        looks.append(self)
+        return look(self)
 
-    monkeypatch.setattr(selectors.DefaultSelector, "select", counted)
+    monkeypatch.setattr(Poller, "_look", counted)
     return looks
 
 
@@ -171,11 +171,9 @@ async def test_a_parked_connection_keeps_nothing_of_what_it_read(port, monkeypat
         lambda self: None if (data := read(self)) is None else Kept(data),
     )
     monkeypatch.setattr(frames, "apply_mask", lambda data, mask: Kept(unmask(data, mask)))
-    begin = native.NativeConnection.__init__
+    start = native.NativeConnection.start
     monkeypatch.setattr(
-        native.NativeConnection,
-        "__init__",
-        lambda self, *args, unread, **fields: begin(self, *args, unread=Kept(unread), **fields),
+        native.NativeConnection, "start", lambda self, unread: start(self, Kept(unread))
     )
     port.gate.knows("anna", "anna")
     caller = await port.dial()

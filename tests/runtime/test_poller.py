@@ -1,16 +1,14 @@
 """Laws of the selector that all sockets share, and of the tasks that stand in where it cannot."""
 
-import selectors
 import socket
 
 import pytest
 import trio
 from scene import settled
 
-from triolet._runtime.poller import Poller
+from triolet._runtime.poller import READ, WRITE, Poller
 
 pytestmark = pytest.mark.usefixtures("standing_time")
-READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 
 
 class Told:
@@ -25,8 +23,7 @@ class Told:
         self.readable = self.writable = 0
 
     def watch(self, events):
-        self.poller.change(self, self.events, events)
-        self.events = events
+        self.poller.watch(self, events)
 
     def on_readable(self):
         self.readable += 1
@@ -157,15 +154,75 @@ async def test_many_are_told_in_one_look(poller):
     await settled()
 
 
+async def test_one_that_was_given_up_in_the_same_look_is_not_told(poller):
+    """Whoever is told first has the other one closed."""
+
+    class Jealous(Told):
+        def on_readable(self):
+            super().on_readable()
+            self.other.watch(0)
+
+    one, other = Jealous(poller), Jealous(poller)
+    one.other, other.other = other, one
+    for told in (one, other):
+        told.watch(READ)
+        told.peer.send(b"x")
+    await settled()
+
+    assert sorted((one.readable, other.readable)) == [0, 1]
+    one.close()
+    other.close()
+    await settled()
+
+
+async def test_others_run_between_the_looks_at_a_crowd(nursery):
+    """What they were answered need not wait until the last one was read."""
+    poller = Poller()
+    nursery.start_soon(poller.run)
+    await settled()
+    crowd = [Told(poller) for _ in range(600)]
+    seen = []
+
+    async def look():
+        while not seen or seen[-1] < len(crowd):
+            seen.append(sum(one.readable for one in crowd))
+            await trio.lowlevel.checkpoint()
+
+    for one in crowd:
+        one.watch(READ)
+        one.peer.send(b"x")
+    nursery.start_soon(look)
+    await settled()
+
+    # Five looks; tasks of one turn run in any order, so that every other may go unseen.
+    assert len({*seen}) >= 3
+    assert [one.readable for one in crowd] == [1] * 600
+    for one in crowd:
+        one.close()
+    await settled()
+
+
+async def test_a_socket_may_change_hands(poller, told):
+    """The next owner is told from then on, of the same events; the one before is not."""
+    told.watch(READ)
+    other = Told(poller)
+    other.close()
+    other.sock = told.sock
+
+    poller.hand_over(told, other)
+    told.events = 0
+    told.peer.send(b"x")
+    await settled()
+
+    assert (told.readable, other.readable, other.events) == (0, 1, 0)
+    assert poller.watched() == 0
+
+
 async def test_idle_it_never_looks(monkeypatch, nursery):
     """Whatever goes on elsewhere: the selector is asked when a socket is ready, and then once."""
     looks = []
-    select = selectors.DefaultSelector.select
-    monkeypatch.setattr(
-        selectors.DefaultSelector,
-        "select",
-        lambda self, timeout=None: looks.append(timeout) or select(self, timeout),
-    )
+    look = Poller._look
+    monkeypatch.setattr(Poller, "_look", lambda self: looks.append(self) or look(self))
     poller = Poller()
     nursery.start_soon(poller.run)
     told = Told(poller)
@@ -177,7 +234,7 @@ async def test_idle_it_never_looks(monkeypatch, nursery):
     told.peer.send(b"x")
     await settled()
 
-    assert looks == [0]
+    assert looks == [poller]
     told.close()
 
 

@@ -1,7 +1,5 @@
 """Laws of whole conversations over real sockets, in real time: nothing is waited for but events."""
 
-import selectors
-
 import pytest
 import trio
 from scene import NOW_MS, open_scene
@@ -17,6 +15,8 @@ from wire_peer import (
     Peer,
     listening,
 )
+
+from triolet._runtime.poller import READ
 
 
 async def tea(owner, *members):
@@ -293,7 +293,7 @@ async def test_a_busy_connection_is_not_read(real_time):
         await anna.say(*[send(str(number), ref=100 + number) for number in range(50)])
         await step.entered.wait()
         (connection,) = host.connections()
-        while connection._events & selectors.EVENT_READ:
+        while connection.events & READ:
             await anna.say({"op": "ping", "ref": 1000})
             await trio.lowlevel.checkpoint()
         assert connection.session.pipeline.inflight == 4

@@ -12,6 +12,7 @@ const { createServer } = require("node:http");
 const { Server } = require("socket.io");
 const jwt = require("jsonwebtoken");
 
+const PORT = Number(process.argv[2]);
 // A key, made once: a text would first be tried as a public key at each
 // connection, which takes 30 times as long as verifying the token.
 const SECRET = createSecretKey(Buffer.from(process.env.BENCH_SECRET));
@@ -88,6 +89,6 @@ io.on("connection", (socket) => {
   }
 });
 
-http.listen(0, "127.0.0.1", () => {
+http.listen(PORT, "127.0.0.1", () => {
   console.log(`listening on 127.0.0.1:${http.address().port}`);
 });

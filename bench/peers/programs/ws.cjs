@@ -4,6 +4,7 @@ const { createSecretKey } = require("node:crypto");
 const { WebSocketServer, WebSocket } = require("ws");
 const jwt = require("jsonwebtoken");
 
+const PORT = Number(process.argv[2]);
 // A key, made once: a text would first be tried as a public key at each
 // connection, which takes 30 times as long as verifying the token.
 const SECRET = createSecretKey(Buffer.from(process.env.BENCH_SECRET));
@@ -58,7 +59,7 @@ function leave(client) {
 
 const commands = { hello, join, send };
 
-const server = new WebSocketServer({ host: "127.0.0.1", port: 0, perMessageDeflate: false });
+const server = new WebSocketServer({ host: "127.0.0.1", port: PORT, perMessageDeflate: false });
 
 server.on("connection", (client) => {
   client.user = undefined;

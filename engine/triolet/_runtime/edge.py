@@ -213,16 +213,13 @@ class Edge:
         connection = NativeConnection(
             self._engine,
             self._poller,
+            self._nursery,
             sock,
             opening,
             text=found.text,
             token=found.token,
-            unread=unread,
         )
-        # Counted at once, so that the limit holds in a storm.
-        self._engine.heartbeat.join(connection)
-        # A task of its own: this one's frames would cost 0.5 KB for as long as it lives.
-        self._nursery.start_soon(connection.run, name="triolet connection")
+        connection.start(unread)
         return True
 
     async def _send_last(self, sock: socket.socket, response: bytes) -> None:

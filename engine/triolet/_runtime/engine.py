@@ -33,7 +33,7 @@ from .poller import Poller
 from .presence import Presence
 from .room import Cursor, Room
 from .sequencer import Sequencer
-from .session import Session
+from .session import Connection, Session
 from .states import States
 from .writer import Writer
 
@@ -168,6 +168,7 @@ class Engine:
             try:
                 async with trio.open_nursery() as connections:
                     self.connection_nursery = connections
+                    connections.start_soon(self.heartbeat.keep)
                     try:
                         yield
                     finally:
@@ -226,21 +227,23 @@ class Engine:
 
     def open_session(
         self,
+        connection: Connection,
         outbox: Outbox,
         opening: Opening,
         *,
         token: str | None,
         identity: Identity | None = None,
     ) -> Session:
-        """Begin a session for a connection; whoever runs the connection ends it.
+        """Begin a session for a connection, which ends it.
 
         Args:
+            connection: what carries it, and is told when it must end.
             outbox: what is written to the connection.
             opening: what is known of it.
             token: the one that came with the upgrade, if any.
             identity: who it is, where the host vouches for it; then no token is asked.
         """
-        return Session(self, outbox, opening, token=token, identity=identity)
+        return Session(self, connection, outbox, opening, token=token, identity=identity)
 
     def open_pipe(self, identity: Identity) -> Pipe:
         """Begin a connection without a socket for somebody the host vouches for."""

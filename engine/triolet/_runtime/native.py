@@ -1,7 +1,6 @@
-"""The native connection: one parked task, one non-blocking socket, frames read on a fast path."""
+"""The native connection: one non-blocking socket, frames read on a fast path, seldom a task."""
 
 import logging
-import selectors
 import socket
 from collections.abc import Awaitable, Coroutine
 from typing import TYPE_CHECKING, Any, Final, final
@@ -13,7 +12,7 @@ from .._wire.frames import FrameReader
 from .._wire.websocket import PING, close_frame
 from ..ports.gate import Opening
 from .outbox import SocketOutbox
-from .poller import Poller
+from .poller import READ, WRITE, Poller
 from .session import Session
 
 if TYPE_CHECKING:
@@ -27,19 +26,27 @@ _READ_BYTES: Final = 16 * 1024
 
 @final
 class NativeConnection:
-    """A WebSocket of the engine's own. `run` is its task; the engine pings it with `beat`."""
+    """A WebSocket of the engine's own. `start` begins it; the engine pings it with `beat`.
+
+    While it waits for its client it is an entry in the poller's table, and no task: what was
+    read is handled at once, in the poller's task. What then remains to be awaited, and the
+    goodbye, are a task each, one at a time, in the nursery of connections; meanwhile nothing
+    is read. So whatever waits can be cancelled, and `Heartbeat.keep` ends those that do not.
+    """
 
     __slots__ = (
         "_engine",
-        "_events",
         "_heard",
         "_heard_at",
+        "_is_leaving",
         "_lost",
+        "_nursery",
         "_pinged_at",
         "_poller",
         "_reader",
         "_task",
-        "_unread",
+        "_waiting",
+        "events",
         "outbox",
         "session",
         "sock",
@@ -49,83 +56,60 @@ class NativeConnection:
         self,
         engine: "Engine",
         poller: Poller,
+        nursery: trio.Nursery,
         sock: socket.socket,
         opening: Opening,
         *,
         text: bool,
         token: str | None,
-        unread: bytes,
     ) -> None:
         self._engine = engine
         self._poller = poller
+        self._nursery = nursery
         self.sock = sock
+        # What the poller watches the socket for.
+        self.events = 0
         self._reader = FrameReader(text=text, message_bytes_max=engine.limits.message_bytes_max)
         self.outbox = SocketOutbox(
             engine.flusher, self, text=text, bytes_low=engine.limits.outbox_bytes_low
         )
-        self.session: Session = engine.open_session(self.outbox, opening, token=token)
-        # What came together with the request head.
-        self._unread = unread
+        self.session: Session = engine.open_session(self, self.outbox, opening, token=token)
+        # What cuts the task short that awaits the rest of a read, while there is one.
+        self._waiting: trio.CancelScope | None = None
+        # The goodbye has begun, and the task that waits in it for the client's.
+        self._is_leaving = False
         self._task: trio.lowlevel.Task | None = None
-        # What the poller watches the socket for.
-        self._events = 0
         # Whether anything was read since the last beat, and when that was found.
         self._heard = True
         self._heard_at = self._pinged_at = trio.current_time()
         # The socket is of no more use: not even a close frame can be sent.
         self._lost = False
 
-    async def run(self) -> None:
-        """Converse until either side ends it, then leave nothing behind."""
-        session, reader = self.session, self._reader
-        self._watch(selectors.EVENT_READ)
-        try:
-            with session.scope:
-                unread, self._unread = self._unread, b""
-                rest = self._take(unread) if unread else None
-                del unread
-                while True:
-                    if rest is not None:
-                        await rest
-                        # Parked, this frame must hold nothing of what was read.
-                        rest = None
-                    if reader.close is not None or self._lost:
-                        break
-                    # Parked here, in the one frame an idle connection pays for.
-                    self._park()
-                    await trio.lowlevel.wait_task_rescheduled(self._unpark)
-                    rest = self._receive()
-            if session.scope.cancelled_caught and session.closing is None and not self._lost:
-                session.close(session.close_of_deadline())
-        except Exception:
-            # A bug of ours ends one connection, and is told; the others go on.
-            logger.exception("the session of %s failed", session.user or "nobody")
-            session.close(Close(CloseCode.INTERNAL, "internal error"))
-        finally:
-            session.end()
-            try:
-                if not self._lost:
-                    await self._farewell()
-            finally:
-                self._watch(0)
-                self.outbox.discard()
-                self._engine.heartbeat.leave(self)
-                self.sock.close()
+    def start(self, unread: bytes) -> None:
+        """Converse from now on, beginning with what came together with the request head."""
+        self._engine.heartbeat.join(self)
+        self._poller.watch(self, READ)
+        if unread:
+            self._handle(unread)
 
-    def _park(self) -> None:
-        self._task = trio.lowlevel.current_task()
-        if not self._events & selectors.EVENT_READ:
-            self._watch(self._events | selectors.EVENT_READ)
+    # --- reading -----------------------------------------------------------------------
 
-    def _receive(self) -> Coroutine[Any, Any, None] | None:
-        """Read and handle what has come; return what remains to be awaited."""
+    def on_readable(self) -> None:
+        """See `poller.Polled`."""
+        if self._waiting is not None or self._is_leaving:
+            task, self._task = self._task, None
+            if task is not None:
+                trio.lowlevel.reschedule(task)
+            else:
+                # Busy: do not ask again until that is over, or the selector would spin.
+                self._poller.watch(self, self.events & ~READ)
+            return
         data = self._read()
-        if data is None:
-            return None
-        if not data:
+        if data:
+            self._handle(data)
+        elif data is not None:
             self._lost = True
-            return None
-        return self._take(data)
+            self._end()
 
     def _read(self) -> bytes | None:
         """Return what has come, empty at the end, None when there is nothing after all."""
@@ -136,7 +120,23 @@ class NativeConnection:
         except OSError:
             return b""
 
+    def _handle(self, data: bytes) -> None:
+        try:
+            rest = self._take(data)
+        except Exception:
+            logger.exception("the session of %s failed", self.session.user or "nobody")
+            self._close_for_bug()
+            return
+        if self._reader.close is not None and rest is None:
+            self.leave()
+        elif rest is not None and self._is_leaving:
+            rest.close()  # closed by an earlier request of the same read: nothing is owed
+        elif rest is not None:
+            self._waiting = trio.CancelScope()
+            self._nursery.start_soon(self._await, rest, self._waiting)
+
     def _take(self, data: bytes) -> Coroutine[Any, Any, None] | None:
+        """Handle what has come; return what remains to be awaited."""
         self._heard = True
         session = self.session
         payloads = self._reader.receive(data)
@@ -162,14 +162,68 @@ class NativeConnection:
         if session.is_busy:
             await session.wait_ready()
 
+    async def _await(self, rest: Coroutine[Any, Any, None], scope: trio.CancelScope) -> None:
+        """Await the rest of one read; then be read again, or say goodbye."""
+        goes_on = False
+        try:
+            with scope:
+                await rest
+            goes_on = not (self._is_over or scope.cancelled_caught)
+        except Exception:
+            logger.exception("the session of %s failed", self.session.user or "nobody")
+            self._close_for_bug()
+        finally:
+            self._waiting = None
+            if goes_on:
+                self._poller.watch(self, self.events | READ)
+            else:
+                self._is_leaving = True
+                await self._say_goodbye()
+
+    @property
+    def _is_over(self) -> bool:
+        return self.session.closing is not None or self._reader.close is not None or self._lost
+
     def _answer_controls(self) -> None:
         """Answer pings and the client's close."""
         if self._reader.replies:
             self.outbox.reply(self._reader.take_replies())
 
-    def _unpark(self, _: object) -> trio.lowlevel.Abort:
-        self._task = None
-        return trio.lowlevel.Abort.SUCCEEDED
+    # --- ending ------------------------------------------------------------------------
+
+    def _close_for_bug(self) -> None:
+        """A bug of ours ends one connection, and is told; the others go on."""
+        self.session.close(Close(CloseCode.INTERNAL, "internal error"))
+
+    def interrupt(self) -> None:
+        """See `session.Connection`."""
+        if self._waiting is not None:
+            self._waiting.cancel()
+        else:
+            self.leave()
+
+    def leave(self) -> None:
+        """See `session.Connection`; what waits is cancelled with the nursery."""
+        if self._waiting is None and not self._is_leaving:
+            self._is_leaving = True
+            self._nursery.start_soon(self._say_goodbye)
+
+    async def _say_goodbye(self) -> None:
+        """End the session, and leave nothing behind."""
+        self.session.end()
+        try:
+            if not self._lost:
+                await self._farewell()
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        self._is_leaving = True
+        self.session.end()
+        self._poller.watch(self, 0)
+        self.outbox.discard()
+        self._engine.heartbeat.leave(self)
+        self.sock.close()
 
     async def _farewell(self) -> None:
         """Write what is owed and a close frame, and give the peer a moment to answer it."""
@@ -192,12 +246,21 @@ class NativeConnection:
             # Also what a client sends on after breaking the rules: unread, it would turn the end
             # of the connection into a reset that eats the close frame.
             while not self._lost and (self._reader.close is None or self._reader.close.failed):
-                self._park()
-                await trio.lowlevel.wait_task_rescheduled(self._unpark)
+                await self._wait_readable()
                 data = self._read()
                 if data:
                     self._reader.receive(data)
                 self._lost = data == b""
+
+    async def _wait_readable(self) -> None:
+        self._poller.watch(self, self.events | READ)
+        self._task = trio.lowlevel.current_task()
+
+        def abort(_: object) -> trio.lowlevel.Abort:
+            self._task = None
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        await trio.lowlevel.wait_task_rescheduled(abort)
 
     def _end_writing(self) -> None:
         try:
@@ -212,17 +275,7 @@ class NativeConnection:
             self.outbox.on_low = written.set
             await written.wait()
 
-    # --- called by the poller and the flusher --------------------------------------------
-
-    def on_readable(self) -> None:
-        """See `poller.Polled`."""
-        task = self._task
-        if task is None:
-            # Busy: do not ask again until it parks, or the selector would spin.
-            self._watch(self._events & ~selectors.EVENT_READ)
-        else:
-            self._task = None
-            trio.lowlevel.reschedule(task)
+    # --- writing and beating -----------------------------------------------------------
 
     def on_writable(self) -> None:
         """See `poller.Polled`."""
@@ -237,18 +290,15 @@ class NativeConnection:
         except OSError:
             # One connection ends by it, never the flusher.
             self._lost = True
-            self.session.scope.cancel()
+            self.interrupt()
             return len(data)
 
     def wait_writable(self, *, wanted: bool) -> None:
         """See `outbox.ByteSink`."""
-        if wanted:
-            self._watch(self._events | selectors.EVENT_WRITE)
-        else:
-            self._watch(self._events & ~selectors.EVENT_WRITE)
+        self._poller.watch(self, self.events | WRITE if wanted else self.events & ~WRITE)
 
     def beat(self, now: float) -> None:
-        """See `engine.Connection`."""
+        """See `session.Connection`."""
         limits, outbox = self._engine.limits, self.outbox
         if self.session.is_gone:
             return  # it is saying goodbye, and nothing follows a close frame
@@ -258,13 +308,9 @@ class NativeConnection:
             return
         if self._heard:
             self._heard, self._heard_at = False, now
-        elif now - self._heard_at > 2 * limits.heartbeat_s and self._task is not None:
+        elif now - self._heard_at > 2 * limits.heartbeat_s and self._waiting is None:
             self.session.close(Close(CloseCode.TOO_SLOW, "no sign of life"))
             return
         if now - self._pinged_at >= limits.heartbeat_s:
             self._pinged_at = now
             outbox.reply(PING)
-
-    def _watch(self, events: int) -> None:
-        self._poller.change(self, self._events, events)
-        self._events = events

@@ -33,8 +33,9 @@ class Pipe:
             engine.flusher, self, text=False, bytes_low=engine.limits.outbox_bytes_low
         )
         self.session = engine.open_session(
-            self.outbox, Opening(address="in-process"), token=None, identity=identity
+            self, self.outbox, Opening(address="in-process"), token=None, identity=identity
         )
+        self._scope = trio.CancelScope()
         # Why the engine ended it, once it has.
         self.close: Close | None = None
 
@@ -71,15 +72,13 @@ class Pipe:
         session = self.session
         self._engine.heartbeat.join(self)
         try:
-            with session.scope:
+            with self._scope:
                 async for payload in self._from_client:
                     rest = session.receive(payload)
                     if rest is not None:
                         await rest
                     if session.is_busy:
                         await session.wait_ready()
-            if session.scope.cancelled_caught and session.closing is None:
-                session.close(session.close_of_deadline())
         except Exception:
             # A bug of ours ends one connection, and is told; the others go on.
             logger.exception("the session of %s failed", session.user or "nobody")
@@ -114,8 +113,15 @@ class Pipe:
             return True
         return True
 
+    def interrupt(self) -> None:
+        """See `session.Connection`."""
+        self._scope.cancel()
+
+    def leave(self) -> None:
+        """See `session.Connection`: its task ends with the engine's others."""
+
     def beat(self, now: float) -> None:
-        """See `engine.Connection`: nothing can go silent here but a client that never reads."""
+        """See `session.Connection`: nothing can go silent here but a client that never reads."""
         blocked_since = self.outbox.blocked_since
         if blocked_since is not None and now - blocked_since > self._engine.limits.stall_s:
             self.session.close(Close(CloseCode.TOO_SLOW, "too slow"))

@@ -7,7 +7,7 @@ edits, deletions and reactions are pipelined into the sequencer, which keeps the
 
 import logging
 from collections.abc import Awaitable
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Protocol, final
 
 import msgspec
 import trio
@@ -45,6 +45,27 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
+class Connection(Protocol):
+    """What carries a session, as the session and the engine see it."""
+
+    session: "Session"
+
+    def beat(self, now: float) -> None:
+        """Ping, or close what shows no sign of life. Called about once a second."""
+        ...
+
+    def interrupt(self) -> None:
+        """The session is to end: stop waiting for anything, and say goodbye.
+
+        Called by whoever closes it, also from within `Session.receive`.
+        """
+        ...
+
+    def leave(self) -> None:
+        """The engine ends: say goodbye, if that has not begun."""
+        ...
+
+
 @final
 class Session:
     """See the module. Made by `Engine.open_session`; ended by whoever runs the connection."""
@@ -55,11 +76,12 @@ class Session:
         "_ready",
         "_token",
         "closing",
+        "connection",
         "cursors",
+        "deadline",
         "device",
         "engine",
         "expires_at",
-        "form",
         "id",
         "identity",
         "is_gone",
@@ -68,7 +90,6 @@ class Session:
         "outbox",
         "pipeline",
         "present",
-        "scope",
         "signals",
         "state",
         "status",
@@ -80,6 +101,7 @@ class Session:
     def __init__(
         self,
         engine: "Engine",
+        connection: Connection,
         outbox: Outbox,
         opening: Opening,
         *,
@@ -87,6 +109,7 @@ class Session:
         identity: Identity | None,
     ) -> None:
         self.engine = engine
+        self.connection = connection
         self.outbox = outbox
         self.text = outbox.text
         self.opening = opening
@@ -94,8 +117,9 @@ class Session:
         self.id = engine.entropy.token()
         self.state = SessionState.OPENING
         self.closing: Close | None = None
-        # The connection's task runs in this scope: hello's time limit first, then the token's.
-        self.scope = trio.CancelScope(deadline=trio.current_time() + engine.limits.hello_timeout_s)
+        # When it is to end (monotonic, s): hello's time limit first, then the token's.
+        self.deadline = trio.current_time() + engine.limits.hello_timeout_s
+        engine.heartbeat.mind(self)
         # Set before `hello` where the host vouches for the user: in process.
         self.identity = identity
         self.present: Present | None = None
@@ -248,12 +272,13 @@ class Session:
         self.close(Close(int(code), reason))
 
     def admit(self, identity: Identity) -> None:
-        """Take an identity: roles, tier, and the deadline of the connection's scope."""
+        """Take an identity: roles, tier, and when the session is to end."""
         self.identity = identity
         self.expires_at = identity.expires_at
         self.noticed = False
         left_s = (identity.expires_at - self.engine.clock.now_ms()) / 1000
-        self.scope.deadline = trio.current_time() + left_s
+        self.deadline = trio.current_time() + left_s
+        self.engine.heartbeat.mind(self)
 
     def notice_expiry(self) -> None:
         """Tell once that the token will end soon."""
@@ -325,13 +350,14 @@ class Session:
         if self.closing is None:
             self.closing = close
         self.step(SessionEvent.CLOSE)
-        self.scope.cancel()
+        self.connection.interrupt()
 
-    def close_of_deadline(self) -> Close:
-        """Return why the scope's deadline ended this session."""
+    def expire(self) -> None:
+        """The deadline has come."""
         if self.state is SessionState.OPENING:
-            return Close(CloseCode.NO_HELLO, "no hello in time")
-        return Close(CloseCode.TOKEN_EXPIRED, "token expired")
+            self.close(Close(CloseCode.NO_HELLO, "no hello in time"))
+        else:
+            self.close(Close(CloseCode.TOKEN_EXPIRED, "token expired"))
 
     def end(self) -> None:
         """Leave nothing behind: no cursor, watch, pump, presence or queued byte."""
