@@ -2,6 +2,7 @@
 
 import socket
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -10,7 +11,7 @@ import msgspec
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from bench.load.connection import Connection
-from bench.load.frames import BINARY, take_frames, unmasked
+from bench.load.frames import BINARY, WEBSOCKET, unmasked
 from bench.load.window import Load
 
 # The head of every log before the first message.
@@ -46,15 +47,16 @@ class Ends:
 
     def __init__(self) -> None:
         self.sockets: list[socket.socket] = []
-        self.answers: dict[bytes, bytes] = {}
+        self.answers: Mapping[bytes, bytes] = {}
+        self.framing = WEBSOCKET
 
     def connection(self) -> tuple[Connection, socket.socket]:
         ours, theirs = socket.socketpair()
         self.sockets += [ours, theirs]
         connection = Connection.__new__(Connection)
         connection.sock, connection.tail, connection._early = ours, b"", []
-        connection._answers, connection._split = self.answers, take_frames
-        connection._unwrap = None
+        connection._answers, connection._split = self.answers, self.framing.split
+        connection._unwrap = self.framing.unwrap and self.framing.unwrap()
         return connection, theirs
 
 

@@ -1,25 +1,17 @@
 """Adapters believe their peers nothing: what is not as it was sent is refused, in each protocol."""
 
 import json
-import socket
-import sys
-from pathlib import Path
 
 import pytest
-
-# The benchmarks are no package that is installed.
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
 from bench.errors import Unexpected
-from bench.load.connection import Connection
 from bench.load.fan import FanLoad
 from bench.load.frames import BINARY, TEXT, unmasked
-from bench.load.window import Load
 from bench.peers import ACK, DELIVERY
 from bench.peers.all import PEERS
 from bench.peers.nats import NatsChannel, join, split, unwrapping
 from bench.peers.plain import PlainChannel
 from bench.peers.socketio import SocketIoChannel
+from ends import AT_ONCE
 
 MESSAGE = {"room": "room", "seq": 7, "from": "anna", "text": "hello"}
 
@@ -210,37 +202,23 @@ def test_nats_frames_other_than_of_data_are_errors(first_byte):
         unwrapping()(unmasked(first_byte, b"hi"))
 
 
-class Motionless:
-    """A server whose process is of no interest."""
-
-    def cpu_s(self) -> float:
-        return 0.0
-
-
-def fan_of(*streams: bytes) -> FanLoad:
+def fan_of(ends, *streams: bytes) -> FanLoad:
     """Return a fan that has sent two NATS messages and taken each follower's stream of frames."""
-    ends = [socket.socketpair() for _ in ("publisher", *streams)]
-    connections = []
-    for ours, _ in ends:
-        connection = Connection.__new__(Connection)
-        connection.sock, connection.tail, connection._early = ours, b"", []
-        connection._answers, connection._split = PEERS["nats"].answers, split
-        connection._unwrap = unwrapping()
-        connections.append(connection)
-    publisher, *followers = connections
-    load = Load(Motionless(), 2, 0, 0, lambda _: None)
-    try:
-        fan = FanLoad(channel_of(NatsChannel), publisher, followers, load, PEERS["nats"].framing)
-        fan._fill()
-        for (_, theirs), stream, subscriber in zip(
-            ends[1:], streams, fan._subscribers, strict=True
-        ):
-            theirs.sendall(stream)
-            fan._receive(subscriber)
-    finally:
-        for end in ends:
-            end[0].close()
-            end[1].close()
+    peer = PEERS["nats"]
+    ends.answers, ends.framing = peer.answers, peer.framing
+    publisher, _ = ends.connection()
+    followers = [ends.connection() for _ in streams]
+    fan = FanLoad(
+        channel_of(NatsChannel),
+        publisher,
+        [connection for connection, _ in followers],
+        AT_ONCE,
+        peer.framing,
+    )
+    fan._fill()
+    for (_, server), stream, subscriber in zip(followers, streams, fan._subscribers, strict=True):
+        server.sendall(stream)
+        fan._receive(subscriber)
     return fan
 
 
@@ -255,8 +233,8 @@ CUTS = {
 
 @pytest.mark.parametrize("first", CUTS)
 @pytest.mark.parametrize("second", CUTS)
-def test_a_fan_compares_nats_streams_not_their_frames(first, second):
-    fan = fan_of(CUTS[first], CUTS[second])
+def test_a_fan_compares_nats_streams_not_their_frames(ends, first, second):
+    fan = fan_of(ends, CUTS[first], CUTS[second])
     assert (2, 4) == (fan._complete, fan._deliveries)
     assert [b"", b""] == [one.connection.tail for one in fan._subscribers]
 
@@ -272,9 +250,9 @@ def test_a_fan_compares_nats_streams_not_their_frames(first, second):
     ],
     ids=["twice", "a gap", "another text", "an acknowledgement", "an error"],
 )
-def test_a_fan_refuses_a_nats_stream_that_differs(second, why):
+def test_a_fan_refuses_a_nats_stream_that_differs(ends, second, why):
     with pytest.raises(Unexpected, match=why):
-        fan_of(CUTS["together"], unmasked(BINARY, second))
+        fan_of(ends, CUTS["together"], unmasked(BINARY, second))
 
 
 # --- steps ---------------------------------------------------------------------------------
