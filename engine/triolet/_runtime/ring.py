@@ -47,15 +47,20 @@ class Item:
 
 @final
 class Ring:
-    """One room's last entries, without a gap, the newest at the head."""
+    """One room's last entries, without a gap, the newest at the head.
 
-    __slots__ = ("_bytes_max", "_entries_max", "bytes", "items")
+    Attributes:
+        counted: its length as `Rings` has counted it.
+    """
+
+    __slots__ = ("_bytes_max", "_entries_max", "bytes", "counted", "items")
 
     def __init__(self, *, entries_max: int, bytes_max: int) -> None:
         self._entries_max = entries_max
         self._bytes_max = bytes_max
         self.items: deque[Item] = deque()
         self.bytes = 0
+        self.counted = 0
 
     def __len__(self) -> int:
         return len(self.items)
@@ -119,30 +124,29 @@ class Rings:
 
     def __init__(self, *, entries_max: int) -> None:
         self._entries_max = entries_max
-        # Each ring and its length as counted, the one that grew last at the end.
-        self._lengths: dict[Ring, int] = {}
+        # Each ring that holds something, the one that grew last at the end.
+        self._stillest_first: dict[Ring, None] = {}
         self.entries = 0
 
     def grew(self, ring: Ring) -> None:
         """Count a ring anew, and make room elsewhere if there are too many entries."""
-        self._count(ring)
+        self.entries += len(ring.items) - ring.counted
+        ring.counted = len(ring.items)
+        self._stillest_first.pop(ring, None)
+        self._stillest_first[ring] = None
         while self.entries > self._entries_max:
-            stillest = next(iter(self._lengths))
-            stillest.forget_oldest()
-            self._recount(stillest)
+            self._shorten(next(iter(self._stillest_first)))
 
     def drop(self, ring: Ring) -> None:
         """Forget a ring and what it holds."""
         ring.clear()
-        self.entries -= self._lengths.pop(ring, 0)
+        self.entries -= ring.counted
+        ring.counted = 0
+        self._stillest_first.pop(ring, None)
 
-    def _count(self, ring: Ring) -> None:
-        self.entries += len(ring) - self._lengths.pop(ring, 0)
-        self._lengths[ring] = len(ring)
-
-    def _recount(self, ring: Ring) -> None:
-        self.entries += len(ring) - self._lengths[ring]
-        if ring.items:
-            self._lengths[ring] = len(ring)
-        else:
-            del self._lengths[ring]
+    def _shorten(self, ring: Ring) -> None:
+        ring.forget_oldest()
+        self.entries += len(ring.items) - ring.counted
+        ring.counted = len(ring.items)
+        if not ring.items:
+            del self._stillest_first[ring]

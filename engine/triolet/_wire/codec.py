@@ -32,7 +32,7 @@ from .._model.events import (
 )
 from .._model.json import JsonMap
 from .body import INTEGER_MAX
-from .keys import check_keys
+from .keys import UNCHECKED_BYTES_MAX, check_keys
 
 Format: TypeAlias = Literal["msgpack", "json"]
 
@@ -89,7 +89,8 @@ def decode_command(payload: bytes, form: Format) -> Command:
     try:
         if form == "json":
             return _json_command(payload)
-        check_keys(payload)
+        if len(payload) > UNCHECKED_BYTES_MAX:
+            check_keys(payload)
         return _msgpack_command(payload)
     except _UNREADABLE as error:
         raise _explain(payload, form, error) from None

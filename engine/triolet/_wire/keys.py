@@ -16,7 +16,7 @@ from msgspec import Raw, Struct
 
 # As many arrays as keys are harmless: 80 of one hash cost 0.1 ms.
 ARRAYS_MAX: Final = 80
-# 80 arrays that share a hash need 1 kB, so nothing shorter is looked at.
+# 80 arrays that share a hash need 1 kB, so nothing shorter need be looked at.
 UNCHECKED_BYTES_MAX: Final = 1024
 # Each level looks at the same bytes again; `Limits.body_depth_max` is 16.
 NESTING_MAX: Final = 32
@@ -55,8 +55,6 @@ def check_keys(payload: bytes) -> None:
     Traceback (most recent call last):
     msgspec.ValidationError: Expected `str`, got `array` - at `key` in `$`
     """
-    if len(payload) <= UNCHECKED_BYTES_MAX:
-        return
     untyped = _untyped(payload)
     level = _containers([untyped.body, untyped.data])
     for depth in range(NESTING_MAX):

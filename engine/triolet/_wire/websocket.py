@@ -45,7 +45,9 @@ def text_frame(payload: bytes) -> bytes:
     size = len(payload)
     if size < 126:
         return _SHORT_TEXT[size] + payload
-    return _head(_FIN_TEXT, size) + payload
+    if size < 65_536:
+        return _MEDIUM(_FIN_TEXT, 126, size) + payload
+    return _LONG(_FIN_TEXT, 127, size) + payload
 
 
 def binary_frame(payload: bytes) -> bytes:
@@ -57,7 +59,9 @@ def binary_frame(payload: bytes) -> bytes:
     size = len(payload)
     if size < 126:
         return _SHORT_BINARY[size] + payload
-    return _head(_FIN_BINARY, size) + payload
+    if size < 65_536:
+        return _MEDIUM(_FIN_BINARY, 126, size) + payload
+    return _LONG(_FIN_BINARY, 127, size) + payload
 
 
 def frame_payload(frame: bytes) -> bytes:
@@ -85,10 +89,3 @@ def close_frame(code: int, reason: str) -> bytes:
     if len(text) > _REASON_BYTES_MAX:
         text = text[:_REASON_BYTES_MAX].decode("utf-8", "ignore").encode()
     return bytes((_FIN_CLOSE, 2 + len(text))) + code.to_bytes(2, "big") + text
-
-
-def _head(first_byte: int, size: int) -> bytes:
-    """Header of a frame too long for the short form, in the shortest form that holds `size`."""
-    if size < 65_536:
-        return _MEDIUM(first_byte, 126, size)
-    return _LONG(first_byte, 127, size)
