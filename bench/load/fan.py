@@ -17,7 +17,10 @@ from .connection import Connection
 from .frames import WEBSOCKET, Frame, Framing
 from .window import Clockwork, Load, Spent
 
-_DRAIN_S: Final = 15
+# After the load: how long nothing at all may come while something is on its way, and how long
+# it may take altogether. Who needs 0.5 s for a message to a thousand needs 16 for 32 of them.
+_SILENCE_S: Final = 15
+_DRAIN_S: Final = 90
 _POLL_S: Final = 1.0
 _EVENTS_MAX: Final = 256
 # A run that goes on for ever would fill the generator's memory with verified bytes.
@@ -130,14 +133,18 @@ class FanLoad:
             self._publisher.send(frame)
 
     def _drain(self) -> None:
-        deadline = time.perf_counter() + _DRAIN_S
+        began = heard = time.perf_counter()
         while self._complete < self._sent or self._acked < self._sent:
-            if time.perf_counter() > deadline:
+            now = time.perf_counter()
+            if now - heard > _SILENCE_S or now - began > _DRAIN_S:
                 raise Unexpected(
                     f"of {self._sent} messages {self._acked} were acknowledged and "
                     f"{self._complete} delivered to all"
                 )
+            before = self._deliveries + self._acked
             self._turn()
+            if self._deliveries + self._acked > before:
+                heard = time.perf_counter()
 
     def _turn(self) -> None:
         by_descriptor = self._by_descriptor

@@ -1,8 +1,11 @@
 """The generator believes nothing: what is not as it was sent, or where it was, fails the run."""
 
+import itertools
 import socket
 import sys
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -12,6 +15,7 @@ from ends import AT_ONCE, BASE, entry, framed, ok
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from bench.errors import Unexpected
+from bench.load import fan
 from bench.load.fan import FanLoad
 from bench.load.frames import BINARY, masked, take_frames
 from bench.load.pairs import Pair, PairsLoad
@@ -119,6 +123,45 @@ def test_fanout_refuses_a_subscriber_that_got_something_else(channel, ends, seco
 def test_fanout_refuses_an_acknowledgement_out_of_its_place(channel, ends):
     with pytest.raises(Unexpected):
         run_fan(channel, ends, acks=framed(ok(2)), deliveries=[BOTH])
+
+
+@pytest.mark.parametrize(
+    ("pieces", "why"),
+    [
+        (["ack", "", "ack", "", "entry", "", "entry"], None),
+        (["ack", "ack", "entry", "", "", "entry"], "2 were acknowledged and 1 delivered"),
+        (["ack", "", "", "", "ack", "entry"], "1 were acknowledged and 0 delivered"),
+    ],
+    ids=["slow", "silent", "silent at first"],
+)
+def test_fanout_waits_for_the_slow_but_not_for_the_silent(channel, ends, monkeypatch, pieces, why):
+    """10 s pass between two turns: one without anything is no silence yet, two are."""
+    publisher, publisher_end = ends.connection()
+    follower, follower_end = ends.connection()
+    said = {"ack": (publisher_end, ok), "entry": (follower_end, entry)}
+    numbers = {"ack": itertools.count(1), "entry": itertools.count(1)}
+    coming = iter(pieces)
+    clock = itertools.count(time.perf_counter(), 10)
+    now = next(clock)
+
+    class Slow(FanLoad):
+        def _turn(self) -> None:
+            nonlocal now
+            now = next(clock)
+            piece = next(coming, "")
+            if piece:
+                end, message = said[piece]
+                end.sendall(framed(message(next(numbers[piece]))))
+            super()._turn()
+
+    monkeypatch.setattr(fan, "time", SimpleNamespace(perf_counter=lambda: now))
+    monkeypatch.setattr(fan, "_POLL_S", 0.01)
+    load = Slow(channel, publisher, [follower], AT_ONCE._replace(measured_s=1))
+    if why is None:
+        assert 2 == load.run().verified
+    else:
+        with pytest.raises(Unexpected, match=why):
+            load.run()
 
 
 def test_fanout_goes_on_from_the_messages_that_a_channel_has_carried(channel, ends):
