@@ -15,6 +15,13 @@ from .plain import PROGRAMS, PlainPeer
 # One environment for all: none asks for what another refuses.
 _REQUIREMENTS: Final = (
     "websockets>=17,<18",
+    "trio-websocket>=0.12,<1",
+    "trio>=0.31,<1",
+    "channels>=4.3,<5",
+    "Django>=5.2,<6",
+    "python-socketio>=5.13,<6",
+    "uvicorn>=0.36,<1",
+    "httptools>=0.6,<1",
     "PyJWT>=2.10,<3",
     "orjson>=3.10,<4",
     "uvloop>=0.21,<1",
@@ -34,6 +41,7 @@ class PythonPeer(PlainPeer):
         packages: those whose versions are told, itself first.
     """
 
+    scenarios = frozenset(("fanout", "direct", "idle", "connect", "latency"))
     program: str
     packages: tuple[str, ...]
 

@@ -14,6 +14,5 @@ class Websockets(PythonPeer):
         "its asyncio server with `broadcast`, on uvloop, orjson and PyJWT: "
         "nothing stored, no backpressure, no presence"
     )
-    scenarios = frozenset(("fanout", "direct", "idle"))
     program = "websockets_server.py"
     packages = ("websockets", "uvloop")

@@ -10,7 +10,7 @@ from bench.peers import ACK, DELIVERY
 from bench.peers.all import PEERS
 from bench.peers.nats import NatsChannel, join, split, unwrapping
 from bench.peers.plain import PlainChannel
-from bench.peers.socketio import SocketIoChannel
+from bench.peers.socketio_packets import SocketIoChannel
 from ends import AT_ONCE
 
 MESSAGE = {"room": "room", "seq": 7, "from": "anna", "text": "hello"}
