@@ -13,7 +13,8 @@ from .crowd import Client, Crowd, Host, Plan
 from .tokens import mint
 
 HOST: Final = "host"
-_TOO_MANY: Final = 4029
+# Closes after which a client comes back: too slow, no hello in time, too many, leaving.
+_PASSING: Final = (4008, 4009, 4029, 1012)
 # Events of their own accord that any session may get.
 _STATES: Final = ("feed", "receipts", "typing")
 
@@ -105,12 +106,12 @@ class _Hint(Struct):
 
 
 def _hint_s(code: int, reason: bytes) -> float:
-    if code == _TOO_MANY:
-        try:
-            return msgspec.json.decode(reason, type=_Hint).retry_after_ms / 1000
-        except msgspec.DecodeError:
-            pass
-    raise Unexpected(f"the server closed: {code} {reason!r}")
+    if code not in _PASSING:
+        raise Unexpected(f"the server closed: {code} {reason!r}")
+    try:
+        return msgspec.json.decode(reason, type=_Hint).retry_after_ms / 1000
+    except msgspec.DecodeError:
+        return 0.0  # words for people
 
 
 def room_name(room: int) -> str:

@@ -210,9 +210,10 @@ def test_the_host_says_again_what_was_not_acknowledged(crowd):
     assert frames[1] == crowd.host.take(encoded(op="welcome", user=HOST))
 
 
-def test_only_too_many_is_a_reason_to_be_sent_away(crowd):
+def test_a_client_comes_back_after_a_close_that_passes_and_after_no_other(crowd):
     guest = crowd.guests[0]
     assert 1.5 == guest.closed(4029, b'{"retry_after_ms":1500}')
-    for code, reason in ((4029, b"later"), (1011, b""), (4001, b'{"retry_after_ms":1500}')):
+    assert 0.0 == guest.closed(4009, b"no hello in time")
+    for code in (1000, 1002, 1011, 4001, 4002, 4003):
         with pytest.raises(Unexpected):
-            guest.closed(code, reason)
+            guest.closed(code, b'{"retry_after_ms":1500}')

@@ -197,6 +197,74 @@ async def test_two_readers_at_the_same_place_share_a_page():
 # --- closed, replaced, failed ----------------------------------------------------------------
 
 
+async def test_who_comes_back_to_the_same_place_later_needs_no_page(scene):
+    """After a restart the first of a room's subscribers has its last entries read for all."""
+    anna, ben, head = await tea(scene)
+    await scene.messages_elsewhere("tea", 20, offer=True)
+    room = scene.loaded("tea")
+    room.ring.clear()
+
+    for one in (anna, ben):
+        await one.ask("subscribe", room="tea", since=[await epoch_of(scene), head])
+        await settled()
+        assert one.seqs("tea") == [*one.seqs("tea")[:20], *range(head + 1, head + 21)]
+
+    assert scene.store.count("page") == 1
+    assert [item.record.seq for item in room.ring.items] == list(range(head + 1, head + 21))
+
+
+async def test_what_was_read_of_a_room_that_is_gone_is_not_kept(scene):
+    anna, _, head = await tea(scene)
+    await scene.messages_elsewhere("tea", 20, offer=True)
+    room = scene.loaded("tea")
+    room.ring.clear()
+    step = scene.store.script("page", after=True)
+    await anna.ask("subscribe", room="tea", since=[await epoch_of(scene), head])
+    await settled()
+
+    scene.hub._bury(room)
+    step.release()
+    await settled()
+
+    assert len(room.ring) == 0
+
+
+async def test_a_resumed_reader_is_told_no_state_that_its_answer_told(scene):
+    """A hundred rooms resumed are not a hundred times nobody typing."""
+    anna, ben, head = await tea(scene)
+    await anna.send("tea")
+    await anna.ask("typing", room="tea", on=True)
+    await trio.sleep(1)
+    before = len(ben.heard)
+
+    answer = await ben.ask("subscribe", room="tea", since=[await epoch_of(scene), head])
+    await settled()
+
+    assert answer["typing"] == ["anna"]
+    assert [
+        one["op"] for one in ben.heard[before:] if one["op"] in ("entry", "receipts", "typing")
+    ] == ["entry"]
+
+
+async def test_a_state_told_while_a_resumed_reader_was_behind_is_told_to_it(scene):
+    """Snapshot law: between the answer and the head nothing is missed."""
+    anna, ben, head = await tea(scene)
+    await anna.send("tea")
+    scene.loaded("tea").ring.clear()
+    step = scene.store.script("page", before=True)
+    answer = await ben.ask("subscribe", room="tea", since=[await epoch_of(scene), head])
+    await anna.ask("typing", room="tea", on=True)
+    await trio.sleep(1)
+    before = len(ben.heard)
+
+    step.release()
+    await settled()
+
+    assert answer["typing"] == []
+    told = [one for one in ben.heard[before:] if one["op"] == "typing"]
+    assert [one["users"] for one in told] == [["anna"]]
+
+
 async def test_a_late_page_of_a_closed_cursor_is_thrown_away():
     async with small() as scene:
         anna, _, head = await tea(scene)

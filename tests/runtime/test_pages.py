@@ -23,8 +23,18 @@ async def store():
 
 
 @pytest.fixture
-async def pages(store, nursery):
-    return Pages(store, LIMITS, nursery.start_soon)
+async def pages(store, nursery, kept):
+    return Pages(store, LIMITS, nursery.start_soon, lambda room, items: kept.append((room, items)))
+
+
+@pytest.fixture
+def kept():
+    """What is kept for others: the room, and the items read of it."""
+    return []
+
+
+def seqs_of(items):
+    return [item.record.seq for item in items]
 
 
 async def write(store, name, *facts, create=False):
@@ -55,7 +65,7 @@ def room_of(state):
 
 
 async def read(pages, room, after, into):
-    into.append([record.seq for record in await pages.read(room, after)])
+    into.append(seqs_of(await pages.read(room, after)))
 
 
 async def test_a_page_ends_at_the_head_and_at_its_limit(store, pages):
@@ -65,7 +75,7 @@ async def test_a_page_ends_at_the_head_and_at_its_limit(store, pages):
     last = await pages.read(room, 3)
     bounded = await pages.read(room, 0, upto=2)
 
-    assert [[record.seq for record in page] for page in (first, last, bounded)] == [
+    assert list(map(seqs_of, (first, last, bounded))) == [
         [1, 2, 3],
         [4, 5, 6],
         [1, 2],
@@ -87,13 +97,49 @@ async def test_who_asks_the_same_at_the_same_time_is_served_by_one_read(store, p
     assert pages._pages == {}
 
 
-async def test_nothing_is_kept_once_all_are_served(store, pages):
+async def test_nothing_is_kept_here_once_all_are_served(store, pages):
     room = await make(store)
 
     await pages.read(room, 2)
     await pages.read(room, 2)
 
     assert store.count("page") == 2
+
+
+async def test_what_was_read_is_given_away_to_be_kept(store, pages, kept, nursery):
+    """Once a read, whoever waits for it; they all get the same items, encoded at most once."""
+    room = await make(store)
+    found = []
+
+    async def reader():
+        found.append(await pages.read(room, 2))
+
+    for _ in range(2):
+        nursery.start_soon(reader)
+    await settled()
+
+    assert kept == [(room, found[0])]
+    assert found[0] is found[1]
+
+
+async def test_what_a_deletion_or_a_new_epoch_has_passed_is_not_kept(store, pages, kept, nursery):
+    """It is old: others must not see it."""
+    room = await make(store)
+    step = store.script("page", after=True)
+    nursery.start_soon(read, pages, room, 4, [])
+    await settled()
+    await delete(store, room, 2)
+    step.release()
+    await settled()
+    assert [seqs_of(items) for _, items in kept] == [[5, 6, 7]]
+
+    step = store.script("page", after=True)
+    nursery.start_soon(read, pages, room, 2, [])
+    await settled()
+    room.epoch = "another"
+    step.release()
+    await settled()
+    assert len(kept) == 1
 
 
 async def test_no_more_than_the_limit_are_read_at_once(store, pages, nursery):
@@ -129,7 +175,7 @@ async def test_a_failure_is_told_to_all_who_wait(store, pages, nursery):
     await settled()
 
     assert (len(failures), pages._pages) == (3, {})
-    assert [record.seq for record in await pages.read(room, 2)] == [3, 4, 5]
+    assert seqs_of(await pages.read(room, 2)) == [3, 4, 5]
 
 
 async def test_a_reader_who_gives_up_takes_nothing_from_the_others(store, pages, nursery):
@@ -165,7 +211,7 @@ async def test_a_page_read_before_a_deletion_is_read_again(store, pages, nursery
     step.release()
     await settled()
 
-    assert [unpack_fact(record.packed).erased for record in found] == [True, False, False]
+    assert [unpack_fact(item.record.packed).erased for item in found] == [True, False, False]
     assert store.count("page") == 2
 
 
@@ -186,7 +232,7 @@ async def test_who_joins_an_old_page_after_a_deletion_does_not_get_it(store, pag
     step.release()
     await settled()
 
-    assert [unpack_fact(found[0].packed).erased for found in (early, late)] == [True, True]
+    assert [unpack_fact(found[0].record.packed).erased for found in (early, late)] == [True, True]
 
 
 async def test_a_page_of_a_room_that_was_dropped_is_not_given_to_its_successor(
@@ -209,7 +255,7 @@ async def test_a_page_of_a_room_that_was_dropped_is_not_given_to_its_successor(
     step.release()
     await settled()
 
-    assert unpack_fact(found[0].packed).erased
+    assert unpack_fact(found[0].record.packed).erased
 
 
 async def delete(store, room, target):

@@ -70,6 +70,43 @@ def test_a_ring_holds_the_newest_within_its_bounds(sizes, entries_max, bytes_max
     assert (len(made), made.bytes) == (0, 0)
 
 
+@given(
+    st.integers(0, 12),
+    st.integers(0, 30),
+    st.integers(0, 30),
+    st.integers(1, 20),
+    st.integers(500, 6000),
+)
+def test_what_was_read_is_remembered_as_far_as_it_joins_the_ring_and_fits(
+    applied, first, count, entries_max, bytes_max
+):
+    """The ring stays without a gap, ends at the head, and never forgets the newest for older."""
+    head = 20 + applied
+    made = ring(*range(21, head + 1), entries_max=entries_max, bytes_max=bytes_max)
+    before, size = seqs(made.items), made.bytes
+    begin = before[0] if before else head + 1
+    page = [item(seq) for seq in range(first, min(first + count, head + 1))]
+
+    made.remember_older(page, head)
+
+    held = seqs(made.items)
+    assert held[len(held) - len(before) :] == before
+    older = held[: len(held) - len(before)]
+    assert older == list(range(begin - len(older), begin))
+    assert set(older) <= set(seqs(page))
+    assert len(held) <= max(entries_max, len(before))
+    assert made.bytes <= max(bytes_max, size)
+    is_joined = bool(page) and first < begin <= first + len(page)
+    is_full = len(held) == entries_max or made.bytes + size_of(item(1)) > bytes_max
+    assert len(older) == (begin - first if is_joined else 0) or is_full
+
+
+def size_of(one):
+    made = ring()
+    made.remember(one)
+    return made.bytes
+
+
 steps = st.lists(
     st.tuples(st.sampled_from("abc"), st.sampled_from(["grow", "grow", "grow", "drop", "clear"])),
     max_size=80,

@@ -5,7 +5,7 @@ old position are this one mechanism.
 """
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Protocol, final
 
 import trio
@@ -49,6 +49,42 @@ def typing_of(room: Room, limits: Limits) -> Typing:
     """Return who is typing in a room."""
     users, more = room.typists.shown(limits.typists_max)
     return Typing(room=room.name, users=users, more=more)
+
+
+def catch_up(cursor: Cursor, limits: Limits) -> bool:
+    """Feed a cursor that is behind from the ring what fits; return True once it is live."""
+    room = cursor.room
+    if cursor.position < room.head:
+        _feed(cursor, room.ring.after(cursor.position) or (), limits)
+    if cursor.position != room.head:
+        return False
+    if cursor.tellings != room.tellings:
+        _snapshot(cursor, limits)
+    room.go_live(cursor)
+    return True
+
+
+def _feed(cursor: Cursor, items: Iterable[Item], limits: Limits) -> None:
+    outbox = cursor.outbox
+    for item in items:
+        if outbox.size > limits.outbox_bytes_high:
+            break
+        outbox.post(item.frame(text=outbox.text))
+        cursor.position = item.record.seq
+
+
+def _snapshot(cursor: Cursor, limits: Limits) -> None:
+    """Tell the states that were told to others while the cursor was behind."""
+    room, outbox = cursor.room, cursor.outbox
+    events: list[Event] = []
+    receipts = receipts_of(room, limits)
+    if receipts is not None and receipts.marks:
+        events.append(receipts)
+    # Nobody typing is news too, to who was told of somebody before falling behind.
+    if len(room.cursors) <= limits.typing_subscribers_max:
+        events.append(typing_of(room, limits))
+    for event in events:
+        outbox.post(event_frame(event, text=outbox.text))
 
 
 @final
@@ -100,13 +136,13 @@ class Pump:
     async def _advance(self, cursor: Cursor) -> bool:
         """Feed one cursor a little; return whether it needs no more."""
         room = cursor.room
-        if cursor.state is not CursorState.BEHIND or self._feed_from_ring(cursor):
+        if cursor.state is not CursorState.BEHIND or catch_up(cursor, self._limits):
             return True
         if self._owner.outbox.size > self._limits.outbox_bytes_low:
             return False
         epoch = room.epoch
         try:
-            records = await self._pages.read(room, cursor.position)
+            items = await self._pages.read(room, cursor.position)
         except StoreError as error:
             logger.warning("%s cannot be read, trying again: %s", room.name, error)
             await trio.sleep(_RETRY_S)
@@ -115,44 +151,12 @@ class Pump:
             return True
         if room.epoch != epoch:
             return False  # the cursor has been moved to the new epoch; the page is of the old
-        if not records or records[0].seq != cursor.position + 1:
+        if not items or items[0].record.seq != cursor.position + 1:
             self._reset(cursor)
             return False
-        outbox, text = cursor.outbox, cursor.outbox.text
-        for record in records:
-            # A page is bounded in stored bytes, and frames are longer: the rest is read again.
-            if outbox.size > self._limits.outbox_bytes_high:
-                break
-            outbox.post(Item(record).frame(text=text))
-            cursor.position = record.seq
-        return False
-
-    def _feed_from_ring(self, cursor: Cursor) -> bool:
-        """Feed from the ring what fits; return True once the cursor is live."""
-        room, outbox = cursor.room, cursor.outbox
-        if cursor.position < room.head:
-            for item in room.ring.after(cursor.position) or ():
-                if outbox.size > self._limits.outbox_bytes_high:
-                    return False
-                outbox.post(item.frame(text=outbox.text))
-                cursor.position = item.record.seq
-        if cursor.position != room.head:
-            return False
-        self._snapshot(cursor)
-        room.go_live(cursor)
-        return True
-
-    def _snapshot(self, cursor: Cursor) -> None:
-        """Tell the states that were not told while the cursor was behind."""
-        events: list[Event] = []
-        receipts = receipts_of(cursor.room, self._limits)
-        if receipts is not None and receipts.marks:
-            events.append(receipts)
-        # Nobody typing is news too, to who was told of somebody before falling behind.
-        if len(cursor.room.cursors) <= self._limits.typing_subscribers_max:
-            events.append(typing_of(cursor.room, self._limits))
-        for event in events:
-            cursor.outbox.post(event_frame(event, text=cursor.outbox.text))
+        # A page is bounded in stored bytes, and frames are longer: the rest is read again.
+        _feed(cursor, items, self._limits)
+        return catch_up(cursor, self._limits)
 
     def _reset(self, cursor: Cursor) -> None:
         """Retention has passed the cursor: the client refetches, and follows from the head."""

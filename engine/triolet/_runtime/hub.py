@@ -6,7 +6,7 @@ the store. Nothing here is the truth: the store is, and the hub can always be re
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from types import TracebackType
 from typing import Final, final
@@ -20,7 +20,7 @@ from ..ports.store import Mark, RoomState, Store
 from .members import Members
 from .outbox import Flusher
 from .pages import Pages
-from .ring import Rings
+from .ring import Item, Rings
 from .room import Cursor, Room, Seat
 
 logger = logging.getLogger(__name__)
@@ -101,7 +101,7 @@ class Hub:
         # Rooms nobody needs at present, the longest unneeded first.
         self._idle: dict[str, None] = {}
         self._loads: dict[str, _Load] = {}
-        self.pages = Pages(store, limits, self._spawn)
+        self.pages = Pages(store, limits, self._spawn, self._keep)
         self._rings = Rings(entries_max=limits.ring_entries_total_max)
         self._nursery: trio.Nursery | None = None
 
@@ -132,15 +132,20 @@ class Hub:
             room = self.rooms.get(name)
             if room is not None:
                 return room
-            load = self._loads.get(name)
-            if load is None:
-                load = self._loads[name] = _Load()
-                self._spawn(partial(self._load, name, load))
+            self.load((name,))
+            load = self._loads[name]
             await load.done.wait()
             if load.error is not None:
                 raise load.error
             if load.room is None:
                 return None
+
+    def load(self, names: Iterable[str]) -> None:
+        """Begin to load rooms that will be asked for, all at once."""
+        for name in names:
+            if name not in self.rooms and name not in self._loads:
+                load = self._loads[name] = _Load()
+                self._spawn(partial(self._load, name, load))
 
     async def _load(self, name: str, load: _Load) -> None:
         try:
@@ -260,12 +265,18 @@ class Hub:
     async def _read_to(self, room: Room, upto: int) -> None:
         # A room that was dropped meanwhile gets no entries any more.
         while room.head < upto and self.rooms.get(room.name) is room:
-            records = await self.pages.read(room, room.head, upto)
-            if not records or records[0].seq > room.head + 1:
+            items = await self.pages.read(room, room.head, upto)
+            if not items or items[0].record.seq > room.head + 1:
                 await self.resync(room)
                 return
-            for record in records:
-                self.offer(record)
+            for item in items:
+                self.offer(item.record)
+
+    def _keep(self, room: Room, items: Sequence[Item]) -> None:
+        """Remember what was read for somebody: others will need it too."""
+        if self.rooms.get(room.name) is room:
+            room.ring.remember_older(items, room.head)
+            self._rings.grew(room.ring)
 
     async def resync(self, room: Room) -> None:
         """Start over from what the store says; every cursor catches up by its own page reads.

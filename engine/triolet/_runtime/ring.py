@@ -1,10 +1,12 @@
 """The last entries of each room as ready frames, so that who is a little behind needs no page.
 
+A ring remembers what is applied, and what was read from the store for somebody who was behind:
+after a restart a hundred subscribers of a room come back to the same few entries.
 Each ring is bounded by itself, and all rings together by `Rings`.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Final, final
 
@@ -71,6 +73,28 @@ class Ring:
         self.bytes += len(item.record.packed) + _ITEM_BYTES
         while len(self.items) > self._entries_max or self.bytes > self._bytes_max:
             self.forget_oldest()
+
+    def remember_older(self, items: Sequence[Item], head: int) -> None:
+        """Take what was read from the store, as far as it ends where the ring begins, and fits.
+
+        Args:
+            items: entries in their order, without a gap.
+            head: the room's last seq: where an empty ring begins.
+        """
+        begin = self.items[0].record.seq if self.items else head + 1
+        for item in reversed(items):
+            size = len(item.record.packed) + _ITEM_BYTES
+            if item.record.seq >= begin:
+                continue
+            if (
+                item.record.seq != begin - 1
+                or len(self.items) >= self._entries_max
+                or self.bytes + size > self._bytes_max
+            ):
+                break
+            self.items.appendleft(item)
+            self.bytes += size
+            begin -= 1
 
     def forget_oldest(self) -> None:
         """Drop the oldest entry; the store still has it."""

@@ -54,9 +54,14 @@ class Seat:
 
 @final
 class Cursor:
-    """A session's place in a room's log. `position` counts while it is not live."""
+    """A session's place in a room's log.
 
-    __slots__ = ("outbox", "position", "room", "seat", "session", "state")
+    Attributes:
+        position: counts while it is not live.
+        tellings: the room's, when this one was told all states; counts while it is not live.
+    """
+
+    __slots__ = ("outbox", "position", "room", "seat", "session", "state", "tellings")
 
     def __init__(self, session: "Session", room: "Room", seat: Seat, position: int) -> None:
         self.session = session
@@ -64,6 +69,7 @@ class Cursor:
         self.room = room
         self.seat = seat
         self.position = position
+        self.tellings = room.tellings
         self.state = CursorState.BEHIND
 
     def step(self, event: CursorEvent) -> None:
@@ -108,6 +114,8 @@ class Room:
         # Whose marks moved since they were last told, and from where.
         self.marks_moved: dict[str, int] = {}
         self.typing_moved = False
+        # How often its states were told.
+        self.tellings = 0
         # Memberships gained (True) and lost since the hub last looked.
         self.moves: list[tuple[str, bool]] = []
         # Drafts and loads that need the room to stay.
@@ -314,6 +322,7 @@ class Room:
                     frame = event_frame(event, text=cursor.outbox.text)
                     self._fan({cursor.outbox: cursor}, frame, self.head)
             return
+        self.tellings += 1
         if self._live_binary:
             self._fan(self._live_binary, event_frame(event, text=False), self.head)
         if self._live_text:
@@ -352,6 +361,8 @@ class Room:
         self._unlive(cursor)
         cursor.step(CursorEvent.OVERFLOWED)
         cursor.position = position
+        # What it was not told now may have been a state.
+        cursor.tellings = -1
         cursor.session.fall_behind(cursor)
 
     def _unlive(self, cursor: Cursor) -> None:

@@ -11,7 +11,7 @@ from ..._model.commands import Subscribe, Unsubscribe
 from ..._model.errors import ErrorCode, Refusal
 from ..._model.events import Done, Refused, Subscribed, SubscribedMany, Subscription
 from ...ports.gate import Action
-from ..cursor import receipts_of
+from ..cursor import catch_up, receipts_of
 from ..pipeline import HANDLERS, Job
 from ..rights import role_for
 from ..room import Cursor, Room, Seat
@@ -53,55 +53,86 @@ class _Prepared:
         require_sight(self.room.rights_of(role))
 
 
-def _subscribe(session: Session, command: Subscribe) -> Job:
+def _subscribe(session: Session, command: Subscribe) -> Job | None:
     if (command.room is None) == (command.rooms is None):
         raise Refusal(ErrorCode.INVALID_FIELD, "`subscribe` needs either `room` or `rooms`")
+    places = _places(command)
+    at_hand: list[_Prepared | Refused] = []
+    for name, since in places:
+        one = _at_hand(session, name, since)
+        if one is None:
+            for other in at_hand:
+                _let_go(other)
+            return _subscribe_later(session, command, places)
+        at_hand.append(one)
+    _answer(session, command, at_hand)
+    return None
+
+
+def _places(command: Subscribe) -> list[tuple[str, tuple[str, int] | None]]:
     if command.room is not None:
-        return _subscribe_one(session, command, command.room)
-    return _subscribe_many(session, command)
+        return [(command.room, command.since)]
+    return [(name, (epoch, seq)) for name, epoch, seq in command.rooms or []]
 
 
-async def _subscribe_one(session: Session, command: Subscribe, name: str) -> None:
-    prepared = await _prepare(session, name, command.since)
-    try:
-        # No checkpoint from here until the cursor stands: nothing comes in between.
-        prepared.require_sight()
-        _check_count(session, [name])
-        found = _describe(session, prepared)
-        session.write_in_order(
-            Subscribed(
-                ref=command.ref,
-                **{name: getattr(found, name) for name in found.__struct_fields__},
-            )
-        )
-        _place(session, prepared, found)
-    finally:
-        prepared.let_go()
-
-
-async def _subscribe_many(session: Session, command: Subscribe) -> None:
+async def _subscribe_later(
+    session: Session, command: Subscribe, places: list[tuple[str, tuple[str, int] | None]]
+) -> None:
+    """Load what is not at hand, and then answer."""
     asked: list[_Prepared | Refused] = []
     try:
-        for name, epoch, seq in command.rooms or []:
+        session.engine.hub.load([name for name, _ in places])
+        for name, since in places:
             try:
-                asked.append(await _prepare(session, name, (epoch, seq)))
+                asked.append(await _prepare(session, name, since))
             except Refusal as refusal:
+                if command.room is not None:
+                    raise
                 asked.append(_refused(name, refusal))
-        # No checkpoint from here until all cursors stand: nothing comes in between.
-        rows, granted = _grant(session, asked)
-        session.write_in_order(SubscribedMany(ref=command.ref, rooms=tuple(rows)))
-        for one, found in granted:
+    except BaseException:
+        for one in asked:
+            _let_go(one)
+        raise
+    _answer(session, command, asked)
+
+
+def _answer(session: Session, command: Subscribe, asked: list[_Prepared | Refused]) -> None:
+    """Answer, and place the cursors. There is no checkpoint here, so nothing comes in between."""
+    try:
+        rows, granted = _grant(session, asked, alone=command.room is not None)
+        for one, _ in granted:
+            session.drop_cursor(one.room)
+        if command.room is None:
+            session.write_in_order(SubscribedMany(ref=command.ref, rooms=tuple(rows)))
+        else:
+            (_, found) = granted[0]
+            session.write_in_order(
+                Subscribed(
+                    ref=command.ref,
+                    **{name: getattr(found, name) for name in found.__struct_fields__},
+                )
+            )
+        # Of a room that was asked twice, the second one stands.
+        for one, found in {one.room: (one, found) for one, found in granted}.values():
             _place(session, one, found)
     finally:
         for one_asked in asked:
-            if isinstance(one_asked, _Prepared):
-                one_asked.let_go()
+            _let_go(one_asked)
+
+
+def _let_go(asked: _Prepared | Refused) -> None:
+    if isinstance(asked, _Prepared):
+        asked.let_go()
 
 
 def _grant(
-    session: Session, asked: list[_Prepared | Refused]
+    session: Session, asked: list[_Prepared | Refused], *, alone: bool
 ) -> tuple[list[Subscription | Refused], list[tuple[_Prepared, Subscription]]]:
-    """Return a row for each room asked, and those granted."""
+    """Return a row for each room asked, and those granted.
+
+    Raises:
+        Refusal: there are too many; or, of one that is asked `alone`, it may not be read.
+    """
     rows: list[Subscription | Refused] = []
     granted: list[tuple[_Prepared, Subscription]] = []
     for one in asked:
@@ -111,6 +142,8 @@ def _grant(
         try:
             one.require_sight()
         except Refusal as refusal:
+            if alone:
+                raise
             rows.append(_refused(one.room.name, refusal))
             continue
         found = _describe(session, one)
@@ -122,6 +155,24 @@ def _grant(
 
 def _refused(name: str, refusal: Refusal) -> Refused:
     return Refused(room=name, code=refusal.code.value, reason=refusal.code.reason)
+
+
+def _at_hand(session: Session, name: str, since: tuple[str, int] | None) -> _Prepared | None:
+    """Return what `_prepare` would, if it need not wait for anything."""
+    room = session.engine.hub.rooms.get(name)
+    if room is None or room.members is None or _is_ahead(room, since):
+        return None
+    seat = room.seats.get(session.user)
+    if seat is None:
+        if not room.complete:
+            return None
+        seat = room.sit(session.user, None)
+    return _Prepared(session, room, seat, since)
+
+
+def _is_ahead(room: Room, since: tuple[str, int] | None) -> bool:
+    """Whether the client has seen, elsewhere, what this node has not heard of yet."""
+    return since is not None and since[1] > room.head and since[0] == room.epoch
 
 
 async def _prepare(session: Session, name: str, since: tuple[str, int] | None) -> _Prepared:
@@ -138,8 +189,7 @@ async def _prepare(session: Session, name: str, since: tuple[str, int] | None) -
         try:
             prepared.require_sight()
             await hub.count(room)
-            if since is not None and since[1] > room.head and since[0] == room.epoch:
-                # The client may have seen, elsewhere, what this node has not heard of yet.
+            if _is_ahead(room, since):
                 await hub.catch_up(room)
         except BaseException:
             prepared.let_go()
@@ -185,18 +235,15 @@ def _describe(session: Session, prepared: _Prepared) -> Subscription:
 
 
 def _place(session: Session, prepared: _Prepared, found: Subscription) -> None:
-    """Insert the cursor; one that was there before is replaced."""
+    """Insert the cursor, and feed it what is at hand."""
     room = prepared.room
-    session.drop_cursor(room)
     position = room.head
     if found.recovered and prepared.since is not None:
         position = prepared.since[1] if found.since is UNSET else found.since[1]
     cursor = Cursor(session, room, prepared.seat, position)
     session.cursors[room.name] = cursor
     room.enter(cursor)
-    if position == room.head:
-        room.go_live(cursor)
-    else:
+    if not catch_up(cursor, session.engine.limits):
         session.fall_behind(cursor)
 
 
