@@ -12,7 +12,7 @@ import trio
 from .._wire.handshake import Accepted, answer, is_upgrade
 from ..ports.gate import Opening
 from .native import NativeConnection
-from .poller import Poller
+from .poller import READ, Poller
 from .prefixed import PrefixedStream
 
 if TYPE_CHECKING:
@@ -53,6 +53,60 @@ def origin_allowed(origin: str, host: str, allowed: Sequence[str]) -> bool:
 
 
 @final
+class _Greeting:
+    """A connection whose request head is on its way: an entry in the poller's table, no task."""
+
+    __slots__ = ("_edge", "address", "events", "received", "sock")
+
+    def __init__(self, edge: "Edge", sock: socket.socket, address: str) -> None:
+        self._edge = edge
+        self.sock = sock
+        self.address = address
+        self.events = 0
+        self.received = b""
+
+    def on_readable(self) -> None:
+        """See `poller.Polled`."""
+        limit = self._edge.head_bytes_max
+        try:
+            data = self.sock.recv(limit)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            data = b""
+        # The end may have begun in what came before.
+        looked_at = max(0, len(self.received) - len(_HEAD_END))
+        self.received = self.received + data if self.received else data
+        end = self.received.find(_HEAD_END, looked_at)
+        if end >= 0:
+            self._edge.greeted(self, end + len(_HEAD_END))
+        elif not data or len(self.received) > limit:
+            self._edge.greeted(self, 0)
+
+    def on_writable(self) -> None:
+        """See `poller.Polled`; nothing is written that would not fit."""
+
+
+@final
+class _Listener:
+    """A listening socket, in the poller's table as well."""
+
+    __slots__ = ("_edge", "events", "sock")
+
+    def __init__(self, edge: "Edge", sock: socket.socket) -> None:
+        self._edge = edge
+        self.sock = sock
+        self.events = 0
+
+    def on_readable(self) -> None:
+        """See `poller.Polled`."""
+        self._edge.accept(self)
+
+    def on_writable(self) -> None:
+        """See `poller.Polled`; nothing is ever written."""
+
+
+@final
 class Edge:
     """Listens, reads request heads, and hands each connection to whom it belongs."""
 
@@ -70,10 +124,13 @@ class Edge:
         self._nursery = nursery
         self._origins = tuple(origins)
         self._fallback = fallback
-        self._listeners: list[socket.socket] = []
-        self._accepting = trio.CancelScope()
+        self._listeners: list[_Listener] = []
+        self.head_bytes_max = engine.limits.head_bytes_max
         # Connections that are not the engine's: greeted, or HTTP's.
         self._others = 0
+        # Whose head must be whole by when, the first one first: they all have equally long.
+        self._greetings: dict[_Greeting, float] = {}
+        self._greeting_began = trio.Event()
 
     async def bind(self, host: str, port: int) -> tuple[str, int]:
         """Listen on every address of `host`; return the first one bound.
@@ -86,59 +143,56 @@ class Edge:
         )
         try:
             for family, kind, proto, _, address in found:
-                listener = socket.socket(family, kind, proto)
-                self._listeners.append(listener)
-                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                sock = socket.socket(family, kind, proto)
+                self._listeners.append(_Listener(self, sock))
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 if family == socket.AF_INET6:
-                    listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                    sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
                 # Port 0: the first address chooses, the others follow.
-                listener.bind((address[0], port, *address[2:]))
-                listener.listen(_BACKLOG)
-                listener.setblocking(False)
-                port = listener.getsockname()[1]
+                sock.bind((address[0], port, *address[2:]))
+                sock.listen(_BACKLOG)
+                sock.setblocking(False)
+                port = sock.getsockname()[1]
         except OSError:
             self._close_listeners()
             raise
-        bound = self._listeners[0].getsockname()
-        self._nursery.start_soon(self._accept_all)
+        bound = self._listeners[0].sock.getsockname()
+        for listener in self._listeners:
+            self._poller.watch(listener, READ)
+        self._nursery.start_soon(self._live)
         return str(bound[0]), int(bound[1])
 
     async def close(self) -> None:
         """Take no more connections; those that are here go on."""
-        self._accepting.cancel()
         self._close_listeners()
         await trio.lowlevel.checkpoint()
 
     def _close_listeners(self) -> None:
         for listener in self._listeners:
-            trio.lowlevel.notify_closing(listener)
-            listener.close()
+            self._poller.watch(listener, 0)
+            listener.sock.close()
         self._listeners.clear()
 
-    async def _accept_all(self) -> None:
-        try:
-            with self._accepting:
-                async with trio.open_nursery() as nursery:
-                    for listener in self._listeners:
-                        nursery.start_soon(self._accept, listener)
-        finally:
-            self._close_listeners()
+    def accept(self, listener: _Listener) -> None:
+        """Take who knocks, up to a number."""
+        for _ in range(_ACCEPTS_PER_TURN):
+            try:
+                sock, address = listener.sock.accept()
+            except BlockingIOError:
+                break
+            except OSError as error:
+                # The peer may have gone already; only exhaustion is ours to say.
+                if error.errno in _EXHAUSTED:
+                    logger.error("no more connections can be taken: %s", error)
+                    self._poller.watch(listener, 0)
+                    self._nursery.start_soon(self._recover, listener)
+                break
+            self._take(sock, str(address[0]))
 
-    async def _accept(self, listener: socket.socket) -> None:
-        while True:
-            await trio.lowlevel.wait_readable(listener)
-            for _ in range(_ACCEPTS_PER_TURN):
-                try:
-                    sock, address = listener.accept()
-                except BlockingIOError:
-                    break
-                except OSError as error:
-                    # The peer may have gone already; only exhaustion is ours to say.
-                    if error.errno in _EXHAUSTED:
-                        logger.error("no more connections can be taken: %s", error)
-                        await trio.sleep(_EXHAUSTED_S)
-                    break
-                self._take(sock, str(address[0]))
+    async def _recover(self, listener: _Listener) -> None:
+        await trio.sleep(_EXHAUSTED_S)
+        if listener in self._listeners:
+            self._poller.watch(listener, READ)
 
     def _take(self, sock: socket.socket, address: str) -> None:
         here = len(self._engine.heartbeat.connections) + self._others
@@ -152,75 +206,124 @@ class Edge:
             sock.close()  # reset before it was looked at; some systems say so here
             return
         self._others += 1
-        self._nursery.start_soon(self._greet, sock, address)
+        greeting = _Greeting(self, sock, address)
+        if not self._greetings:
+            self._greeting_began.set()
+        until = trio.current_time() + self._engine.limits.handshake_timeout_s
+        self._greetings[greeting] = until
+        self._poller.watch(greeting, READ)
 
-    async def _greet(self, sock: socket.socket, address: str) -> None:
-        """Read the request head, and hand the connection to whom it belongs."""
-        taken = False
+    async def _live(self) -> None:
+        """Hang up on those whose head is not whole in time; in the end, on all and everything."""
         try:
-            received = await self._receive_head(sock)
-            end = received.find(_HEAD_END) + len(_HEAD_END)
-            if end < len(_HEAD_END):
-                # Gone, too slow, or too large: only the last one hears of it.
-                if len(received) > self._engine.limits.head_bytes_max:
-                    await self._send_last(sock, _HEAD_TOO_LARGE)
-            elif is_upgrade(received[:end]):
-                taken = await self._upgrade(sock, address, received[:end], received[end:])
-            elif self._fallback is None:
-                await self._send_last(sock, _NOT_FOUND)
-            else:
-                taken = True
-                stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
-                async with PrefixedStream(stream, received) as prefixed:
-                    await self._fallback(prefixed)
-        except (OSError, trio.BrokenResourceError) as error:
-            # One connection ends by it, never the listener.
-            logger.debug("a connection from %s failed early: %s", address, error)
-        except Exception:
-            # A bug behind the fallback ends one connection too, and is told.
-            logger.exception("a connection from %s failed", address)
-        finally:
-            self._others -= 1
-            if not taken:
-                sock.close()
-
-    async def _receive_head(self, sock: socket.socket) -> bytes:
-        """Return what has come once the head is whole, its limit passed or its time over."""
-        received = b""
-        with trio.move_on_after(self._engine.limits.handshake_timeout_s):
-            while _HEAD_END not in received and len(received) <= self._engine.limits.head_bytes_max:
-                await trio.lowlevel.wait_readable(sock)
-                try:
-                    data = sock.recv(self._engine.limits.head_bytes_max)
-                except (BlockingIOError, InterruptedError):
+            while True:
+                if not self._greetings:
+                    self._greeting_began = trio.Event()
+                    await self._greeting_began.wait()
                     continue
-                if not data:
-                    break
-                received += data
-        return received
+                greeting, until = next(iter(self._greetings.items()))
+                if until > trio.current_time():
+                    await trio.sleep_until(until)
+                else:
+                    self.greeted(greeting, 0)
+        finally:
+            self._close_listeners()
+            for greeting in list(self._greetings):
+                self.greeted(greeting, 0)
 
-    async def _upgrade(self, sock: socket.socket, address: str, head: bytes, unread: bytes) -> bool:
-        """Answer a WebSocket upgrade; return whether the socket has a new owner."""
+    # --- heads ---------------------------------------------------------------------------
+
+    def greeted(self, greeting: _Greeting, end: int) -> None:
+        """Hand a connection to whom it belongs: its head is whole up to `end`, or, 0, never is."""
+        del self._greetings[greeting]
+        is_taken = False
+        try:
+            is_taken = self._pass_on(greeting, greeting.received, end)
+        except OSError as error:
+            # One connection ends by it, never the listener.
+            logger.debug("a connection from %s failed early: %s", greeting.address, error)
+        except Exception:
+            logger.exception("a connection from %s failed", greeting.address)
+        if not is_taken:
+            self._drop(greeting)
+
+    def _pass_on(self, greeting: _Greeting, received: bytes, end: int) -> bool:
+        """Return whether somebody else closes the socket from now on."""
+        if not end:
+            # Gone, too slow, or too large: only the last one hears of it.
+            is_told = len(received) > self.head_bytes_max
+            return is_told and self._attend(greeting, self._send_last, _HEAD_TOO_LARGE)
+        if is_upgrade(received[:end]):
+            return self._upgrade(greeting, received[:end], received[end:])
+        if self._fallback is None:
+            return self._attend(greeting, self._send_last, _NOT_FOUND)
+        return self._attend(greeting, self._fall_back, received)
+
+    def _upgrade(self, greeting: _Greeting, head: bytes, unread: bytes) -> bool:
+        """Answer a WebSocket upgrade."""
         found = answer(
             head, origin_allowed=lambda origin, host: origin_allowed(origin, host, self._origins)
         )
         if not isinstance(found, Accepted):
-            await self._send_last(sock, found.response)
-            return False
+            return self._attend(greeting, self._send_last, found.response)
         # An empty socket buffer takes 200 bytes at once.
-        sock.send(found.response)
-        opening = Opening(address=address, origin=found.origin or "", agent=found.user_agent or "")
+        greeting.sock.send(found.response)
         connection = NativeConnection(
             self._engine,
             self._poller,
             self._nursery,
-            sock,
-            opening,
+            greeting.sock,
+            Opening(
+                address=greeting.address, origin=found.origin or "", agent=found.user_agent or ""
+            ),
             text=found.text,
             token=found.token,
         )
+        self._poller.hand_over(greeting, connection)
+        # Counted without a gap, so that the limit holds in a storm.
+        self._others -= 1
         connection.start(unread)
         return True
+
+    def _drop(self, greeting: _Greeting) -> None:
+        self._poller.watch(greeting, 0)
+        self._others -= 1
+        greeting.sock.close()
+
+    # --- others --------------------------------------------------------------------------
+
+    def _attend(
+        self,
+        greeting: _Greeting,
+        work: Callable[[socket.socket, bytes], Awaitable[None]],
+        data: bytes,
+    ) -> bool:
+        self._poller.watch(greeting, 0)
+        self._nursery.start_soon(self._attend_to, greeting, work, data)
+        return True
+
+    async def _attend_to(
+        self,
+        greeting: _Greeting,
+        work: Callable[[socket.socket, bytes], Awaitable[None]],
+        data: bytes,
+    ) -> None:
+        """Await what has to be done for a connection that is not the engine's, then end it."""
+        try:
+            await work(greeting.sock, data)
+        except (OSError, trio.BrokenResourceError) as error:
+            logger.debug("a connection from %s failed early: %s", greeting.address, error)
+        except Exception:
+            # A bug behind the fallback ends one connection too, and is told.
+            logger.exception("a connection from %s failed", greeting.address)
+        finally:
+            self._drop(greeting)
+
+    async def _fall_back(self, sock: socket.socket, received: bytes) -> None:
+        assert self._fallback is not None
+        stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
+        async with PrefixedStream(stream, received) as prefixed:
+            await self._fallback(prefixed)
 
     async def _send_last(self, sock: socket.socket, response: bytes) -> None:
         """Send a whole response, then end the stream so that the peer can read it."""
