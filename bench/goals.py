@@ -100,6 +100,25 @@ GOALS: Final[tuple[Goal, ...]] = (
     AtMost(
         "idle", "15,000 connections", "triolet (sqlite)", "memory a connection", 0.2, ("socketio",)
     ),
+    *(
+        AtMost(
+            "latency",
+            "400 connections, half of saturation",
+            f"triolet ({store})",
+            f"{what}, {part}",
+            1.0,
+            ("socketio",),
+        )
+        for store in ("memory", "sqlite")
+        for what in ("delivered", "acknowledged")
+        for part in ("p50", "p99")
+    ),
+    *(
+        AtMost(
+            "ping", f"15,000 subscribers, {window} in flight", "triolet (sqlite)", "worst ping", 20
+        )
+        for window in (1, 4)
+    ),
     AtMost("resume", _STORM, "triolet (sqlite)", "server CPU a client", 400),
     AtMost("resume", _STORM, "triolet (sqlite)", "back, p99 / ideal", 2),
     AtMost(

@@ -52,6 +52,12 @@ def busy_s(core: int) -> float:
     return (user + nice + system + sum(interrupts_and_steal)) / _TICKS_PER_S
 
 
+def cpu_s_of(pid: int) -> float:
+    """Return user and system time of all of a process's threads, s; the kernel counts in 10 ms."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
+
+
 def describe(folder: Path | None) -> dict[str, str]:
     """Return what a reader must know of the machine, for a server whose data is in `folder`."""
     folder = folder or Path(tempfile.gettempdir())

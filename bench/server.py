@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from .errors import ServerFailed
-from .machine import SERVER_CORE, pinned
+from .machine import SERVER_CORE, cpu_s_of, pinned
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 # A cold start imports the engine and the HTTP layer; 2 s here.
@@ -22,7 +22,6 @@ _START_TIMEOUT_S: Final = 30
 _STOP_TIMEOUT_S: Final = 15
 _POLL_S: Final = 0.02
 _LOG_TOLD_BYTES: Final = 4000
-_TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES: Final = os.sysconf("SC_PAGESIZE")
 
 
@@ -67,8 +66,7 @@ class Server:
 
     def cpu_s(self) -> float:
         """Return user and system time of all its threads, s; the kernel counts in 10 ms."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
+        return cpu_s_of(self.pid)
 
     def rss_bytes(self) -> int:
         """Return its resident memory; exact where the kernel has `smaps_rollup`."""

@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from ..machine import CAN_PIN, GENERATOR_CORE, SERVER_CORE, busy_s
+from ..machine import CAN_PIN, GENERATOR_CORE, SERVER_CORE, busy_s, cpu_s_of
 from ..server import Server
 
 
@@ -18,6 +18,7 @@ class Load(NamedTuple):
         warm_up_s: load before the first edge, s.
         measured_s: load between the edges, s.
         told: called with the part of the time that is over, a few times a second.
+        helpers: other processes of the generator, on its core.
     """
 
     server: Server
@@ -25,6 +26,7 @@ class Load(NamedTuple):
     warm_up_s: float
     measured_s: float
     told: Callable[[float], None]
+    helpers: tuple[int, ...] = ()
 
 
 class Spent(NamedTuple):
@@ -62,12 +64,12 @@ def total(stretches: Sequence[Spent]) -> Spent:
     return Spent(*map(sum, times), tuple(map(sum, zip(*counts, strict=True))))
 
 
-def edge_now(server: Server, counts: tuple[int, ...] = ()) -> Edge:
-    """Return the present moment."""
+def edge_now(server: Server, counts: tuple[int, ...] = (), helpers: tuple[int, ...] = ()) -> Edge:
+    """Return the present moment; what helpers took is the generator's."""
     return Edge(
         time.perf_counter(),
         server.cpu_s(),
-        time.process_time(),
+        time.process_time() + sum(map(cpu_s_of, helpers)),
         busy_s(SERVER_CORE),
         busy_s(GENERATOR_CORE),
         counts,
@@ -108,20 +110,24 @@ class Clockwork:
         """Look at the time; return whether the load shall go on."""
         if now - self._told_at > self._TOLD_INTERVAL_S:
             self._told_at = now
-            total_s = self._load.warm_up_s + self._load.measured_s
+            # Of a load of no time at all, what is waited for is the rest.
+            total_s = self._load.warm_up_s + self._load.measured_s or math.inf
             self._load.told(min(1.0, (now - self._began) / total_s))
         if now < self._edge_at:
             return True
         if self._first is None:
-            self._first = edge_now(self._load.server, self._count())
+            self._first = self._edge_now()
             self._edge_at = self._first.at + self._load.measured_s
             self.is_measuring = True
             self.measured_from = self._first.at
             return True
         if self._last is None:
-            self._last = edge_now(self._load.server, self._count())
+            self._last = self._edge_now()
             self.is_measuring = False
         return False
+
+    def _edge_now(self) -> Edge:
+        return edge_now(self._load.server, self._count(), self._load.helpers)
 
     def spent(self) -> Spent:
         """Return what lies between the edges, once `tick` has returned False."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeAlias
 
 from ..load.frames import WEBSOCKET, Framing
 from ..server import Server
+from .pings import WEBSOCKET_PING, Ping
 
 if TYPE_CHECKING:
     from .crowd import Crowd, Plan
@@ -58,6 +59,8 @@ class Peer(Protocol):
         scenarios: the names of those it can take part in.
         framing: how what it sends is cut into messages.
         answers: frames to be sent when a message of just these bytes comes: its own keep-alive.
+        pings: what it answers: the one that goes as far inside as a request does comes first,
+            the WebSocket's own, where it knows that, comes last.
     """
 
     name: str
@@ -66,6 +69,7 @@ class Peer(Protocol):
     scenarios: frozenset[str]
     framing: Framing = WEBSOCKET
     answers: Mapping[bytes, bytes] = {}
+    pings: tuple[Ping, ...] = (WEBSOCKET_PING,)
 
     def install(self, told: Callable[[str], None]) -> str:
         """Make sure that it is here, and return its version; `told` hears what takes long.

@@ -18,6 +18,7 @@ from msgspec import Struct, field
 from ..errors import Missing, Unexpected
 from ..load.frames import BINARY, Frame, Framing, masked, take_frames
 from . import ACK, DELIVERY, Channel, Seen, Step
+from .pings import Ping
 from .plain import PROGRAMS, PlainPeer
 
 _END: Final = b"\r\n"
@@ -124,14 +125,26 @@ class NatsChannel(Channel):
         return DELIVERY, found.seq
 
 
+def _ping(number: int) -> bytes:
+    del number
+    return masked(BINARY, b"PING\r\n")
+
+
+def _is_pong(first_byte: int, payload: bytes, number: int) -> bool:
+    """Tell an answer, which has no number: they come in order."""
+    del first_byte, number
+    return payload == b"PONG"
+
+
 @final
 class Nats(PlainPeer):
     """See the module."""
 
     name = "nats"
     about = "nats-server over WebSocket: a broker in Go; one token for all, no numbers, no store"
-    scenarios = frozenset(("fanout", "direct", "idle", "connect", "latency"))
+    scenarios = frozenset(("fanout", "direct", "idle", "connect", "latency", "ping"))
     framing = Framing(split, join, unwrapping)
+    pings = (Ping(_ping, _is_pong),)
     answers = MappingProxyType({b"PING": masked(BINARY, b"PONG\r\n")})
     announcement = re.compile(r"ws://127\.0\.0\.1:(\d+)")
 

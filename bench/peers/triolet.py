@@ -19,6 +19,7 @@ from ..load.frames import BINARY, masked
 from ..server import ROOT, Server, running
 from . import ACK, DELIVERY, OTHER, Channel, Peer, Seen, Step
 from .crowd import Plan
+from .pings import WEBSOCKET_PING, Ping
 from .tokens import mint
 from .triolet_crowd import TrioletCrowd
 
@@ -146,6 +147,18 @@ class TrioletChannel(Channel):
         return kind, number
 
 
+def _ping(number: int) -> bytes:
+    return _frame({"op": "ping", "ref": number})
+
+
+def _is_pong(first_byte: int, payload: bytes, number: int) -> bool:
+    if first_byte != BINARY:
+        return False
+    found = _map(payload)
+    is_ok = found["op"] == "ok" and isinstance(found.get("now"), int)
+    return is_ok and found.get("ref") == number
+
+
 @final
 class Triolet(Peer):
     """The server of this checkout, or the one that is installed."""
@@ -153,7 +166,8 @@ class Triolet(Peer):
     name = "triolet"
     about = "this checkout: stores before it acknowledges, in SQLite with an fsync or in memory"
     stores = ("sqlite", "memory")
-    scenarios = frozenset(("fanout", "direct", "idle", "resume", "connect", "latency"))
+    scenarios = frozenset(("fanout", "direct", "idle", "resume", "connect", "latency", "ping"))
+    pings = (Ping(_ping, _is_pong), WEBSOCKET_PING)
 
     def __init__(self) -> None:
         self._secret = secrets.token_hex(32)

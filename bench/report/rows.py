@@ -14,6 +14,8 @@ _DOUBTS: Final = {
     "generator": (0.9, "the generator was busy {:.0%} of the time: it bounds the rate"),
     "queue": (0.5, "the generator was busy {:.0%} of the time: some of the latency is its own"),
     "capped": (0.02, "it would not have verified at leisure more: {:.0%} below half of saturation"),
+    "late": (0.2, "of the worst ping {:.0%} may be the pinger's own: it woke so late"),
+    "unpreferred": (0.0, "the pinger could not be given a higher priority than the load"),
     "others": (0.1, "others took up to {:.0%} of a core that should have been ours alone"),
 }
 

@@ -143,8 +143,9 @@ def every() -> dict[str, Scenario]:
         fanout,
         idle,
         latency,
+        ping,
         resume,
     )
 
-    modules = (fanout, direct, latency, idle, connect, resume)
+    modules = (fanout, ping, direct, latency, idle, connect, resume)
     return {one.SCENARIO.name: one.SCENARIO for one in modules}

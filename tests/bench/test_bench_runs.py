@@ -109,6 +109,16 @@ def test_connect_counts_people_who_came_were_reached_and_left(tmp_path):
         assert 0 < figure_of(sample, "set-up, p50") <= figure_of(sample, "set-up, p99")
 
 
+def test_ping_asks_meanwhile_a_room_is_served(tmp_path):
+    """Each ping was answered, by a process of its own; every delivery was verified."""
+    found = results_of(tmp_path, "ping", "--window", "2", "--peers", "triolet,floor")
+    sample = only(found)
+    assert sample.verified["pings"] > 0
+    assert sample.verified["delivered"] == 6 * sample.verified["acknowledged"] > 0
+    assert 0 < figure_of(sample, "ping, p50") <= figure_of(sample, "worst ping")
+    assert 0 < figure_of(sample, "idle: ping, p50") <= figure_of(sample, "idle: worst ping")
+
+
 def test_latency_sends_at_half_of_what_it_found_and_at_a_rate_for_all(tmp_path):
     """Of what was due while it was measured, all was acknowledged and delivered."""
     half, fixed = results_of(tmp_path, "latency", "--store", "memory").samples
