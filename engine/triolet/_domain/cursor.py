@@ -8,6 +8,8 @@ from typing import Final, final
 class CursorState(Enum):
     """Where a cursor stands."""
 
+    __hash__ = object.__hash__  # by name, a look into the table takes 0.25 µs more
+
     # At the head: each new entry is appended to its outbox as it is committed.
     LIVE = "live"
     # Before the head: the pump brings it there as its socket drains.
@@ -19,6 +21,8 @@ class CursorState(Enum):
 @final
 class CursorEvent(Enum):
     """What moves a cursor."""
+
+    __hash__ = object.__hash__
 
     REACHED_HEAD = "reached head"
     OVERFLOWED = "overflowed"

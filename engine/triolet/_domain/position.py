@@ -49,6 +49,8 @@ def locate(
     >>> locate((("a", 1),), head=20, floor=15, epoch="a", seq=3)
     Lost()
     """
+    if epoch == lineage[-1][0] and floor <= seq <= head:
+        return Resume(seq)  # nearly everybody; what follows would say the same
     names = [name for name, _ in lineage]
     if epoch not in names:
         return Lost()

@@ -12,6 +12,8 @@ from .._model.events import VisibleStatus
 class PresenceState(Enum):
     """Whether somebody is here, as far as the network tells."""
 
+    __hash__ = object.__hash__  # by name, a look into the table takes 0.25 µs more
+
     OFFLINE = "offline"
     HERE = "here"
     # All sessions have ended, but a page reload would be back within `grace_s`.
@@ -21,6 +23,8 @@ class PresenceState(Enum):
 @final
 class PresenceEvent(Enum):
     """What moves a presence."""
+
+    __hash__ = object.__hash__
 
     SESSION_OPENED = "session opened"
     LAST_SESSION_ENDED = "last session ended"

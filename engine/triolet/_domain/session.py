@@ -10,6 +10,8 @@ from .._model.errors import ErrorCode
 class SessionState(Enum):
     """Where a session stands."""
 
+    __hash__ = object.__hash__  # by name, a look into the table takes 0.25 µs more
+
     # The connection is there; nobody has said who it is.
     OPENING = "opening"
     OPEN = "open"
@@ -21,6 +23,8 @@ class SessionState(Enum):
 @final
 class SessionEvent(Enum):
     """What moves a session."""
+
+    __hash__ = object.__hash__
 
     ADMITTED = "admitted"
     CLOSE = "close"

@@ -1,13 +1,15 @@
 """Subscribe and unsubscribe: a cursor is placed between two checkpoints, never across one."""
 
-from typing import final
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager
+from typing import TypeAlias, final
 
 from msgspec import UNSET
 
 from ..._domain.inbox import unread
 from ..._domain.position import Forked, Lost, Resume, locate
-from ..._domain.room import require_sight
-from ..._model.commands import Subscribe, Unsubscribe
+from ..._domain.room import sees
+from ..._model.commands import Position, Subscribe, Unsubscribe
 from ..._model.errors import ErrorCode, Refusal
 from ..._model.events import Done, Refused, Subscribed, SubscribedMany, Subscription
 from ...ports.gate import Action
@@ -19,93 +21,136 @@ from ..session import Session
 
 
 @final
-class _Prepared:
-    """A subscription that needs no more waiting; its room and its seat stay until `let_go`."""
+class _Asked:
+    """A room that was asked for and is loaded, the asker's seat in it, and from where on."""
 
-    __slots__ = ("room", "seat", "session", "since")
+    __slots__ = ("room", "seat", "since")
 
-    def __init__(
-        self, session: Session, room: Room, seat: Seat, since: tuple[str, int] | None
-    ) -> None:
-        self.session = session
+    def __init__(self, room: Room, seat: Seat, since: Position | None) -> None:
         self.room = room
         self.seat = seat
         self.since = since
-        room.pins += 1
-        seat.pins += 1
 
-    def let_go(self) -> None:
-        """Unpin the room and the seat."""
-        self.room.pins -= 1
-        self.seat.pins -= 1
-        self.room.retire_seat(self.seat.user)
-        self.session.engine.hub.released(self.room)
 
-    def require_sight(self) -> None:
-        """Make sure the user may read here, and that here is still somewhere.
-
-        Raises:
-            Refusal: what was granted before the last wait may have been taken since.
-        """
-        if self.session.engine.hub.rooms.get(self.room.name) is not self.room:
-            raise Refusal(ErrorCode.NO_SUCH_ROOM)
-        role = role_for(self.session, self.seat, Action.READ)
-        require_sight(self.room.rights_of(role))
+_Place: TypeAlias = tuple[str, Position | None]
 
 
 def _subscribe(session: Session, command: Subscribe) -> Job | None:
     if (command.room is None) == (command.rooms is None):
         raise Refusal(ErrorCode.INVALID_FIELD, "`subscribe` needs either `room` or `rooms`")
     places = _places(command)
-    at_hand: list[_Prepared | Refused] = []
-    for name, since in places:
-        one = _at_hand(session, name, since)
-        if one is None:
-            for other in at_hand:
-                _let_go(other)
-            return _subscribe_later(session, command, places)
-        at_hand.append(one)
-    _answer(session, command, at_hand)
+    asked = _at_hand(session, places)
+    if asked is None:
+        return _subscribe_later(session, command, places)
+    _answer(session, command, asked)
     return None
 
 
-def _places(command: Subscribe) -> list[tuple[str, tuple[str, int] | None]]:
+def _places(command: Subscribe) -> list[_Place]:
     if command.room is not None:
         return [(command.room, command.since)]
     return [(name, (epoch, seq)) for name, epoch, seq in command.rooms or []]
 
 
-async def _subscribe_later(
-    session: Session, command: Subscribe, places: list[tuple[str, tuple[str, int] | None]]
-) -> None:
-    """Load what is not at hand, and then answer."""
-    asked: list[_Prepared | Refused] = []
-    try:
+def _is_ahead(room: Room, since: Position | None) -> bool:
+    """Whether the client has seen, elsewhere, what this node has not heard of yet."""
+    return since is not None and since[1] > room.head and since[0] == room.epoch
+
+
+def _at_hand(session: Session, places: list[_Place]) -> list[_Asked] | None:
+    """Return what is asked for, None if any of it must be waited for."""
+    rooms, user = session.engine.hub.rooms, session.user
+    asked: list[_Asked] = []
+    for name, since in places:
+        room = rooms.get(name)
+        if room is None or room.members is None or _is_ahead(room, since):
+            break
+        seat = room.seats.get(user)
+        if seat is None:
+            if not room.complete:
+                break
+            seat = room.sit(user, None)
+        asked.append(_Asked(room, seat, since))
+    else:
+        return asked
+    _leave_seats(asked)
+    return None
+
+
+def _leave_seats(asked: Iterable[_Asked | Refused]) -> None:
+    """Take back the seats that were given to be asked about, and are not needed."""
+    for one in asked:
+        if isinstance(one, _Asked) and not one.seat.cursors:
+            one.room.retire_seat(one.seat.user)
+
+
+async def _subscribe_later(session: Session, command: Subscribe, places: list[_Place]) -> None:
+    """Load what is not at hand, keep it until it is all here, and then answer."""
+    asked: list[_Asked | Refused] = []
+    async with AsyncExitStack() as kept:
         session.engine.hub.load([name for name, _ in places])
-        for name, since in places:
+        for place in places:
             try:
-                asked.append(await _prepare(session, name, since))
+                asked.append(await _prepare(session, place, kept))
             except Refusal as refusal:
                 if command.room is not None:
                     raise
-                asked.append(_refused(name, refusal))
-    except BaseException:
-        for one in asked:
-            _let_go(one)
-        raise
-    _answer(session, command, asked)
+                asked.append(_refused(place[0], refusal))
+        _answer(session, command, asked)
 
 
-def _answer(session: Session, command: Subscribe, asked: list[_Prepared | Refused]) -> None:
+async def _prepare(session: Session, place: _Place, kept: AsyncExitStack) -> _Asked:
+    """Load a room and a seat, and make sure the node is not behind the client.
+
+    Raises:
+        Refusal: the user may not read here.
+    """
+    hub, (name, since) = session.engine.hub, place
+    room = await kept.enter_async_context(hub.pinned(name, session.user))
+    if room is None:
+        raise Refusal(ErrorCode.NO_SUCH_ROOM)
+    seat = kept.enter_context(_pinned(await hub.seat(room, session.user)))
+    asked = _Asked(room, seat, since)
+    _require_sight(session, asked)
+    await hub.count(room)
+    if _is_ahead(room, since):
+        await hub.catch_up(room)
+    return asked
+
+
+@contextmanager
+def _pinned(seat: Seat) -> Iterator[Seat]:
+    """Keep a seat, whoever else leaves it."""
+    seat.pins += 1
+    try:
+        yield seat
+    finally:
+        seat.pins -= 1
+
+
+def _require_sight(session: Session, asked: _Asked) -> None:
+    """Make sure the user may read here, and that here is still somewhere.
+
+    Raises:
+        Refusal: what was granted before the last wait may have been taken since.
+    """
+    room = asked.room
+    is_here = session.engine.hub.rooms.get(room.name) is room
+    if not is_here or not sees(role_for(session, asked.seat, Action.READ), public=room.public):
+        raise Refusal(ErrorCode.NO_SUCH_ROOM)
+
+
+def _answer(session: Session, command: Subscribe, asked: Sequence[_Asked | Refused]) -> None:
     """Answer, and place the cursors. There is no checkpoint here, so nothing comes in between."""
     try:
         rows, granted = _grant(session, asked, alone=command.room is not None)
-        for one, _ in granted:
-            session.drop_cursor(one.room)
+        if session.cursors:
+            for one, _ in granted:
+                session.drop_cursor(one.room)
         if command.room is None:
             session.write_in_order(SubscribedMany(ref=command.ref, rooms=tuple(rows)))
         else:
-            (_, found) = granted[0]
+            _, found = granted[0]
             session.write_in_order(
                 Subscribed(
                     ref=command.ref,
@@ -116,31 +161,25 @@ def _answer(session: Session, command: Subscribe, asked: list[_Prepared | Refuse
         for one, found in {one.room: (one, found) for one, found in granted}.values():
             _place(session, one, found)
     finally:
-        for one_asked in asked:
-            _let_go(one_asked)
-
-
-def _let_go(asked: _Prepared | Refused) -> None:
-    if isinstance(asked, _Prepared):
-        asked.let_go()
+        _leave_seats(asked)
 
 
 def _grant(
-    session: Session, asked: list[_Prepared | Refused], *, alone: bool
-) -> tuple[list[Subscription | Refused], list[tuple[_Prepared, Subscription]]]:
+    session: Session, asked: Sequence[_Asked | Refused], *, alone: bool
+) -> tuple[list[Subscription | Refused], list[tuple[_Asked, Subscription]]]:
     """Return a row for each room asked, and those granted.
 
     Raises:
         Refusal: there are too many; or, of one that is asked `alone`, it may not be read.
     """
     rows: list[Subscription | Refused] = []
-    granted: list[tuple[_Prepared, Subscription]] = []
+    granted: list[tuple[_Asked, Subscription]] = []
     for one in asked:
         if isinstance(one, Refused):
             rows.append(one)
             continue
         try:
-            one.require_sight()
+            _require_sight(session, one)
         except Refusal as refusal:
             if alone:
                 raise
@@ -157,58 +196,20 @@ def _refused(name: str, refusal: Refusal) -> Refused:
     return Refused(room=name, code=refusal.code.value, reason=refusal.code.reason)
 
 
-def _at_hand(session: Session, name: str, since: tuple[str, int] | None) -> _Prepared | None:
-    """Return what `_prepare` would, if it need not wait for anything."""
-    room = session.engine.hub.rooms.get(name)
-    if room is None or room.members is None or _is_ahead(room, since):
-        return None
-    seat = room.seats.get(session.user)
-    if seat is None:
-        if not room.complete:
-            return None
-        seat = room.sit(session.user, None)
-    return _Prepared(session, room, seat, since)
-
-
-def _is_ahead(room: Room, since: tuple[str, int] | None) -> bool:
-    """Whether the client has seen, elsewhere, what this node has not heard of yet."""
-    return since is not None and since[1] > room.head and since[0] == room.epoch
-
-
-async def _prepare(session: Session, name: str, since: tuple[str, int] | None) -> _Prepared:
-    """Load a room and a seat, and make sure the node is not behind the client.
-
-    Raises:
-        Refusal: the user may not read here.
-    """
-    hub = session.engine.hub
-    async with hub.pinned(name, session.user) as room:
-        if room is None:
-            raise Refusal(ErrorCode.NO_SUCH_ROOM)
-        prepared = _Prepared(session, room, await hub.seat(room, session.user), since)
-        try:
-            prepared.require_sight()
-            await hub.count(room)
-            if _is_ahead(room, since):
-                await hub.catch_up(room)
-        except BaseException:
-            prepared.let_go()
-            raise
-        return prepared
-
-
 def _check_count(session: Session, names: list[str]) -> None:
-    new = sum(name not in session.cursors for name in dict.fromkeys(names))
     limit = session.engine.limits.subscriptions_max
+    if len(session.cursors) + len(names) <= limit:
+        return
+    new = sum(name not in session.cursors for name in dict.fromkeys(names))
     if len(session.cursors) + new > limit:
         raise Refusal(ErrorCode.TOO_MANY_ROOMS, f"a session follows at most {limit} rooms")
 
 
-def _describe(session: Session, prepared: _Prepared) -> Subscription:
-    room, seat = prepared.room, prepared.seat
+def _describe(session: Session, asked: _Asked) -> Subscription:
+    room, seat = asked.room, asked.seat
     recovered, since = True, None
-    if prepared.since is not None:
-        epoch, seq = prepared.since
+    if asked.since is not None:
+        epoch, seq = asked.since
         match locate(room.lineage, head=room.head, floor=room.floor, epoch=epoch, seq=seq):
             case Resume(after):
                 since = (room.epoch, after) if epoch != room.epoch else None
@@ -224,7 +225,7 @@ def _describe(session: Session, prepared: _Prepared) -> Subscription:
         head=room.head,
         floor=room.floor,
         role=seat.role,
-        recovered=recovered and prepared.since is not None,
+        recovered=recovered and asked.since is not None,
         unread=unread(room.n, read_n=seat.read_n, floor_n=room.floor_n) if is_member else 0,
         read=seat.read,
         members=room.members or 0,
@@ -234,13 +235,13 @@ def _describe(session: Session, prepared: _Prepared) -> Subscription:
     )
 
 
-def _place(session: Session, prepared: _Prepared, found: Subscription) -> None:
+def _place(session: Session, asked: _Asked, found: Subscription) -> None:
     """Insert the cursor, and feed it what is at hand."""
-    room = prepared.room
+    room = asked.room
     position = room.head
-    if found.recovered and prepared.since is not None:
-        position = prepared.since[1] if found.since is UNSET else found.since[1]
-    cursor = Cursor(session, room, prepared.seat, position)
+    if found.recovered and asked.since is not None:
+        position = asked.since[1] if found.since is UNSET else found.since[1]
+    cursor = Cursor(session, room, asked.seat, position)
     session.cursors[room.name] = cursor
     room.enter(cursor)
     if not catch_up(cursor, session.engine.limits):
