@@ -55,6 +55,9 @@ class Fold:
     def __init__(self) -> None:
         self._states: dict[int, _State] = {}
 
+    def __contains__(self, seq: int) -> bool:
+        return seq in self._states
+
     def apply(self, entry: Entry) -> None:
         """Take the next entry of the log."""
         fact = entry.fact

@@ -33,9 +33,12 @@ def refusal(draft: Draft, head: int, author_of: AuthorOf) -> Rejected | None:
 
     A draft's own facts count: the second deletion of one message in one draft is refused.
     """
+    facts = draft.facts
+    if len(facts) == 1 and type(facts[0][0]) is Message and draft.logged:
+        return None  # nearly every draft
     made: dict[int, str | None] = {}
     seq = head
-    for fact, _ in draft.facts:
+    for fact, _ in facts:
         seq += 1
         if isinstance(fact, Message):
             made[seq] = draft.sender

@@ -1,4 +1,8 @@
-"""One room in memory: its log, what is folded of it, its members and their marks."""
+"""One room in memory: its log, what is folded of it, its members and their marks.
+
+A message nobody has changed is its record and nothing else; it is folded when something first
+changes it, or each time it is read.
+"""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
@@ -10,7 +14,6 @@ from ..._domain.fold import Fold
 from ..._model.entries import (
     Delete,
     Edit,
-    Entry,
     Fact,
     FactKind,
     FoldedMessage,
@@ -21,6 +24,7 @@ from ..._model.entries import (
     Record,
     Role,
 )
+from ..._wire.codec import entry_of
 from ...ports.store import Draft, Duplicate, Membership, RoomSpec, RoomState
 from .._drafts import erased
 
@@ -69,7 +73,8 @@ class Room:
         self.records: list[Record] = []
         self.message_seqs: list[int] = []
         self.edits: dict[int, list[int]] = {}
-        self.fold = Fold()
+        # Changed messages only.
+        self._fold = Fold()
 
     def state(self) -> RoomState:
         """Return where the room stands."""
@@ -103,47 +108,58 @@ class Room:
 
     def author(self, seq: int) -> str | None:
         """Return who wrote the message at `seq`; None: no message there, or an erased one."""
-        return self.fold.author(seq)
+        if seq in self._fold:
+            return self._fold.author(seq)
+        record = self._record(seq) if self.floor < seq <= self.head else None
+        return record.sender if record is not None and record.kind == "message" else None
+
+    def view(self, seq: int, user: str) -> FoldedMessage:
+        """Return the message at `seq` as `user` sees it."""
+        fold = self._fold
+        if seq not in fold:
+            fold = Fold()
+            fold.apply(entry_of(self._record(seq)))
+        return fold.view(seq, user)
+
+    def _record(self, seq: int) -> Record:
+        return self.records[seq - self.floor - 1]
 
     # --- writing -------------------------------------------------------------------------
 
     def write(self, draft: Draft, now_ms: int) -> tuple[Record, ...]:
         """Carry out a draft that was judged, and return its records."""
-        self.at = max(self.at, now_ms)
+        if now_ms > self.at:
+            self.at = now_ms
         if draft.revokes:
             self.acl_ver += 1
-        records = [self._write_fact(draft, fact, packed) for fact, packed in draft.facts]
+        if not draft.logged:
+            for fact, _ in draft.facts:
+                self._apply(fact)
+            return ()
+        records = tuple([self._log(draft, fact, packed) for fact, packed in draft.facts])
         if draft.create is not None:
             for seat in self.seats.values():
                 seat.delivered = seat.read = self.head
                 seat.read_n = self.n
-        if not draft.logged:
-            return ()
         if records:
-            first = Duplicate(records[0].seq, self.at, draft.op)
-            self.cids[draft.sender, draft.cid] = first
-        return tuple(records)
+            self.cids[draft.sender, draft.cid] = Duplicate(records[0].seq, self.at, draft.op)
+        return records
 
-    def _write_fact(self, draft: Draft, fact: Fact, packed: bytes) -> Record:
-        if draft.logged:
-            self.head += 1
-            self.n += isinstance(fact, Message)
+    def _log(self, draft: Draft, fact: Fact, packed: bytes) -> Record:
+        self.head = head = self.head + 1
         kind = KIND_OF[type(fact)]
-        record = Record(
-            self.name, self.head, self.n, kind, draft.sender, self.at, draft.cid, packed
-        )
-        if draft.logged:
-            self.records.append(record)
-            self.fold.apply(
-                Entry(self.name, self.head, self.n, draft.sender, self.at, draft.cid, fact)
-            )
-        self._apply(fact)
+        if kind == "message":
+            self.n += 1
+            self.message_seqs.append(head)
+        record = Record(self.name, head, self.n, kind, draft.sender, self.at, draft.cid, packed)
+        self.records.append(record)
+        if kind != "message":
+            self._apply(fact)
+            self._change(record, fact)
         return record
 
     def _apply(self, fact: Fact) -> None:
-        if isinstance(fact, Message):
-            self.message_seqs.append(self.head)
-        elif isinstance(fact, Edit):
+        if isinstance(fact, Edit):
             self.edits.setdefault(fact.target, []).append(self.head)
         elif isinstance(fact, Delete):
             for seq in (fact.target, *self.edits.get(fact.target, ())):
@@ -153,6 +169,13 @@ class Room:
         elif isinstance(fact, Meta):
             self.title = fact.title if isinstance(fact.title, str) else self.title
             self.public = fact.public if isinstance(fact.public, bool) else self.public
+
+    def _change(self, record: Record, fact: Fact) -> None:
+        """Fold what changes a message, and first the message."""
+        if isinstance(fact, Edit | Delete | React):
+            if fact.target not in self._fold:
+                self._fold.apply(entry_of(self._record(fact.target)))
+            self._fold.apply(entry_of(record))
 
     def _erase(self, seq: int) -> None:
         place = seq - self.floor - 1
@@ -176,7 +199,7 @@ class Room:
                 break
             count += 1
             self.floor, self.floor_n = record.seq, record.n
-            self.fold.forget(record.seq)
+            self._fold.forget(record.seq)
             self.edits.pop(record.seq, None)
         del self.records[:count]
         del self.message_seqs[: bisect_right(self.message_seqs, self.floor)]
@@ -210,7 +233,7 @@ class Room:
             newest_first = seqs[max(end - limit, 0) : end][::-1]
             chosen = list(self._fitting(newest_first, bytes_max))[::-1]
             more = len(chosen) < end
-        return tuple(self.fold.view(seq, user) for seq in chosen), more
+        return tuple(self.view(seq, user) for seq in chosen), more
 
     def _fitting(self, seqs: Iterable[int], bytes_max: int) -> Iterator[int]:
         records = (self.records[self._body_seq(seq) - self.floor - 1] for seq in seqs)

@@ -76,7 +76,8 @@ class MemoryStore(Store):
         rejected = refusal(draft, room.head, room.author)
         if rejected is not None:
             return rejected
-        self._rooms[draft.room] = room
+        if draft.create is not None:
+            self._rooms[draft.room] = room
         records = room.write(draft, now_ms)
         for fact, _ in draft.facts:
             if isinstance(fact, Member):
@@ -188,7 +189,7 @@ class MemoryStore(Store):
     def _item(self, room: Room, user: str) -> InboxItem:
         membership = room.membership(user)
         assert membership is not None, "an inbox lists memberships"
-        last = room.fold.view(room.message_seqs[-1], user) if room.message_seqs else None
+        last = room.view(room.message_seqs[-1], user) if room.message_seqs else None
         return InboxItem(room.state(), membership, last)
 
     async def marks(self, room: str, *, seq: int, after: str | None, limit: int) -> list[Mark]:
