@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar, final
 
+import trio
+
 from ..._model.entries import Record
 from ..._model.limits import Limits
 from ...ports.clock import Clock, Entropy
@@ -29,6 +31,7 @@ from .appending import append
 from .failures import unavailable
 from .ledger import Ledger
 from .opening import Opened, opened
+from .revocations import Revocations
 from .snapshot import Snapshot
 
 T = TypeVar("T")
@@ -51,7 +54,9 @@ async def open_sqlite_store(
         StoreUnavailable: the disk failed while it was opened.
     """
     async with opened(Path(path), entropy=entropy, limits=limits) as parts:
-        yield SqliteStore(parts, clock=clock, entropy=entropy)
+        store = SqliteStore(parts, clock=clock, entropy=entropy)
+        await store.load_revocations()
+        yield store
 
 
 @final
@@ -62,6 +67,7 @@ class SqliteStore(Store):
         self._writer = parts.writer
         self._readers = parts.readers
         self._ledger = parts.ledger
+        self._revocations = Revocations()
         self._clock = clock
         self._entropy = entropy
         # Where the search for old cids goes on: a call need not begin at the first room.
@@ -177,11 +183,29 @@ class SqliteStore(Store):
 
     async def revoke(self, revocation: Revocation) -> None:
         """Keep a revocation; the greatest `not_before` of a user wins."""
-        await self._write(lambda: directory.revoke(self._ledger.connection, revocation))
+        await self._writer.do(partial(self._revoke, revocation))
+
+    def _revoke(self, revocation: Revocation) -> None:
+        connection = self._ledger.connection
+        try:
+            _transact(self._ledger, lambda: directory.revoke(connection, revocation))
+            self._revocations.keep(connection, revocation)
+        except BaseException:
+            self._revocations.doubt()
+            raise
 
     async def revoked(self, user: str) -> int:
         """Return the user's `not_before` in ms, 0 if nothing is revoked."""
-        return await self._read(partial(directory.revoked, user=user))
+        known = self._revocations.known(user)
+        if known is None:
+            return await self._read(partial(directory.revoked, user=user))
+        await trio.lowlevel.checkpoint()
+        return known
+
+    async def load_revocations(self) -> None:
+        """Have `revoked` answer from memory."""
+        connection = self._ledger.connection
+        await self._write(lambda: self._revocations.load(connection))
 
     # --- keeping -------------------------------------------------------------------------
 
