@@ -39,7 +39,7 @@ def _counts(engine):
         "visitors": sum(seat.role is None for room in rooms for seat in room.seats.values()),
         "cursors": engine.statistics().cursors,
         "seat_cursors": sum(len(s.cursors) for room in rooms for s in room.seats.values()),
-        "live": sum(len(room._live_binary) + len(room._live_text) for room in rooms),
+        "live": sum(len(audience.live) for room in rooms for audience in room.audiences),
         "typists": sum(len(room.typists) for room in rooms) + len(engine.states._typing),
         "present": len(presence.present),
         "watchers": len(presence._watchers),

@@ -436,7 +436,7 @@ def _leaves_no_session(session):
     watching = session.watching
     assert watching is None or watching.users == watching.moved == {}
     outbox = session.outbox
-    assert (outbox.size, outbox.urgent, outbox.ordinary) == (0, [], [])
+    assert (outbox.size, outbox.urgent, outbox.ordinary) == (0, None, None)
     assert not session.pipeline._stale
     assert session.pipeline.inflight == 0
     pump = session._pump
@@ -447,7 +447,8 @@ def _leaves_no_room(hub):
     assert hub._loads == hub.pages._pages == {}
     for name, room in hub.rooms.items():
         assert name in hub._idle
-        assert (room.pins, room.cursors, room._live_binary, room._live_text) == (0, {}, {}, {})
+        assert (room.pins, room.cursors) == (0, {})
+        assert [audience.live for audience in room.audiences] == [{}, {}]
         assert room.early == {}
         assert len(room.typists) == 0
         assert room.moves == []
@@ -471,7 +472,7 @@ def _leaves_no_news(engine):
         "states": engine.states._coalescer,
     }
     assert {name: one._marked for name, one in coalescers.items() if one._marked} == {}
-    assert (engine.flusher.dirty, engine.flusher._urgent) == ([], [])
+    assert engine.flusher.is_idle
 
 
 @asynccontextmanager

@@ -300,7 +300,7 @@ async def test_a_closed_cursor_that_waits_for_its_turn_is_fed_nothing():
         assert ben.heard[-1] == ben.all("ok")[-1]
         room = scene.loaded("tea")
         assert ben.session not in room.cursors
-        assert ben.session.outbox not in room._live_binary
+        assert not any(ben.session.outbox in audience.live for audience in room.audiences)
 
 
 async def test_a_replaced_cursor_is_fed_no_more():

@@ -461,7 +461,7 @@ async def test_many_short_lives_leave_nothing_behind(port):
         caller.hang_up()
 
     await port.empty()
-    assert port.engine.flusher.dirty == port.engine.flusher._urgent == []
+    assert port.engine.flusher.is_idle
 
 
 async def test_the_end_of_the_core_takes_every_socket_along():

@@ -1,53 +1,15 @@
-"""Laws of what waits to be written: order, no byte lost or twice, honest sizes, and turns."""
-
-from itertools import pairwise
+"""Laws of what waits to be written: order, no byte lost or twice, and honest sizes."""
 
 import pytest
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
-from scene import settled, virtually
+from outbox_sinks import BYTES_LOW, Mailbox, Pipe, socket_outbox
+from scene import virtually
 
-from triolet._runtime.outbox import SENDS_PER_TURN, Flusher, MessageOutbox, SocketOutbox
+from triolet._runtime.flusher import Flusher
+from triolet._runtime.outbox import MessageOutbox
 from triolet._wire.websocket import binary_frame
-
-BYTES_LOW = 100
-
-
-class Pipe:
-    """A byte sink that takes what it is told to take: `room` bytes in all, or none."""
-
-    def __init__(self, room=None):
-        self.room = room
-        self.written = b""
-        self.writes = []
-        self.wanted = False
-
-    def write_nowait(self, data):
-        taken = len(data) if self.room is None else min(self.room, len(data))
-        if self.room is not None:
-            self.room -= taken
-        self.written += data[:taken]
-        self.writes.append(data[:taken])
-        return taken
-
-    def wait_writable(self, *, wanted):
-        self.wanted = wanted
-
-
-class Mailbox:
-    """A message sink with a place for `room` messages."""
-
-    def __init__(self, room):
-        self.room = room
-        self.messages = []
-
-    def put_nowait(self, payload):
-        if not self.room:
-            return False
-        self.room -= 1
-        self.messages.append(payload)
-        return True
 
 
 @pytest.fixture
@@ -55,14 +17,10 @@ def flusher():
     return Flusher()
 
 
-def socket_outbox(flusher, sink):
-    return SocketOutbox(flusher, sink, text=False, bytes_low=BYTES_LOW)
-
-
 def waiting(outbox):
     """Count the bytes that an outbox really holds."""
     tail = len(getattr(outbox, "_tail", b""))
-    return tail + sum(map(len, outbox.urgent)) + sum(map(len, outbox.ordinary))
+    return tail + sum(map(len, [*(outbox.urgent or ()), *(outbox.ordinary or ())]))
 
 
 # --- one outbox ------------------------------------------------------------------------------
@@ -82,18 +40,6 @@ def test_a_flush_is_one_write_urgent_frames_first(flusher):
     assert outbox.size == 0
 
 
-def test_an_urgent_flush_leaves_the_ordinary_frames(flusher):
-    sink = Pipe()
-    outbox = socket_outbox(flusher, sink)
-    outbox.post(b"entry")
-    outbox.reply(b"ok")
-
-    outbox.flush(urgent_only=True)
-
-    assert sink.writes == [b"ok"]
-    assert (outbox.size, outbox.ordinary) == (5, [b"entry"])
-
-
 def test_nothing_to_write_is_not_written(flusher):
     sink = Pipe()
 
@@ -110,7 +56,7 @@ async def test_a_short_write_leaves_the_rest_first(flusher):
     outbox.flush()
     assert sink.wanted
     outbox.reply(b"URGENT")
-    outbox.flush(urgent_only=True)
+    outbox.flush()
     assert sink.written == b"abc"
     assert outbox.size == 9
 
@@ -187,12 +133,56 @@ async def test_discarding_forgets_everything(flusher):
     assert (outbox.size, outbox.on_low, outbox.blocked_since) == (0, None, None)
 
 
+async def test_a_socket_that_fails_is_told_once_and_takes_the_rest(flusher):
+    """One connection ends by it: until it has, nothing waits for a peer that is gone."""
+    sink = Pipe()
+    outbox = socket_outbox(flusher, sink)
+    sink.error = ConnectionResetError()
+    for _ in range(3):
+        outbox.post(b"abc")
+        outbox.flush()
+        outbox.sock.send(b"straight")
+
+    assert (sink.losses, sink.wanted, sink.written) == (1, False, b"")
+    assert (outbox.size, outbox.blocked_since) == (0, None)
+
+
+@pytest.mark.parametrize("error", [BlockingIOError, InterruptedError])
+async def test_a_socket_that_takes_nothing_now_is_not_lost(flusher, error):
+    sink = Pipe()
+    outbox = socket_outbox(flusher, sink)
+    sink.error = error()
+    outbox.post(b"abc")
+    outbox.flush()
+    assert (sink.losses, sink.wanted, outbox.size) == (0, True, 3)
+    sink.error = None
+
+    outbox.resume()
+
+    assert (sink.written, sink.wanted, outbox.size) == (b"abc", False, 0)
+
+
+async def test_what_comes_while_the_peer_is_blocked_leaves_with_the_rest(flusher):
+    """One write for all that waits, once bytes are taken again."""
+    sink = Pipe(room=2)
+    outbox = socket_outbox(flusher, sink)
+    outbox.post(b"abcd")
+    outbox.flush()
+    outbox.post(b"entry")
+    outbox.reply(b"ok")
+    sink.room = None
+
+    outbox.resume()
+
+    assert sink.writes == [b"ab", b"cdokentry"]
+
+
 frames = st.binary(min_size=1, max_size=40)
 steps = st.lists(
     st.one_of(
         st.tuples(st.just("post"), frames),
         st.tuples(st.just("reply"), frames),
-        st.tuples(st.just("flush"), st.booleans()),
+        st.tuples(st.just("flush"), st.none()),
         st.tuples(st.just("take"), st.integers(0, 60)),
     ),
     max_size=60,
@@ -213,7 +203,7 @@ async def test_no_byte_is_lost_or_doubled_whatever_the_peer_takes(script):
             sent[kind].append(frame)
             getattr(outbox, what)(frame)
         elif what == "flush":
-            outbox.flush(urgent_only=value)
+            outbox.flush()
         else:
             sink.room += value
             if sink.wanted:
@@ -239,16 +229,18 @@ def by_kind(data):
 @given(steps)
 @virtually
 async def test_messages_keep_their_order_whatever_the_reader_takes(script):
+    """Also where several were queued end to end."""
     sink = Mailbox(0)
     outbox = MessageOutbox(Flusher(), sink, text=False, bytes_low=BYTES_LOW)
     sent = {b"P": [], b"R": []}
     for what, value in script:
         if what in ("post", "reply"):
             kind = b"P" if what == "post" else b"R"
-            sent[kind].append(kind + value)
-            getattr(outbox, what)(binary_frame(kind + value))
+            messages = [kind + value[at : at + 15] for at in range(0, len(value), 15)]
+            sent[kind] += messages
+            getattr(outbox, what)(b"".join(map(binary_frame, messages)))
         elif what == "flush":
-            outbox.flush(urgent_only=value)
+            outbox.flush()
         else:
             sink.room += value % 3
             outbox.resume()
@@ -281,112 +273,3 @@ async def test_a_message_sink_that_is_full_blocks_the_outbox(flusher):
     outbox.post(binary_frame(b"4"))
     outbox.discard()
     assert (outbox.size, outbox.blocked_since) == (0, None)
-
-
-# --- the flusher -----------------------------------------------------------------------------
-
-
-async def test_frames_of_one_scheduler_turn_leave_in_one_write(flusher, nursery):
-    nursery.start_soon(flusher.run)
-    await settled()
-    sink = Pipe()
-    outbox = socket_outbox(flusher, sink)
-    for number in range(3):
-        outbox.post(b"%d" % number)
-        outbox.reply(b"r")
-
-    await settled()
-
-    assert b"".join(sink.writes) == sink.written == b"rrr012"
-    assert len(sink.writes) <= 2
-
-
-async def test_urgent_frames_go_before_all_ordinary_ones(flusher, nursery):
-    log = []
-    outboxes = [socket_outbox(flusher, logging_sink(log, name)) for name in "abc"]
-    for outbox in outboxes:
-        outbox.post(b"entry")
-    outboxes[2].reply(b"ok")
-
-    nursery.start_soon(flusher.run)
-    await settled()
-
-    assert log == [("c", b"ok"), ("a", b"entry"), ("b", b"entry"), ("c", b"entry")]
-
-
-async def test_the_urgent_queue_is_served_every_64_writes(flusher, nursery):
-    """A reply that comes while 1,000 receivers are written to waits for 64 of them at most."""
-    log = []
-    late = socket_outbox(flusher, logging_sink(log, "late"))
-    outboxes = [socket_outbox(flusher, logging_sink(log, n)) for n in range(1000)]
-    outboxes[0]._sink.on_write = lambda: late.reply(b"ok")
-    for outbox in outboxes:
-        outbox.post(b"entry")
-
-    nursery.start_soon(flusher.run)
-    await settled()
-
-    assert len(log) == 1001
-    assert log.index(("late", b"ok")) <= SENDS_PER_TURN
-
-
-async def test_other_tasks_run_between_the_turns_of_the_flusher(flusher, nursery):
-    log = []
-    outboxes = [socket_outbox(flusher, logging_sink(log, n)) for n in range(300)]
-    for outbox in outboxes:
-        outbox.post(b"entry")
-    seen = []
-
-    async def other():
-        while len(log) < 300:
-            await trio.lowlevel.checkpoint()
-            seen.append(len(log))
-
-    nursery.start_soon(other)
-    nursery.start_soon(flusher.run)
-    await settled()
-
-    # Trio shuffles each batch: first in one and last in the next, another task misses two turns.
-    steps = [after - before for before, after in pairwise([0, *seen])]
-    assert max(steps) <= 2 * SENDS_PER_TURN
-
-
-async def test_a_discarded_outbox_that_is_still_marked_is_written_nothing(flusher, nursery):
-    """A connection may end between the commit that marked it and the flusher's turn."""
-    sink = Pipe()
-    outbox = socket_outbox(flusher, sink)
-    outbox.post(b"entry")
-    outbox.reply(b"ok")
-    outbox.discard()
-
-    nursery.start_soon(flusher.run)
-    await settled()
-
-    assert sink.writes == []
-    assert (flusher.dirty, flusher._urgent) == ([], [])
-
-
-async def test_a_cancelled_flusher_can_be_marked(flusher):
-    """Ends of engines: whoever posts after the flusher ended must not wake a dead task."""
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(flusher.run)
-        await settled()
-        nursery.cancel_scope.cancel()
-
-    socket_outbox(flusher, Pipe()).post(b"late")
-
-    assert len(flusher.dirty) == 1
-
-
-def logging_sink(log, name):
-    class Sink(Pipe):
-        on_write = None
-
-        def write_nowait(self, data):
-            log.append((name, data))
-            if self.on_write is not None:
-                on_write, self.on_write = self.on_write, None
-                on_write()
-            return len(data)
-
-    return Sink()

@@ -7,7 +7,7 @@ from scene import CountedEntropy, ScriptedStore, VirtualClock, settled
 from triolet._model.entries import Delete, Member, Message
 from triolet._model.errors import StoreUnavailable
 from triolet._model.limits import Limits
-from triolet._runtime.outbox import Flusher
+from triolet._runtime.flusher import Flusher
 from triolet._runtime.pages import Pages
 from triolet._runtime.room import Room
 from triolet._wire.codec import pack_fact, unpack_fact

@@ -7,10 +7,11 @@ from scene import settled
 from triolet._domain.cursor import CursorState
 from triolet._model.entries import Delete, Edit, Member, Message, Meta, Record
 from triolet._model.events import Signal, Typing
-from triolet._runtime.outbox import Flusher, Outbox
+from triolet._runtime.flusher import Flusher
+from triolet._runtime.outbox import Outbox
 from triolet._runtime.room import Cursor, Room
 from triolet._wire.codec import pack_fact, unpack_fact
-from triolet._wire.websocket import frame_payload
+from triolet._wire.websocket import frame_payloads
 from triolet.ports.store import Membership, RoomState
 
 KINDS = {Message: "message", Edit: "edit", Delete: "delete", Member: "member", Meta: "meta"}
@@ -23,6 +24,7 @@ class Listener:
     def __init__(self, flusher, user="anna", *, text=False):
         self.user = user
         self.outbox = Outbox(flusher, text=text, bytes_low=10)
+        self.room = None
         self.behind = []
         self.ended = []
 
@@ -33,11 +35,13 @@ class Listener:
         self.ended.append(event)
 
     def frames(self):
-        return list(self.outbox.ordinary)
+        """Return what is in the outbox, once all that was told has been put there."""
+        self.room.settle()
+        return list(self.outbox.ordinary or ())
 
     def events(self):
         read = msgspec.json.decode if self.outbox.text else msgspec.msgpack.decode
-        return [read(frame_payload(frame)) for frame in self.frames()]
+        return [read(payload) for frame in self.frames() for payload, _ in frame_payloads(frame)]
 
 
 @pytest.fixture
@@ -89,12 +93,17 @@ def write(room, fact, sender="anna"):
 
 
 def follow(room, listener, *, live=True):
+    listener.room = room
     seat = room.seats.get(listener.user) or room.sit(listener.user, None)
     cursor = Cursor(listener, room, seat, room.head)
     room.enter(cursor)
     if live:
         room.go_live(cursor)
     return cursor
+
+
+def live(room):
+    return [cursor for audience in room.audiences for cursor in audience.live.values()]
 
 
 def text(number):
@@ -137,12 +146,13 @@ def test_who_has_no_room_for_an_entry_falls_behind_before_it(flusher):
 
     write(room, text("too much"))
     write(room, text("more"))
+    room.settle()
 
     assert [cursor.state for cursor in cursors] == [CursorState.BEHIND, CursorState.LIVE]
     assert cursors[0].position == 0
     assert slow.behind == [cursors[0]]
     assert len(slow.frames()) == 1
-    assert len(fast.frames()) == 2
+    assert [event["seq"] for event in fast.events()] == [1, 2]
 
 
 def test_a_state_that_has_no_room_makes_a_cursor_catch_up_from_the_head(flusher):
@@ -150,9 +160,11 @@ def test_a_state_that_has_no_room_makes_a_cursor_catch_up_from_the_head(flusher)
     slow = Listener(flusher)
     cursor = follow(room, slow)
     write(room, text(1))
+    room.settle()
     slow.outbox.post(b"x" * HIGH)
 
     room.tell(Typing(room="tea", users=("ben",), more=False))
+    room.settle()
 
     assert (cursor.state, cursor.position) == (CursorState.BEHIND, 1)
 
@@ -166,7 +178,7 @@ def test_states_are_told_to_live_cursors_alone(flusher):
     room.tell(event)
     room.tell(event, only=cursors)
 
-    assert [len(listener.frames()) for listener in listeners] == [2, 2, 0]
+    assert [len(listener.events()) for listener in listeners] == [2, 2, 0]
     assert listeners[0].events() == listeners[1].events()
 
 
@@ -181,6 +193,45 @@ def test_signals_are_dropped_above_half_of_the_outbox_in_any_state(flusher):
     assert [len(one.frames()) for one in (full, free, behind)] == [1, 1, 1]
     assert free.events() == behind.events() != []
     assert [cursor.state for cursor in cursors[:2]] == [CursorState.LIVE] * 2
+
+
+def test_a_signal_comes_after_what_was_told_before_it(flusher):
+    room = make(flusher, "anna")
+    listener = Listener(flusher)
+    cursor = follow(room, listener)
+    write(room, text(1))
+
+    room.signal(Signal(room="tea", kind="call", data={}, from_device="d", sender="b"), to=[cursor])
+
+    assert [event["op"] for event in listener.events()] == ["entry", "signal"]
+
+
+def test_who_comes_or_goes_gets_what_was_told_while_they_were_there(flusher):
+    """Told, but not written yet: a live cursor's position is the head for all that."""
+    room = make(flusher, "anna")
+    first, second = Listener(flusher), Listener(flusher)
+    cursor = follow(room, first)
+    write(room, text(1))
+    follow(room, second)
+    write(room, text(2))
+    room.leave(cursor)
+    write(room, text(3))
+
+    assert [event["seq"] for event in first.events()] == [1, 2]
+    assert [event["seq"] for event in second.events()] == [2, 3]
+
+
+def test_a_reload_leaves_behind_who_was_live_where_they_were_told_up_to(flusher):
+    room = make(flusher, "anna")
+    listeners = [Listener(flusher), Listener(flusher, text=True)]
+    cursors = [follow(room, listener) for listener in listeners]
+    write(room, text(1))
+
+    room.displace(1)
+
+    assert [[event["seq"] for event in one.events()] for one in listeners] == [[1], [1]]
+    assert [(one.state, one.position) for one in cursors] == [(CursorState.BEHIND, 1)] * 2
+    assert live(room) == []
 
 
 # --- the ring --------------------------------------------------------------------------------
@@ -321,7 +372,7 @@ def test_all_cursors_of_a_removed_member_end_whatever_their_state(flusher):
     write(room, Member("ben", None))
 
     assert [len(listener.ended) for listener in listeners] == [1, 1, 1]
-    assert (room.cursors, room._live_binary) == ({}, {})
+    assert (room.cursors, live(room)) == ({}, [])
 
 
 def test_a_demoted_member_goes_on_reading(flusher):
@@ -391,4 +442,4 @@ async def test_leaving_is_final(flusher):
     await settled()
 
     assert listener.frames() == listener.ended == []
-    assert room._live_binary == {}
+    assert live(room) == []

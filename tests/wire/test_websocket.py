@@ -2,6 +2,7 @@
 
 import doctest
 import logging
+from itertools import accumulate
 
 import pytest
 from websockets.frames import Close, Opcode
@@ -13,7 +14,7 @@ from triolet._wire.websocket import (
     PING,
     binary_frame,
     close_frame,
-    frame_payload,
+    frame_payloads,
     text_frame,
 )
 
@@ -40,11 +41,14 @@ def test_a_client_reads_what_was_framed(size: int) -> None:
 
 @pytest.mark.parametrize("size", SIZES)
 def test_the_payload_comes_back(size: int) -> None:
-    """`frame_payload` undoes both framings."""
+    """`frame_payloads` undoes both framings, also of frames end to end."""
     payload = b"\x7e" * size
 
-    assert frame_payload(binary_frame(payload)) == payload
-    assert frame_payload(text_frame(payload)) == payload
+    frames = [binary_frame(payload), text_frame(payload), binary_frame(b"")]
+    found = list(frame_payloads(b"".join(frames)))
+
+    assert [one for one, _ in found] == [payload, payload, b""]
+    assert [end for _, end in found] == list(accumulate(map(len, frames)))
 
 
 @pytest.mark.parametrize("size", [125, 126, 65_535, 65_536])

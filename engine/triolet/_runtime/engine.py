@@ -23,11 +23,12 @@ from ..ports.store import Revocation, Store
 from . import ops  # noqa: F401 - fills the table of handlers
 from .edge import Edge, Fallback
 from .feed import Feeder
+from .flusher import Flusher
 from .heartbeat import Heartbeat
 from .hub import Hub
 from .keeping import Keeping
 from .marks import Marks
-from .outbox import Flusher, Outbox
+from .outbox import Outbox
 from .pipe import Pipe
 from .poller import Poller
 from .presence import Presence

@@ -17,8 +17,8 @@ from .._model.entries import Fact, Member, Record
 from .._model.errors import StoreError
 from .._model.limits import Limits
 from ..ports.store import Mark, RoomState, Store
+from .flusher import Flusher
 from .members import Members
-from .outbox import Flusher
 from .pages import Pages
 from .ring import Item, Rings
 from .room import Cursor, Room, Seat

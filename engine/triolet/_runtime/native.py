@@ -71,7 +71,7 @@ class NativeConnection:
         self.events = 0
         self._reader = FrameReader(text=text, message_bytes_max=engine.limits.message_bytes_max)
         self.outbox = SocketOutbox(
-            engine.flusher, self, text=text, bytes_low=engine.limits.outbox_bytes_low
+            engine.flusher, self, sock, text=text, bytes_low=engine.limits.outbox_bytes_low
         )
         self.session: Session = engine.open_session(self, self.outbox, opening, token=token)
         # What cuts the task short that awaits the rest of a read, while there is one.
@@ -281,17 +281,10 @@ class NativeConnection:
         """See `poller.Polled`."""
         self.outbox.resume()
 
-    def write_nowait(self, data: bytes) -> int:
-        """See `outbox.ByteSink`."""
-        try:
-            return self.sock.send(data)
-        except (BlockingIOError, InterruptedError):
-            return 0
-        except OSError:
-            # One connection ends by it, never the flusher.
-            self._lost = True
-            self.interrupt()
-            return len(data)
+    def lost(self) -> None:
+        """See `outbox.ByteSink`: one connection ends by it, never the flusher."""
+        self._lost = True
+        self.interrupt()
 
     def wait_writable(self, *, wanted: bool) -> None:
         """See `outbox.ByteSink`."""

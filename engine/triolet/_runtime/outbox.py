@@ -1,9 +1,8 @@
-"""What waits to be written: one outbox a connection, one flusher for all of them.
+"""What waits to be written to one connection.
 
-There is no task switch per delivery.
-The hub appends the same bytes object to each outbox and marks it dirty; the flusher makes one
-non-blocking write for each dirty outbox per scheduler turn. Under load many entries leave in
-one system call; idle, nothing waits.
+There is no task switch per delivery: whoever has something to say appends ready-made frames,
+and the flusher writes what has gathered, once a scheduler turn, straight to the non-blocking
+socket. Under load many frames leave in one system call; idle, nothing waits.
 
 An outbox has two queues: `urgent` for replies and other small frames, `ordinary` for entries
 and whatever must keep its place among them. At 15,000 receivers this lowers the worst ping
@@ -11,24 +10,62 @@ from 110 ms to 5.5 ms at no cost.
 """
 
 from collections.abc import Callable
-from typing import Final, Protocol, final
+from typing import TYPE_CHECKING, Final, Protocol, final
 
 import trio
 
-from .._wire.websocket import frame_payload
+from .._wire.websocket import frame_payloads
 
-# Writes between two looks at the urgent queue; yielding alone does not help (measured).
-SENDS_PER_TURN: Final = 64
+if TYPE_CHECKING:
+    from .flusher import Flusher
+
+
+class Sender(Protocol):
+    """What takes bytes without blocking: a socket, or what stands for one."""
+
+    def send(self, data: bytes, /) -> int:
+        """Return how many bytes were taken.
+
+        Raises:
+            BlockingIOError: none can be now.
+            OSError: none can be ever again.
+        """
+        ...
+
+
+@final
+class _Nowhere:
+    """Stands for a socket that has failed: takes everything."""
+
+    def send(self, data: bytes, /) -> int:
+        return len(data)
+
+
+@final
+class _Later:
+    """Stands for a socket where there is none: takes nothing, so that all is queued."""
+
+    def send(self, data: bytes, /) -> int:
+        del data
+        return 0
+
+
+_NOWHERE: Final = _Nowhere()
+_LATER: Final = _Later()
 
 
 class Outbox:
     """Frames on their way to one connection, bounded by who fills it: see `size`.
 
+    An item of a queue is one frame, or several end to end.
+
     Attributes:
         text: whether this connection speaks JSON (text frames) or msgpack (binary frames).
-        urgent: frames that go first.
-        ordinary: frames that keep their order.
-        size: bytes in both queues and of a frame half written. The hub demotes a cursor
+        sock: where frames may be written at once while `size` is 0; what it does not take then
+            is for `cut_short`, what it raises for `refused`.
+        urgent: frames that go first; None: there are none.
+        ordinary: frames that keep their order; None: there are none.
+        size: bytes in both queues and of a frame half written. An audience demotes a cursor
             instead of going above `Limits.outbox_bytes_high`; a session above it is not read.
         blocked_since: when the peer took its last byte, if it takes none now (monotonic, s).
         on_low: called once, when `size` has fallen to `bytes_low`; set by who waits for it.
@@ -41,16 +78,20 @@ class Outbox:
         "on_low",
         "ordinary",
         "size",
+        "sock",
         "text",
         "urgent",
     )
 
-    def __init__(self, flusher: "Flusher", *, text: bool, bytes_low: int) -> None:
+    def __init__(
+        self, flusher: "Flusher", sock: Sender = _LATER, *, text: bool, bytes_low: int
+    ) -> None:
         self._flusher = flusher
+        self.sock = sock
         self.text = text
         self.bytes_low = bytes_low
-        self.urgent: list[bytes] = []
-        self.ordinary: list[bytes] = []
+        self.urgent: list[bytes] | None = None
+        self.ordinary: list[bytes] | None = None
         self.size = 0
         self.blocked_since: float | None = None
         self.on_low: Callable[[], None] | None = None
@@ -58,25 +99,37 @@ class Outbox:
     def reply(self, frame: bytes) -> None:
         """Queue a frame that goes before the ordinary ones."""
         self.size += len(frame)
-        if not self.urgent:
+        if self.urgent is None:
+            self.urgent = [frame]
             self._flusher.mark_urgent(self)
-        self.urgent.append(frame)
+        else:
+            self.urgent.append(frame)
 
     def post(self, frame: bytes) -> None:
         """Queue a frame that keeps its place among the entries."""
         self.size += len(frame)
-        if not self.ordinary:
+        if self.ordinary is None:
+            self.ordinary = [frame]
             self._flusher.mark(self)
-        self.ordinary.append(frame)
+        else:
+            self.ordinary.append(frame)
 
-    def flush(self, *, urgent_only: bool = False) -> None:
-        """Write what the peer takes now; the rest stays first in the queue."""
+    def flush(self) -> None:
+        """Write what the peer takes now, urgent frames first; the rest stays first."""
         raise NotImplementedError
+
+    def cut_short(self, data: bytes, taken: int) -> None:
+        """Keep what `sock` did not take; nothing overtakes it."""
+        self.post(data[taken:])
+
+    def refused(self, data: bytes, error: OSError) -> None:
+        """Have `sock` raise `error` instead of taking `data`."""
+        del error
+        self.cut_short(data, 0)
 
     def discard(self) -> None:
         """Forget what waits: the connection is gone."""
-        self.urgent.clear()
-        self.ordinary.clear()
+        self.urgent = self.ordinary = None
         self.size = 0
         self.on_low = None
 
@@ -87,14 +140,14 @@ class Outbox:
 
 
 class ByteSink(Protocol):
-    """A connection that takes bytes without blocking."""
-
-    def write_nowait(self, data: bytes) -> int:
-        """Write and return how many bytes were taken; 0 if none can be now or ever again."""
-        ...
+    """The connection whose socket an outbox writes to."""
 
     def wait_writable(self, *, wanted: bool) -> None:
         """Ask for `SocketOutbox.resume` to be called when bytes can be written again."""
+        ...
+
+    def lost(self) -> None:
+        """Know that the socket has failed. Called once; the connection shall end."""
         ...
 
 
@@ -104,55 +157,70 @@ class SocketOutbox(Outbox):
 
     __slots__ = ("_sink", "_tail")
 
-    def __init__(self, flusher: "Flusher", sink: ByteSink, *, text: bool, bytes_low: int) -> None:
-        super().__init__(flusher, text=text, bytes_low=bytes_low)
+    def __init__(
+        self, flusher: "Flusher", sink: ByteSink, sock: Sender, *, text: bool, bytes_low: int
+    ) -> None:
+        super().__init__(flusher, sock, text=text, bytes_low=bytes_low)
         self._sink = sink
         # What a short write left of the frames already taken from the queues.
         self._tail = b""
 
-    def flush(self, *, urgent_only: bool = False) -> None:
+    def flush(self) -> None:
         """See `Outbox.flush`."""
         if self._tail:
             return  # `resume` goes on when the peer takes bytes again
-        frames = self.urgent
-        if not urgent_only:
-            frames = frames + self.ordinary if frames else self.ordinary
-        if not frames:
+        frames, ordinary = self.urgent, self.ordinary
+        if frames is None:
+            frames = ordinary
+        elif ordinary is not None:
+            frames += ordinary
+        if frames is None:
             return
         data = frames[0] if len(frames) == 1 else b"".join(frames)
-        self.urgent.clear()
-        if not urgent_only:
-            self.ordinary.clear()
-        self._write(data)
+        self.urgent = self.ordinary = None
+        self.size = 0
+        try:
+            taken = self.sock.send(data)
+        except OSError as error:
+            self.refused(data, error)
+        else:
+            if taken < len(data):
+                self.cut_short(data, taken)
+        if self.on_low is not None:
+            self._shrunk()
 
     def resume(self) -> None:
         """Go on after a short write; the peer takes bytes again."""
-        data, self._tail = self._tail, b""
-        self._sink.wait_writable(wanted=False)
-        if data:
-            self._write(data)
+        tail, self._tail = self._tail, b""
+        if tail:
+            self.urgent = [tail, *(self.urgent or ())]
+        self.flush()
         if not self._tail:
-            self.flush()
+            self.blocked_since = None
+            self._sink.wait_writable(wanted=False)
+
+    def cut_short(self, data: bytes, taken: int) -> None:
+        """See `Outbox.cut_short`."""
+        self._tail = data[taken:]
+        self.size += len(data) - taken
+        # From the last byte taken: a vain attempt is no sign of life.
+        if self.blocked_since is None or taken:
+            self.blocked_since = trio.current_time()
+        self._sink.wait_writable(wanted=True)
+
+    def refused(self, data: bytes, error: OSError) -> None:
+        """See `Outbox.refused`."""
+        if isinstance(error, BlockingIOError | InterruptedError):
+            self.cut_short(data, 0)
+        else:
+            self.sock = _NOWHERE
+            self._sink.lost()
 
     def discard(self) -> None:
         """See `Outbox.discard`."""
         super().discard()
         self._tail = b""
         self.blocked_since = None
-
-    def _write(self, data: bytes) -> None:
-        taken = self._sink.write_nowait(data)
-        self.size -= taken
-        if taken < len(data):
-            self._tail = data[taken:]
-            # From the last byte taken: a vain attempt is no sign of life.
-            if self.blocked_since is None or taken:
-                self.blocked_since = trio.current_time()
-            self._sink.wait_writable(wanted=True)
-        else:
-            self.blocked_since = None
-        if self.on_low is not None:
-            self._shrunk()
 
 
 class MessageSink(Protocol):
@@ -175,12 +243,13 @@ class MessageOutbox(Outbox):
         super().__init__(flusher, text=text, bytes_low=bytes_low)
         self._sink = sink
 
-    def flush(self, *, urgent_only: bool = False) -> None:
+    def flush(self) -> None:
         """See `Outbox.flush`."""
         if self.blocked_since is not None:
             return
-        if self._put(self.urgent) and not urgent_only:
-            self._put(self.ordinary)
+        self.urgent = self._put(self.urgent)
+        if self.urgent is None:
+            self.ordinary = self._put(self.ordinary)
         if self.on_low is not None:
             self._shrunk()
 
@@ -194,77 +263,17 @@ class MessageOutbox(Outbox):
         super().discard()
         self.blocked_since = None
 
-    def _put(self, frames: list[bytes]) -> bool:
-        for count, frame in enumerate(frames):
-            if not self._sink.put_nowait(frame_payload(frame)):
-                self.size -= sum(map(len, frames[:count]))
-                del frames[:count]
-                self.blocked_since = trio.current_time()
-                return False
-        self.size -= sum(map(len, frames))
-        frames.clear()
-        return True
-
-
-@final
-class Flusher:
-    """The one task that writes.
-
-    Attributes:
-        dirty: outboxes whose ordinary queue has just become non-empty. The hub's fan-out
-            appends to it directly and then calls `wake`.
-    """
-
-    def __init__(self) -> None:
-        self.dirty: list[Outbox] = []
-        self._urgent: list[Outbox] = []
-        self._sleeper: trio.lowlevel.Task | None = None
-
-    def mark(self, outbox: Outbox) -> None:
-        """Have the ordinary queue written in this scheduler turn."""
-        self.dirty.append(outbox)
-        if self._sleeper is not None:
-            self.wake()
-
-    def mark_urgent(self, outbox: Outbox) -> None:
-        """Have the urgent queue written before all ordinary ones."""
-        self._urgent.append(outbox)
-        if self._sleeper is not None:
-            self.wake()
-
-    def wake(self) -> None:
-        """Make sure the flusher runs in this scheduler turn."""
-        if self._sleeper is not None:
-            sleeper, self._sleeper = self._sleeper, None
-            trio.lowlevel.reschedule(sleeper)
-
-    async def run(self) -> None:
-        """Write for as long as the engine lives."""
-        while True:
-            if self.dirty or self._urgent:
-                # Whoever runs in this turn adds to the same write.
-                await trio.lowlevel.checkpoint()
-            else:
-                await self._sleep()
-            self._flush_urgent()
-            dirty, self.dirty = self.dirty, []
-            for start in range(0, len(dirty), SENDS_PER_TURN):
-                if start:
-                    await trio.lowlevel.checkpoint()
-                    self._flush_urgent()
-                for outbox in dirty[start : start + SENDS_PER_TURN]:
-                    outbox.flush()
-
-    def _flush_urgent(self) -> None:
-        urgent, self._urgent = self._urgent, []
-        for outbox in urgent:
-            outbox.flush(urgent_only=True)
-
-    async def _sleep(self) -> None:
-        self._sleeper = trio.lowlevel.current_task()
-
-        def abort(_: object) -> trio.lowlevel.Abort:
-            self._sleeper = None
-            return trio.lowlevel.Abort.SUCCEEDED
-
-        await trio.lowlevel.wait_task_rescheduled(abort)
+    def _put(self, frames: list[bytes] | None) -> list[bytes] | None:
+        """Pass messages on; return what the sink did not take, None if it took all."""
+        while frames:
+            taken = 0
+            for payload, end in frame_payloads(frames[0]):
+                if not self._sink.put_nowait(payload):
+                    self.size -= taken
+                    frames[0] = frames[0][taken:]
+                    self.blocked_since = trio.current_time()
+                    return frames
+                taken = end
+            self.size -= taken
+            del frames[0]
+        return None

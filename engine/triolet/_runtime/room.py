@@ -5,6 +5,7 @@ head. All methods are synchronous: a room changes between two checkpoints or not
 """
 
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING, final
 
 from .._domain.cursor import TRANSITIONS, CursorEvent, CursorState
@@ -16,7 +17,9 @@ from .._model.events import Closed, Event, Reset
 from .._wire.codec import encode, unpack_fact
 from .._wire.websocket import binary_frame, text_frame
 from ..ports.store import Membership, RoomState
-from .outbox import Flusher, Outbox
+from .audience import Audience
+from .flusher import Flusher
+from .outbox import Outbox
 from .ring import Item, Ring
 
 if TYPE_CHECKING:
@@ -96,7 +99,6 @@ class Room:
         ring_bytes_max: int,
     ) -> None:
         self.name = state.room
-        self._flusher = flusher
         self._outbox_bytes_high = outbox_bytes_high
         self.seats: dict[str, Seat] = {}
         # Those of them that are members': 15,000 visitors must not be looked through for three.
@@ -106,9 +108,9 @@ class Room:
         self.ring = Ring(entries_max=ring_entries_max, bytes_max=ring_bytes_max)
         # Entries that came before their predecessors, by seq.
         self.early: dict[int, Record] = {}
-        # Live cursors by outbox, apart by format: fan-out touches nothing else.
-        self._live_binary: dict[Outbox, Cursor] = {}
-        self._live_text: dict[Outbox, Cursor] = {}
+        # Live cursors, apart by format: fan-out touches nothing else.
+        audience = partial(Audience, flusher, bytes_high=outbox_bytes_high, demote=_demote)
+        self.audiences = (audience(text=False), audience(text=True))
         self.cursors: dict[Session, Cursor] = {}
         self.typists = Typists()
         # Whose marks moved since they were last told, and from where.
@@ -235,10 +237,9 @@ class Room:
             ended = self._fold(record)
         item = Item(record)
         self.ring.remember(item)
-        if self._live_binary:
-            self._fan(self._live_binary, item.frame(text=False), record.seq - 1)
-        if self._live_text:
-            self._fan(self._live_text, item.frame(text=True), record.seq - 1)
+        for audience in self.audiences:
+            if audience.live:
+                audience.tell(item.frame(text=audience.text), record.seq - 1)
         for cursor in ended:
             self.close(cursor, "removed", record.seq)
 
@@ -270,13 +271,17 @@ class Room:
         cursor.step(CursorEvent.REACHED_HEAD)
         if cursor.state is CursorState.CLOSED:
             return
-        live = self._live_text if cursor.outbox.text else self._live_binary
-        live[cursor.outbox] = cursor
+        audience = self._audience(cursor)
+        audience.settle()
+        audience.live[cursor.outbox] = cursor
 
     def displace(self, head: int) -> None:
         """The room was reloaded: every cursor that was live stood at `head`, and is behind."""
-        for cursor in [*self._live_binary.values(), *self._live_text.values()]:
-            self._overflow(cursor, head)
+        for audience in self.audiences:
+            audience.settle()
+            live, audience.live = audience.live, {}
+            for cursor in live.values():
+                _demote(cursor, head)
 
     def rebase(self, epoch: str) -> None:
         """A new generation of the log began: move every cursor from `epoch` into it."""
@@ -299,7 +304,10 @@ class Room:
 
     def leave(self, cursor: Cursor) -> None:
         """Take a cursor out; it is closed and nothing of it remains here."""
-        self._unlive(cursor)
+        audience = self._audience(cursor)
+        if audience.live.get(cursor.outbox) is cursor:
+            audience.settle()
+            audience.live.pop(cursor.outbox, None)
         cursor.step(CursorEvent.ENDED)
         if self.cursors.get(cursor.session) is cursor:
             del self.cursors[cursor.session]
@@ -318,18 +326,17 @@ class Room:
         """Tell live cursors a state; who has no room for it is told when it has caught up."""
         if only is not None:
             for cursor in only:
-                if cursor.state is CursorState.LIVE:
-                    frame = event_frame(event, text=cursor.outbox.text)
-                    self._fan({cursor.outbox: cursor}, frame, self.head)
+                frame = event_frame(event, text=cursor.outbox.text)
+                self._audience(cursor).tell_one(cursor, frame, self.head)
             return
         self.tellings += 1
-        if self._live_binary:
-            self._fan(self._live_binary, event_frame(event, text=False), self.head)
-        if self._live_text:
-            self._fan(self._live_text, event_frame(event, text=True), self.head)
+        for audience in self.audiences:
+            if audience.live:
+                audience.tell(event_frame(event, text=audience.text), self.head)
 
     def signal(self, event: Event, *, to: Iterable[Cursor]) -> None:
         """Pass a signal on, first in first out, to who has half an outbox free for it."""
+        self.settle()
         frames = {False: b"", True: b""}
         for cursor in to:
             outbox = cursor.outbox
@@ -338,34 +345,19 @@ class Room:
             if outbox.size + len(frame) <= self._outbox_bytes_high // 2:
                 outbox.post(frame)
 
-    def _fan(self, live: dict[Outbox, Cursor], frame: bytes, position: int) -> None:
-        """Append one frame to each outbox; a full one's cursor is left behind at `position`."""
-        size = len(frame)
-        room_left = self._outbox_bytes_high - size
-        dirty = self._flusher.dirty
-        overflowed: list[Cursor] = []
-        for outbox, cursor in live.items():
-            if outbox.size > room_left:
-                overflowed.append(cursor)
-                continue
-            outbox.size += size
-            ordinary = outbox.ordinary
-            if not ordinary:
-                dirty.append(outbox)
-            ordinary.append(frame)
-        self._flusher.wake()
-        for cursor in overflowed:
-            self._overflow(cursor, position)
+    def settle(self) -> None:
+        """Put what was told into the outboxes, so that what is posted now comes after it."""
+        for audience in self.audiences:
+            audience.settle()
 
-    def _overflow(self, cursor: Cursor, position: int) -> None:
-        self._unlive(cursor)
-        cursor.step(CursorEvent.OVERFLOWED)
-        cursor.position = position
-        # What it was not told now may have been a state.
-        cursor.tellings = -1
-        cursor.session.fall_behind(cursor)
+    def _audience(self, cursor: Cursor) -> Audience:
+        return self.audiences[cursor.outbox.text]
 
-    def _unlive(self, cursor: Cursor) -> None:
-        live = self._live_text if cursor.outbox.text else self._live_binary
-        if live.get(cursor.outbox) is cursor:
-            del live[cursor.outbox]
+
+def _demote(cursor: Cursor, position: int) -> None:
+    """Have the pump feed a cursor that was live."""
+    cursor.step(CursorEvent.OVERFLOWED)
+    cursor.position = position
+    # What it was not told now may have been a state.
+    cursor.tellings = -1
+    cursor.session.fall_behind(cursor)

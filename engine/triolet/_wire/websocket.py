@@ -5,9 +5,10 @@ encode once, and give the same bytes object to each outbox.
 """
 
 import logging
+from collections.abc import Iterator
 from struct import Struct
 
-__all__ = ["LOGGER", "PING", "binary_frame", "close_frame", "frame_payload", "text_frame"]
+__all__ = ["LOGGER", "PING", "binary_frame", "close_frame", "frame_payloads", "text_frame"]
 
 PING = b"\x89\x00"
 """An empty ping: the pong to it is empty too, and `frames` takes that without a parser."""
@@ -64,14 +65,25 @@ def binary_frame(payload: bytes) -> bytes:
     return _LONG(_FIN_BINARY, 127, size) + payload
 
 
-def frame_payload(frame: bytes) -> bytes:
-    """Give back the payload of a frame that `text_frame` or `binary_frame` made.
+def frame_payloads(frames: bytes) -> Iterator[tuple[bytes, int]]:
+    """Yield the payloads of frames made here, end to end, each with where its frame ends.
 
-    >>> frame_payload(binary_frame(b"x" * 70_000)) == b"x" * 70_000
-    True
+    >>> list(frame_payloads(binary_frame(b"one") + text_frame(b"two")))
+    [(b'one', 5), (b'two', 10)]
+    >>> [(len(payload), end) for payload, end in frame_payloads(binary_frame(bytes(70_000)))]
+    [(70000, 70010)]
     """
-    size = frame[1]
-    return frame[2:] if size < 126 else frame[4:] if size == 126 else frame[10:]
+    at = 0
+    while at < len(frames):
+        size = frames[at + 1]
+        at += 2
+        if size >= 126:
+            width = 2 if size == 126 else 8
+            size = int.from_bytes(frames[at : at + width], "big")
+            at += width
+        end = at + size
+        yield frames[at:end], end
+        at = end
 
 
 def close_frame(code: int, reason: str) -> bytes:

@@ -1,10 +1,11 @@
 """Laws of subscribing: the answer first, then each entry once, from where the client stands."""
 
+import msgspec
 import pytest
 import trio
 from scene import open_scene, settled
 
-from triolet._model.entries import Member
+from triolet._model.entries import Member, Message
 from triolet._model.errors import StoreUnavailable
 
 
@@ -339,3 +340,21 @@ async def test_a_resubscription_moves_the_position(scene):
     assert ben.seqs("tea") == list(range(3, head + 1))
     assert len(scene.loaded("tea").cursors) == 1
     assert len(scene.loaded("tea").seats["ben"].cursors) == 1
+
+
+@pytest.mark.parametrize("many", [False, True])
+async def test_what_the_replaced_subscription_was_told_comes_before_the_answer(scene, many):
+    """Committed in the same scheduler turn, and not written yet: once, and not out of order."""
+    anna, ben, epoch, head = await tea(scene)
+    await ben.ask("subscribe", room="tea")
+    fields = {"rooms": [["tea", epoch, head + 1]]} if many else {"room": "tea"}
+    (record,) = await scene.elsewhere("tea", "anna", Message({"text": "hi"}))
+    command = msgspec.msgpack.encode({"op": "subscribe", "ref": 99, **fields})
+
+    scene.hub.offer(record)
+    assert ben.session.receive(command) is None
+    await anna.send("tea")
+    await settled()
+
+    assert ben.seqs("tea") == [head + 1, head + 2]
+    assert ben.heard.index(ben.all("entry")[0]) < place(ben, 99)

@@ -145,6 +145,7 @@ def _answer(session: Session, command: Subscribe, asked: Sequence[_Asked | Refus
     try:
         rows, granted = _grant(session, asked, alone=command.room is not None)
         if session.cursors:
+            # What a subscription that is replaced was told comes before the answer.
             for one, _ in granted:
                 session.drop_cursor(one.room)
         if command.room is None:
