@@ -128,8 +128,7 @@ class Room:
 
     def write(self, draft: Draft, now_ms: int) -> tuple[Record, ...]:
         """Carry out a draft that was judged, and return its records."""
-        if now_ms > self.at:
-            self.at = now_ms
+        self.at = max(self.at, now_ms)
         if draft.revokes:
             self.acl_ver += 1
         if not draft.logged:
