@@ -16,7 +16,7 @@ from .._model.commands import Command
 from .._model.errors import ErrorCode, Refusal, StoreError, StoreUnavailable
 from .._model.events import RoomOpened, Written
 from ..ports.store import Appended, Draft, Duplicate, Outcome, Rejected, Stale
-from .room import Room, Seat
+from .room import Seat
 from .sequencer import Pending
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ RETRIES: Final[dict[type[Command], Callable[["Session", Any], Job]]] = {}
 class Pipeline:
     """The unanswered requests of one session."""
 
-    __slots__ = ("_jobs", "_quiet", "_retrying", "_sent", "_session", "_stale", "inflight")
+    __slots__ = ("_jobs", "_quiet", "_retrying", "_session", "_stale", "inflight")
 
     def __init__(self, session: "Session") -> None:
         self._session = session
@@ -50,8 +50,6 @@ class Pipeline:
         self._stale: list[Pending] | None = None
         self._retrying = False
         self._quiet: trio.Event | None = None
-        # The last draft on its way in each room; made by the first one.
-        self._sent: dict[Room, Pending] | None = None
 
     @property
     def is_full(self) -> bool:
@@ -87,11 +85,6 @@ class Pipeline:
         except StoreError as error:
             self._session.refuse(store_refusal(error), ref)
 
-    def is_current(self, room: Room) -> bool:
-        """Whether what is on its way in a room was decided on the rights known now."""
-        last = self._sent.get(room) if self._sent else None
-        return last is None or last.draft.acl_ver == room.acl_ver
-
     def submit(self, seat: Seat, pending: Pending) -> None:
         """Send a draft to the sequencer; it is answered by `settled`.
 
@@ -101,15 +94,22 @@ class Pipeline:
         self._session.engine.sequencer.submit(pending)
         self.inflight += 1
         pending.seat = seat
-        seat.pins += 1
+        if not seat.drafts:
+            seat.decided_on = pending.draft.acl_ver
+        seat.drafts += 1
         seat.room.pins += 1
-        if self._sent is None:
-            self._sent = {}
-        self._sent[seat.room] = pending
 
     def settled(self, pending: Pending, outcome: Outcome | Refusal) -> None:
         """See `sequencer.Owner`: answer a pipelined draft."""
-        self._unpin(pending)
+        seat = pending.seat
+        assert isinstance(seat, Seat)
+        room = seat.room
+        seat.drafts -= 1
+        room.pins -= 1
+        if not seat.cursors:
+            room.retire_seat(seat.user)
+        if not room.cursors:
+            self._session.engine.hub.released(room)
         if isinstance(outcome, Stale):
             self._stale = self._stale or []
             self._stale.append(pending)
@@ -120,20 +120,6 @@ class Pipeline:
         except Refusal as refusal:
             self._session.refuse(refusal, pending.ref)
         self._answered()
-
-    def _unpin(self, pending: Pending) -> None:
-        seat = pending.seat
-        assert isinstance(seat, Seat)
-        assert self._sent is not None
-        room = seat.room
-        if self._sent[room] is pending:
-            del self._sent[room]
-        seat.pins -= 1
-        room.pins -= 1
-        if not seat.cursors:
-            room.retire_seat(seat.user)
-        if not room.cursors:
-            self._session.engine.hub.released(room)
 
     def _answered(self) -> None:
         self.inflight -= 1

@@ -30,7 +30,18 @@ if TYPE_CHECKING:
 class Seat:
     """Somebody in a room: a member, or a visitor of a public room (`role` None)."""
 
-    __slots__ = ("cursors", "delivered", "pins", "read", "read_n", "role", "room", "user")
+    __slots__ = (
+        "cursors",
+        "decided_on",
+        "delivered",
+        "drafts",
+        "pins",
+        "read",
+        "read_n",
+        "role",
+        "room",
+        "user",
+    )
 
     def __init__(self, room: "Room", user: str, role: Role | None) -> None:
         self.room = room
@@ -43,6 +54,15 @@ class Seat:
         self.cursors: tuple[Cursor, ...] = ()
         # Requests that need the seat to stay, whoever else leaves it.
         self.pins = 0
+        # Drafts of this user on their way here, of all sessions, which need it, too; and the
+        # room's `acl_ver` that the first of them was decided on.
+        self.drafts = 0
+        self.decided_on = 0
+
+    @property
+    def is_current(self) -> bool:
+        """Whether what is on its way was decided on the rights known now; False when unsure."""
+        return not self.drafts or self.decided_on == self.room.acl_ver
 
     def take(self, marks: Membership) -> None:
         """Take the marks that the store has."""
@@ -211,7 +231,7 @@ class Room:
         seat = self.seats.get(user)
         if seat is None or (self.complete and seat.role is not None):
             return
-        if not seat.cursors and not seat.pins:
+        if not (seat.cursors or seat.pins or seat.drafts):
             del self.seats[user]
             self.member_seats.pop(user, None)
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Protocol, final
 
 import trio
+from msgspec import Struct
 
 from .._model.entries import Fact, Record
 from .._model.errors import ErrorCode, OutcomeUnknown, Refusal, StoreUnavailable
@@ -33,22 +34,24 @@ class Owner(Protocol):
 
 
 @final
-class Pending:
-    """A draft on its way, with what its owner needs to answer it."""
+class Pending(Struct, eq=False):
+    """A draft on its way, with what its owner needs to answer it.
 
-    __slots__ = ("command", "draft", "owner", "ref", "seat", "settled", "size")
+    Attributes:
+        size: what it weighs, bytes.
+        command: what it was decided on, for owners that may decide it again.
+        ref: what the answer repeats.
+        seat: the one that stays until it is settled, for owners that keep one.
+        settled: whether its owner has been told.
+    """
 
-    def __init__(
-        self, draft: Draft, owner: Owner, *, size: int, command: object, ref: int | None
-    ) -> None:
-        self.draft = draft
-        self.owner = owner
-        self.size = size
-        self.command = command
-        self.ref = ref
-        self.settled = False
-        # The seat that is pinned until it is settled, for owners that pin one.
-        self.seat: object = None
+    draft: Draft
+    owner: Owner
+    size: int
+    command: object = None
+    ref: int | None = None
+    seat: object = None
+    settled: bool = False
 
 
 class Sink(Protocol):
@@ -155,18 +158,24 @@ class Sequencer:
         self._idle.set()
 
     def _take(self) -> list[Pending]:
+        count, size = len(self._waiting), self._waiting_bytes
+        if count > self._limits.batch_drafts_max or size > self._limits.batch_bytes_max:
+            count, size = self._fitting()
+        batch, self._waiting = self._waiting[:count], self._waiting[count:]
+        self._waiting_bytes -= size
+        self._inflight_bytes = size
+        self._committing = batch
+        return batch
+
+    def _fitting(self) -> tuple[int, int]:
+        """Return how many of the drafts that wait make a full batch, and what they weigh."""
         count, size = 0, 0
         for pending in self._waiting[: self._limits.batch_drafts_max]:
             if count and size + pending.size > self._limits.batch_bytes_max:
                 break
             count += 1
             size += pending.size
-        batch = self._waiting[:count]
-        del self._waiting[:count]
-        self._waiting_bytes -= size
-        self._inflight_bytes = size
-        self._committing = batch
-        return batch
+        return count, size
 
     async def _commit(self, batch: list[Pending]) -> list[Outcome] | Refusal:
         drafts = [pending.draft for pending in batch]
@@ -204,23 +213,28 @@ class Sequencer:
         told: trio.Event,
         is_unsure: bool,
     ) -> None:
-        for index, pending in enumerate(batch):
-            if index and not index % _OUTCOMES_PER_TURN:
+        for start in range(0, len(batch), _OUTCOMES_PER_TURN):
+            if start:
                 # What is known is told, also at the end.
                 await trio.lowlevel.cancel_shielded_checkpoint()
-            outcome = outcomes if isinstance(outcomes, Refusal) else outcomes[index]
-            if isinstance(outcome, Appended):
-                self._apply(pending.draft, outcome)
-            elif is_unsure and isinstance(outcome, Duplicate):
-                self._sink.missed(pending.draft.room)
-            self._settle(pending, outcome)
+            part = slice(start, start + _OUTCOMES_PER_TURN)
+            if isinstance(outcomes, Refusal):
+                for pending in batch[part]:
+                    self._settle(pending, outcomes)
+                continue
+            for pending, outcome in zip(batch[part], outcomes[part], strict=True):
+                if isinstance(outcome, Appended):
+                    self._apply(pending.draft, outcome.records)
+                elif is_unsure and isinstance(outcome, Duplicate):
+                    self._sink.missed(pending.draft.room)
+                self._settle(pending, outcome)
         told.set()
         self._idle.set()
 
-    def _apply(self, draft: Draft, outcome: Appended) -> None:
+    def _apply(self, draft: Draft, records: tuple[Record, ...]) -> None:
         if draft.revokes:
             self._sink.revoked(draft.room)
-        for record in outcome.records:
+        for record in records:
             self._sink.offer(record)
         if not draft.logged:
             for fact, _ in draft.facts:

@@ -81,7 +81,7 @@ class Writer:
     ) -> Outcome | Refusal:
         waiter = _Waiter(then)
         size = sum(len(packed) for _, packed in draft.facts) + DRAFT_BYTES
-        self._sequencer.submit(Pending(draft, waiter, size=size, command=None, ref=None))
+        self._sequencer.submit(Pending(draft, waiter, size))
         await waiter.done.wait()
         assert waiter.outcome is not None
         return waiter.outcome

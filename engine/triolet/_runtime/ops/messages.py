@@ -43,7 +43,7 @@ def _write(session: Session, command: Writing) -> Job | None:
     seat = room.seats.get(session.user) if room is not None else None
     if room is None or seat is None:
         return _write_slowly(session, command)
-    if not session.pipeline.is_current(room):
+    if not seat.is_current:
         return _write_quietly(session, command)
     return _write_at_once(session, seat, command)
 
@@ -93,8 +93,8 @@ def _write_at_once(session: Session, seat: Seat, command: Writing) -> Job | None
             raise
         return answer_stored(session, command, refusal)
     size = len(draft.facts[0][1]) + DRAFT_BYTES
-    pending = Pending(draft, session.pipeline, size=size, command=command, ref=command.ref)
-    session.pipeline.submit(seat, pending)
+    pipeline = session.pipeline
+    pipeline.submit(seat, Pending(draft, pipeline, size, command, command.ref))
     return None
 
 
