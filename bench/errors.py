@@ -5,6 +5,10 @@ class Unexpected(Exception):
     """The server said something it should not have: the run is worth nothing."""
 
 
+class Gone(Unexpected):
+    """The server ended a connection, with or without a word."""
+
+
 class ServerFailed(Exception):
     """The server did not start, or ended too early; carries the end of its log."""
 

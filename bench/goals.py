@@ -15,6 +15,7 @@ _FAN_32: Final = "1 to 1,000, 32 in flight, 100 B"
 _DELIVERY: Final = "server CPU a delivery"
 _MESSAGE: Final = "server CPU a message"
 _STORM: Final = "5,000 clients in 20 rooms each, the server is killed and restarted"
+_SLOW: Final = "1 to 1,000, 100 slow, 40/s, 2,048 B"
 _DIRECT: Final = "400 connections, 1 in flight"
 
 
@@ -119,6 +120,9 @@ GOALS: Final[tuple[Goal, ...]] = (
         )
         for window in (1, 4)
     ),
+    AtMost("slow", _SLOW, "triolet (sqlite)", "others' p99, with slow / without", 1.1),
+    # `outbox_bytes_high`.
+    AtMost("slow", _SLOW, "triolet (sqlite)", "memory a slow reader", 256),
     AtMost("resume", _STORM, "triolet (sqlite)", "server CPU a client", 400),
     AtMost("resume", _STORM, "triolet (sqlite)", "back, p99 / ideal", 2),
     AtMost(

@@ -7,6 +7,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -56,6 +57,16 @@ def cpu_s_of(pid: int) -> float:
     """Return user and system time of all of a process's threads, s; the kernel counts in 10 ms."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
+
+
+def unsent_bytes(port: int, others: AbstractSet[int]) -> int:
+    """Return the bytes that the kernel holds on their way from a local port to some others."""
+    held = 0
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        _, local, remote, _, queues, *_ = line.split()
+        if int(local.split(":")[1], 16) == port and int(remote.split(":")[1], 16) in others:
+            held += int(queues.split(":")[0], 16)
+    return held
 
 
 def describe(folder: Path | None) -> dict[str, str]:

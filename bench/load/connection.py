@@ -10,7 +10,7 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, Self, TypeAlias
 
-from ..errors import Unexpected
+from ..errors import Gone, Unexpected
 from ..peers import Peer, Step
 from .frames import CLOSE, PING, PONG, Frame, masked, take_frames
 from .turns import ANSWER_TIMEOUT_S, take_turns
@@ -123,11 +123,14 @@ class Connection:
 
         Raises:
             BlockingIOError: nothing is there.
-            Unexpected: the server hung up.
+            Gone: the server hung up.
         """
-        data = self.sock.recv(_READ_BYTES)
+        try:
+            data = self.sock.recv(_READ_BYTES)
+        except ConnectionResetError:
+            data = b""
         if not data:
-            raise Unexpected("the server hung up")
+            raise Gone("the server hung up")
         return data if self._unwrap is None else self._unwrap(data)
 
     def take(self, data: bytes) -> list[Frame]:
@@ -142,7 +145,7 @@ class Connection:
         """Answer a ping; return whether the frame was none of data.
 
         Raises:
-            Unexpected: the server closes.
+            Gone: the server closes.
         """
         if first_byte < CLOSE:
             answer = self._answers.get(payload)
@@ -152,7 +155,7 @@ class Connection:
             return True
         if first_byte == CLOSE:
             code = int.from_bytes(payload[:2], "big")
-            raise Unexpected(f"the server closed: {code} {payload[2:]!r}")
+            raise Gone(f"the server closed: {code} {payload[2:]!r}")
         if first_byte == PING:
             self.send(masked(PONG, payload))
         return True
@@ -196,7 +199,7 @@ class Connections:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._forget(self.all)
+        self.drop(self.all)
 
     def open(
         self,
@@ -245,9 +248,10 @@ class Connections:
         leaving = ((one.sock, one.leaving()) for one in connections)
         for _ in take_turns(leaving, len(connections)):
             pass
-        self._forget(connections)
+        self.drop(connections)
 
-    def _forget(self, connections: Sequence[Connection]) -> None:
+    def drop(self, connections: Sequence[Connection]) -> None:
+        """Hang up without a word."""
         for one in connections:
             one.sock.close()
         gone = frozenset(connections)

@@ -22,7 +22,7 @@ from .window import Clockwork, Load, Spent
 _SILENCE_S: Final = 15
 _DRAIN_S: Final = 90
 _POLL_S: Final = 1.0
-_EVENTS_MAX: Final = 256
+EVENTS_MAX: Final = 256
 # A run that goes on for ever would fill the generator's memory with verified bytes.
 _MESSAGES_MAX: Final = 200_000
 
@@ -119,18 +119,27 @@ class FanLoad:
             self._deliveries,
         )
 
+    @property
+    def bytes_each(self) -> int:
+        """Bytes that each subscriber has got, or is owed: all verified messages of this run."""
+        return len(self._verified)
+
     def _count(self) -> tuple[int, ...]:
         return (self._deliveries, self._complete)
 
     def _fill(self) -> None:
         while self._sent - self._complete < self._load.window:
-            if self._sent == _MESSAGES_MAX:
-                raise Unexpected(f"more than {_MESSAGES_MAX} messages: shorten the run")
-            self._sent += 1
-            frame = self._channel.message(self._sent)
-            self._reached.append(0)
-            self._stamps.append(time.perf_counter())
-            self._publisher.send(frame)
+            self._send(time.perf_counter())
+
+    def _send(self, stamp: float) -> None:
+        """Send the next message, whose latency counts from `stamp`."""
+        if self._sent == _MESSAGES_MAX:
+            raise Unexpected(f"more than {_MESSAGES_MAX} messages: shorten the run")
+        self._sent += 1
+        frame = self._channel.message(self._sent)
+        self._reached.append(0)
+        self._stamps.append(stamp)
+        self._publisher.send(frame)
 
     def _drain(self) -> None:
         began = heard = time.perf_counter()
@@ -148,13 +157,16 @@ class FanLoad:
 
     def _turn(self) -> None:
         by_descriptor = self._by_descriptor
-        for descriptor, _ in self._epoll.poll(_POLL_S, _EVENTS_MAX):
+        for descriptor, _ in self._ready():
             subscriber = by_descriptor.get(descriptor)
             if subscriber is None:
                 publisher = self._publisher
                 self._judge_publisher(publisher.take(publisher.receive()))
             else:
                 self._receive(subscriber)
+
+    def _ready(self) -> list[tuple[int, int]]:
+        return self._epoll.poll(_POLL_S, EVENTS_MAX)
 
     def _judge_publisher(self, frames: list[Frame]) -> None:
         for first_byte, payload in frames:
@@ -169,6 +181,12 @@ class FanLoad:
                 raise Unexpected("the publisher follows nothing, and got a message")
 
     def _receive(self, subscriber: Subscriber) -> None:
+        before = subscriber.got
+        self._take(subscriber)
+        self._note(before, subscriber.got)
+
+    def _take(self, subscriber: Subscriber) -> None:
+        """Verify what has come: mostly bytes that somebody else had before."""
         connection = subscriber.connection
         data = connection.receive()
         if connection.tail:
@@ -181,10 +199,9 @@ class FanLoad:
             rest = end - starts[subscriber.got]
             connection.tail = data[-rest:] if rest else b""
         else:
-            self._receive_news(subscriber, data)
-        self._note(before, subscriber.got)
+            self._take_news(subscriber, data)
 
-    def _receive_news(self, subscriber: Subscriber, data: bytes) -> None:
+    def _take_news(self, subscriber: Subscriber, data: bytes) -> None:
         """Take frames one by one: a message nobody has had yet, a ping, or something else."""
         connection = subscriber.connection
         frames, taken = self._framing.split(data)

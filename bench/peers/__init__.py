@@ -59,6 +59,8 @@ class Peer(Protocol):
         scenarios: the names of those it can take part in.
         framing: how what it sends is cut into messages.
         answers: frames to be sent when a message of just these bytes comes: its own keep-alive.
+        keeps_for_late_readers: whether it promises that a subscriber who does not read for a
+            while gets everything afterwards.
         pings: what it answers: the one that goes as far inside as a request does comes first,
             the WebSocket's own, where it knows that, comes last.
     """
@@ -69,6 +71,7 @@ class Peer(Protocol):
     scenarios: frozenset[str]
     framing: Framing = WEBSOCKET
     answers: Mapping[bytes, bytes] = {}
+    keeps_for_late_readers: bool = False
     pings: tuple[Ping, ...] = (WEBSOCKET_PING,)
 
     def install(self, told: Callable[[str], None]) -> str:

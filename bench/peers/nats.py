@@ -142,7 +142,6 @@ class Nats(PlainPeer):
 
     name = "nats"
     about = "nats-server over WebSocket: a broker in Go; one token for all, no numbers, no store"
-    scenarios = frozenset(("fanout", "direct", "idle", "connect", "latency", "ping"))
     framing = Framing(split, join, unwrapping)
     pings = (Ping(_ping, _is_pong),)
     answers = MappingProxyType({b"PING": masked(BINARY, b"PONG\r\n")})

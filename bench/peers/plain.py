@@ -93,6 +93,7 @@ class PlainPeer(Peer):
         announcement: what it prints once it listens; its first group is the port.
     """
 
+    scenarios = frozenset(("fanout", "direct", "idle", "connect", "latency", "ping", "slow"))
     path = "/"
     announcement = ANNOUNCEMENT
 

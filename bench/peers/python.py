@@ -41,7 +41,6 @@ class PythonPeer(PlainPeer):
         packages: those whose versions are told, itself first.
     """
 
-    scenarios = frozenset(("fanout", "direct", "idle", "connect", "latency", "ping"))
     program: str
     packages: tuple[str, ...]
 

@@ -13,7 +13,6 @@ class SocketIo(SocketIoPeer, NodePeer):
 
     name = "socketio"
     about = "Socket.IO on Node, with bufferutil, WebSocket alone: acknowledged emits, no store"
-    scenarios = frozenset(("fanout", "direct", "idle", "connect", "latency", "ping"))
     program = "socketio.cjs"
     package = "socket.io"
 

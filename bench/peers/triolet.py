@@ -166,7 +166,10 @@ class Triolet(Peer):
     name = "triolet"
     about = "this checkout: stores before it acknowledges, in SQLite with an fsync or in memory"
     stores = ("sqlite", "memory")
-    scenarios = frozenset(("fanout", "direct", "idle", "resume", "connect", "latency", "ping"))
+    scenarios = frozenset(
+        ("fanout", "direct", "idle", "resume", "connect", "latency", "ping", "slow")
+    )
+    keeps_for_late_readers = True
     pings = (Ping(_ping, _is_pong), WEBSOCKET_PING)
 
     def __init__(self) -> None:

@@ -11,6 +11,5 @@ class Ws(NodePeer):
 
     name = "ws"
     about = "a chat server on Node's ws, with bufferutil: JSON, one encoding a message, no store"
-    scenarios = frozenset(("fanout", "direct", "idle", "connect", "latency", "ping"))
     program = "ws.cjs"
     package = "ws"

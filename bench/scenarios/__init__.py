@@ -145,7 +145,8 @@ def every() -> dict[str, Scenario]:
         latency,
         ping,
         resume,
+        slow,
     )
 
-    modules = (fanout, ping, direct, latency, idle, connect, resume)
+    modules = (fanout, ping, slow, direct, latency, idle, connect, resume)
     return {one.SCENARIO.name: one.SCENARIO for one in modules}

@@ -119,6 +119,15 @@ def test_ping_asks_meanwhile_a_room_is_served(tmp_path):
     assert 0 < figure_of(sample, "idle: ping, p50") <= figure_of(sample, "idle: worst ping")
 
 
+def test_slow_readers_of_ours_catch_up(tmp_path):
+    """One of six reads nothing until all is sent, and then everything, in order."""
+    sample = only(results_of(tmp_path, "slow", "--text", "4000"))
+    assert sample.verified["caught up"] == 1
+    assert sample.verified["delivered"] == 5 * sample.verified["acknowledged"] > 0
+    assert figure_of(sample, "caught up") == 100
+    assert figure_of(sample, "with slow, p50") > 0
+
+
 def test_latency_sends_at_half_of_what_it_found_and_at_a_rate_for_all(tmp_path):
     """Of what was due while it was measured, all was acknowledged and delivered."""
     half, fixed = results_of(tmp_path, "latency", "--store", "memory").samples
