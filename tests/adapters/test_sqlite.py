@@ -12,9 +12,11 @@ from triolet._model.limits import Limits
 from triolet.adapters.sqlite import (
     SqliteStore,
     checkpoints,
-    indexing,
     ledger,
     open_sqlite_store,
+    runs,
+    segments,
+    upkeep,
 )
 from triolet.adapters.sqlite.opening import opened
 from triolet.adapters.sqlite.recent import View
@@ -59,8 +61,10 @@ class TestRestlessSqliteStore(StoreContract):
 
     @pytest.fixture(autouse=True)
     def _small_runs(self, monkeypatch):
-        monkeypatch.setattr(indexing, "RUN_ENTRIES_MAX", 2)
-        monkeypatch.setattr(indexing, "_SLICE_MIN", 1)
+        monkeypatch.setattr(runs, "RUN_ENTRIES_MAX", 2)
+        monkeypatch.setattr(segments, "FAN_IN", 2)
+        monkeypatch.setattr(segments, "_ROW_RECORDS", 1)
+        monkeypatch.setattr(upkeep, "_SLICE_MIN", 1)
 
     def open_store(self, home: Home):
         return open_restless(home)
@@ -81,17 +85,17 @@ async def test_a_read_does_not_wait_for_the_writer(home):
         stuck, go_on = threading.Event(), threading.Event()
 
         def hold():
-            store._ledger.connection.execute("UPDATE heads SET head = 99")
+            store._ledger.connection.execute("UPDATE rooms SET title = 'new'")
             stuck.set()
             assert go_on.wait(10)
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(store._write, hold)
             await trio.to_thread.run_sync(stuck.wait)
-            assert 1 == (await d.state(store, "a")).head
+            assert "" == (await d.state(store, "a")).title
             assert 1 == len(await d.log(store, "a"))
             go_on.set()
-        assert 99 == (await d.state(store, "a")).head
+        assert "new" == (await d.state(store, "a")).title
 
 
 async def test_an_abandoned_read_keeps_its_connection_until_it_ends(home):
@@ -226,9 +230,8 @@ class Failing:
 
 def failing(store, *beginnings, code, after=False):
     led = store._ledger
-    led.connection = led.indexer._connection = Failing(
-        led.connection, {one: sqlite3_error(code) for one in beginnings}, after=after
-    )
+    errors = {one: sqlite3_error(code) for one in beginnings}
+    led.connection = Failing(led.connection, errors, after=after)
 
 
 def sqlite3_error(code):
@@ -241,7 +244,9 @@ FULL, IOERR_WRITE, IOERR_FSYNC = 13, 10 | 3 << 8, 10 | 4 << 8
 
 
 @pytest.mark.parametrize("code", [FULL, IOERR_WRITE])
-@pytest.mark.parametrize("beginning", ["BEGIN", "INSERT INTO log", "REPLACE INTO heads", "COMMIT"])
+@pytest.mark.parametrize(
+    "beginning", ["BEGIN", "INSERT INTO rooms", "INSERT INTO journal", "COMMIT"]
+)
 async def test_a_failed_transaction_stores_nothing(home, beginning, code):
     """Whatever fails: nothing of the batch is stored or remembered, and the next one is."""
     async with open_plain(home) as store:
@@ -268,7 +273,7 @@ async def test_a_failed_rollback_is_made_up_for(home):
     """A transaction that cannot even be rolled back is, before the next one begins."""
     async with open_plain(home) as store:
         await d.append(store, d.founding("a", "anna"))
-        failing(store, "REPLACE INTO heads", "ROLLBACK", code=IOERR_WRITE)
+        failing(store, "INSERT INTO journal", "ROLLBACK", code=IOERR_WRITE)
         with pytest.raises(StoreUnavailable):
             await d.append(store, d.say("a", "anna", "1"))
         (record,) = await d.append(store, d.say("a", "anna", "2"))
@@ -284,7 +289,7 @@ async def test_a_disk_that_fails_while_drafts_are_tried_one_by_one(home):
         batch = [d.say("a", "anna", "1"), d.say("a", "\ud800", "2")]
         with pytest.raises(StoreUnavailable):
             await store.append(batch)
-        failing(store, "INSERT INTO log", code=FULL)
+        failing(store, "INSERT INTO journal", code=FULL)
         with pytest.raises(StoreUnavailable):
             await store.append(batch)
         assert 1 == (await d.state(store, "a")).head

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from triolet._model.entries import Member, Message, Meta
 from triolet._model.limits import Limits
 from triolet.adapters.memory import MemoryStore
-from triolet.adapters.sqlite import SqliteStore, indexing
+from triolet.adapters.sqlite import SqliteStore, runs, segments, upkeep
 from triolet.adapters.sqlite.opening import opened
 from triolet.ports.store import Mark, Person
 from triolet.testing.contracts import CountingEntropy, Home
@@ -227,8 +227,10 @@ async def compare(one, other):
 
 @pytest.fixture
 def _small_runs(monkeypatch):
-    monkeypatch.setattr(indexing, "RUN_ENTRIES_MAX", 2)
-    monkeypatch.setattr(indexing, "_SLICE_MIN", 1)
+    monkeypatch.setattr(runs, "RUN_ENTRIES_MAX", 2)
+    monkeypatch.setattr(segments, "FAN_IN", 2)
+    monkeypatch.setattr(segments, "_ROW_RECORDS", 1)
+    monkeypatch.setattr(upkeep, "_SLICE_MIN", 1)
 
 
 @pytest.mark.usefixtures("_small_runs")

@@ -227,7 +227,7 @@ async def test_a_full_disk_stores_nothing_and_recovers(home):
         pytest.skip("only root may mount a tmpfs")
     try:
         ballast = disk / "ballast"
-        ballast.write_bytes(b"x" * 1_500_000)
+        ballast.write_bytes(b"x" * 2_000_000)
         async with open_at(disk / "store.db", home) as store:
             await d.append(store, d.founding("a", "anna"))
             count = await _until_full(store)

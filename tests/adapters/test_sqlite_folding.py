@@ -7,8 +7,10 @@ import pytest
 import trio
 
 from triolet._model.limits import Limits
-from triolet.adapters.sqlite import SqliteStore, indexing, reading, retention
+from triolet.adapters.sqlite import SqliteStore, reading, retention, runs, segments, upkeep
+from triolet.adapters.sqlite.cids import split
 from triolet.adapters.sqlite.opening import opened
+from triolet.adapters.sqlite.rows import unpack_rows
 from triolet.adapters.sqlite.snapshot import Snapshot
 from triolet.testing.contracts import Home
 from triolet.testing.contracts import drafting as d
@@ -21,8 +23,10 @@ def home(tmp_path):
 
 @pytest.fixture(autouse=True)
 def _small_runs(monkeypatch):
-    monkeypatch.setattr(indexing, "RUN_ENTRIES_MAX", 3)
-    monkeypatch.setattr(indexing, "_SLICE_MIN", 1)
+    monkeypatch.setattr(runs, "RUN_ENTRIES_MAX", 3)
+    monkeypatch.setattr(segments, "FAN_IN", 2)
+    monkeypatch.setattr(segments, "_ROW_RECORDS", 1)
+    monkeypatch.setattr(upkeep, "_SLICE_MIN", 1)
 
 
 @asynccontextmanager
@@ -40,15 +44,22 @@ def rows(store, table):
     return store._ledger.connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
 
 
+def cids(store):
+    """Count the cids that the tables know."""
+    rows = store._ledger.connection.execute("SELECT packed FROM cids")
+    return sum(len(split(packed)) for (packed,) in rows)
+
+
 async def test_nothing_is_folded_before_a_window_is_full(home):
-    """A batch writes the log and the heads; `places` and `cids` follow window by window."""
+    """A batch writes the journal; `places` and `cids` follow window by window."""
     async with open_folding(home, window_entries=10) as store:
         await d.append(store, d.founding("a", "anna"))
         await d.append(store, *(d.say("a", "anna", str(i)) for i in range(8)))
         assert (0, 0) == (rows(store, "places"), rows(store, "cids"))
         for i in range(8, 20):
             await d.append(store, d.say("a", "anna", str(i)))
-        assert rows(store, "cids") >= 10
+        assert 1 == rows(store, "segments WHERE level = 0")
+        assert cids(store) >= 10
         assert 21 == len(await d.log(store, "a"))
 
 
@@ -91,7 +102,7 @@ async def test_a_reader_sees_its_state_however_far_folding_goes(home):
             nursery.start_soon(store._read, read_late)
             await trio.to_thread.run_sync(begun.wait)
             await d.append(store, *(d.say("a", "anna", f"x{i}") for i in range(2)))
-            while not rows(store, "store WHERE indexed >= 7"):
+            while not rows(store, "store WHERE indexed >= 3"):
                 await store._settle()
             go_on.set()
         assert [1, 2, 3, 4, 5] == found
@@ -113,7 +124,7 @@ async def test_retention_leaves_what_is_not_folded(home):
             )
 
         (step,) = await store._write(remove)
-        assert (0, False) == (step.removed, step.is_progress)
+        assert (0, True) == (step.removed, step.is_done)
         assert [("a", 4, 3)] == await store.prune(older_than=0, entries_max=1, limit=9)
     async with open_folding(home, window_entries=1000) as store:
         assert await store.find("a", "anna", "0") is not None
@@ -135,6 +146,7 @@ async def test_what_was_folded_for_removed_messages_goes_with_them(home, monkeyp
         assert (0, 1, 1) == tuple(
             rows(store, table) for table in ("edits", "reactions", "reaction_counts")
         )
-        assert 3 == rows(store, "log")
-        # The three that stay, and in each lane the run that the floor is in.
-        assert rows(store, "places") <= 5
+        # No run holds anything but the three that stay.
+        assert rows(store, "places") == rows(store, "runs") <= 3
+        found = store._ledger.connection.execute("SELECT packed FROM runs")
+        assert 3 == sum(len(unpack_rows(packed)) for (packed,) in found)

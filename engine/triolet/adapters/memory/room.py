@@ -128,7 +128,8 @@ class Room:
 
     def write(self, draft: Draft, now_ms: int) -> tuple[Record, ...]:
         """Carry out a draft that was judged, and return its records."""
-        self.at = max(self.at, now_ms)
+        if draft.create is not None or (draft.logged and draft.facts):
+            self.at = max(self.at, now_ms)
         if draft.revokes:
             self.acl_ver += 1
         if not draft.logged:

@@ -5,10 +5,13 @@ How it is built, from the outside in::
     store       the port, as jobs for the writer and reads of snapshots
     opening     lock, file, schema and threads, begun and ended together (files, connections)
     writer      the one thread that writes · ledger  its transactions and what it remembers
-    appending   the batch: judged in order, written together · effects  what facts change
-    recent      the newest entries in memory · indexing  folding them into the tables by rooms
-    readers     connections that read beside it · snapshot, places, reading, directory
-    retention   removing the oldest in small steps · checkpoints  keeping the WAL short
+    appending   the batch: judged in order, written as one row of the journal
+    effects     what facts change · erasing  what a deletion takes away
+    recent      the newest entries in memory · upkeep  folding them into the tables by rooms
+    runs        entries in the tables: 64 a row · segments, sieve, cids  what each cid became
+    readers     connections that read beside it · snapshot, reading, directory
+    retention   removing the oldest in small steps · forgetting  old cids
+    checkpoints keeping the write-ahead log short
 """
 
 from .store import SqliteStore as SqliteStore

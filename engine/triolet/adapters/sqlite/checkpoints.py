@@ -18,10 +18,9 @@ from .connections import BUSY_TIMEOUT_MS, connect_checkpointer
 
 logger = logging.getLogger(__name__)
 
-# Rows changed (and pages of bodies) between two checkpoints. In batches of 100 over 200 rooms
-# they make a log of 10 MiB; over 10,000 rooms, where nearly every row is on a page of its
-# own, of 30 MiB. With 8,192 it is written 7 % more, and synced four times as often.
-CHECKPOINT_CHANGES: Final = 32_768
+# Rows changed (and pages of batches and runs) between two checkpoints; each is about a page in
+# the log, so it has some 32 MiB.
+CHECKPOINT_CHANGES: Final = 8192
 
 # Readers that still need the log keep it from starting again; the writer waits for them no
 # longer than this, and tries again an eighth of the way to the next checkpoint.

@@ -16,6 +16,8 @@ from ...ports.store import (
 from .bulk import Among
 from .ledger import Ledger
 from .reading import last_message
+from .rows import SEQ
+from .schema import HEAD
 from .snapshot import ROOM_COLUMNS, RoomRow, Snapshot
 
 _MEMBER_COLUMNS: Final = "m.user, m.role, m.delivered, m.read, m.read_n"
@@ -25,14 +27,14 @@ _MEMBERS: Final = f"""
 _INBOX: Final = f"""
     SELECT {_MEMBER_COLUMNS}, {ROOM_COLUMNS}
     FROM inboxes i CROSS JOIN rooms r ON r.id = i.room_id
-    CROSS JOIN heads h ON h.room_id = i.room_id
     CROSS JOIN members m ON m.room_id = i.room_id AND m.user = i.user
     WHERE i.user = ? AND i.room """  # noqa: S608 - the columns are ours
 _INBOX_AFTER: Final = _INBOX + "> ? ORDER BY i.room LIMIT ?"
 _INBOX_OF: Final = Among(_INBOX + "IN ({}) ORDER BY i.room")
-_HEADS: Final = Among(
-    "SELECT r.name, h.head FROM rooms r JOIN heads h ON h.room_id = r.id WHERE r.name IN ({})"
-)
+_HEADS: Final = Among(f"SELECT r.name, r.id, {HEAD} FROM rooms r WHERE r.name IN ({{}})")  # noqa: S608
+_POSITIONS: Final = f"""
+    SELECT i.room, i.room_id, {HEAD} FROM inboxes i CROSS JOIN rooms r ON r.id = i.room_id
+    WHERE i.user = ? ORDER BY i.room LIMIT ?"""  # noqa: S608 - the columns are ours
 _PEOPLE: Final = Among("SELECT user, status, last_seen FROM people WHERE user IN ({})")
 # Names in one IN.
 _NAMES: Final = 256
@@ -56,8 +58,15 @@ def heads(snapshot: Snapshot, rooms: Sequence[str]) -> dict[str, tuple[str, int]
     found: dict[str, int] = {}
     for start in range(0, len(rooms), _NAMES):
         names = list(rooms[start : start + _NAMES])
-        found.update(_HEADS.execute(snapshot.connection, names))
+        rows = _HEADS.execute(snapshot.connection, names)
+        found.update((name, _head(snapshot, room_id, head)) for name, room_id, head in rows)
     return {room: (snapshot.epoch, found[room]) for room in rooms if room in found}
+
+
+def _head(snapshot: Snapshot, room_id: int, head: int) -> int:
+    """Return a room's head: the later one of what the tables say and what memory has."""
+    last = snapshot.runs.last(room_id)
+    return head if last is None else max(head, last[SEQ])
 
 
 def members(snapshot: Snapshot, room: str, *, after: str | None, limit: int) -> list[Membership]:
@@ -108,7 +117,7 @@ def inbox_of(snapshot: Snapshot, user: str, rooms: Sequence[str]) -> list[InboxI
 def _items(snapshot: Snapshot, user: str, rows: sqlite3.Cursor) -> list[InboxItem]:
     items = []
     for row in rows.fetchall():
-        room = RoomRow._make(row[5:])
+        room = snapshot.current(RoomRow._make(row[5:]))
         last = last_message(snapshot, room, user)
         items.append(InboxItem(snapshot.state(room), _membership(*row[:5]), last))
     return items
@@ -116,12 +125,8 @@ def _items(snapshot: Snapshot, user: str, rows: sqlite3.Cursor) -> list[InboxIte
 
 def positions(snapshot: Snapshot, user: str, *, limit: int) -> list[tuple[str, str, int]]:
     """Return `(room, epoch, head)` of the user's rooms by name, at most `limit`."""
-    rows = snapshot.connection.execute(
-        "SELECT i.room, h.head FROM inboxes i CROSS JOIN heads h ON h.room_id = i.room_id "
-        "WHERE i.user = ? ORDER BY i.room LIMIT ?",
-        (user, limit),
-    )
-    return [(room, snapshot.epoch, head) for room, head in rows]
+    rows = snapshot.connection.execute(_POSITIONS, (user, limit))
+    return [(room, snapshot.epoch, _head(snapshot, room_id, head)) for room, room_id, head in rows]
 
 
 # --- people ------------------------------------------------------------------------------
@@ -209,4 +214,12 @@ def new_generation(ledger: Ledger, epoch: str) -> None:
     execute = ledger.connection.execute
     execute("INSERT INTO generations VALUES (?, ?)", (gen, epoch))
     execute("UPDATE store SET gen = ?", (gen,))
-    execute("INSERT INTO lineage SELECT room_id, ?, head + 1 FROM heads", (gen,))
+    execute(f"INSERT INTO lineage SELECT r.id, ?, {HEAD} + 1 FROM rooms r", (gen,))  # noqa: S608
+    runs = ledger.runs()
+    for room_id in ledger.recent.rooms():
+        last = runs.last(room_id)
+        assert last is not None, "a room is here because of an entry"
+        execute(
+            "UPDATE lineage SET first_seq = max(first_seq, ?) WHERE room_id = ? AND gen = ?",
+            (last[SEQ] + 1, room_id, gen),
+        )

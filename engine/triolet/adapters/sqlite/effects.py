@@ -4,9 +4,7 @@ import sqlite3
 
 from msgspec import UNSET
 
-from ..._model.entries import Delete, Edit, Member, Meta, React
-from ..._wire.codec import pack_fact
-from .._drafts import erased
+from ..._model.entries import Edit, Member, Meta, React
 from .ledger import Room
 
 
@@ -19,8 +17,8 @@ def make_room(
     public: bool,
     gen: int,
     at: int,
-) -> Room:
-    """Make a room without entries."""
+) -> int:
+    """Make a room without entries, and return its id."""
     cursor = connection.execute(
         "INSERT INTO rooms (name, kind, title, public, acl_ver, members, floor, floor_n, "
         "oldest_at) VALUES (?, ?, ?, ?, 0, 0, 0, 0, ?)",
@@ -28,9 +26,8 @@ def make_room(
     )
     room_id = cursor.lastrowid
     assert room_id is not None, "an INSERT has a row"
-    connection.execute("INSERT INTO heads VALUES (?, 0, 0, ?)", (room_id, at))
     connection.execute("INSERT INTO lineage VALUES (?, ?, 1)", (room_id, gen))
-    return Room(name, (room_id, 0, 0, 0, 0, at))
+    return room_id
 
 
 def member(connection: sqlite3.Connection, room: Room, fact: Member) -> None:
@@ -76,24 +73,11 @@ def meta(connection: sqlite3.Connection, room: Room, fact: Meta) -> None:
         connection.execute("UPDATE rooms SET public = ? WHERE id = ?", (fact.public, room.id))
 
 
-def edit(connection: sqlite3.Connection, room: Room, fact: Edit, log_id: int) -> None:
-    """Know an edit by its target."""
-    connection.execute(
-        "INSERT INTO edits VALUES (?, ?, ?, ?)", (room.id, fact.target, room.head, log_id)
-    )
-
-
-def delete(connection: sqlite3.Connection, room: Room, fact: Delete, target_id: int) -> None:
-    """Erase the bodies of a message and of its edits. Their rows are in the log already."""
-    (packed,) = connection.execute("SELECT packed FROM log WHERE id = ?", (target_id,)).fetchone()
-    connection.execute(
-        "UPDATE log SET erased = 1, packed = ? WHERE id = ?", (erased(packed), target_id)
-    )
-    connection.execute(
-        "UPDATE log SET erased = 1, packed = ? WHERE id IN "
-        "(SELECT id FROM edits WHERE room_id = ? AND target = ?)",
-        (pack_fact(Edit(fact.target, erased=True)), room.id, fact.target),
-    )
+def edit(connection: sqlite3.Connection, room: Room, fact: Edit, packed: bytes) -> None:
+    """Know an edit by its target, and fold it."""
+    place = (room.id, fact.target)
+    connection.execute("INSERT INTO edits VALUES (?, ?, ?)", (*place, room.head))
+    connection.execute("REPLACE INTO bodies VALUES (?, ?, ?, ?)", (*place, room.at, packed))
 
 
 def react(connection: sqlite3.Connection, room: Room, fact: React, user: str) -> None:

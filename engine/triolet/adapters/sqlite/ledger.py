@@ -10,10 +10,18 @@ from collections.abc import Callable
 from itertools import islice
 from typing import Final, TypeVar, final
 
+from ...ports.store import Duplicate
+from .cids import prefix
 from .failures import at_commit, is_of_a_draft, unavailable
-from .indexing import Indexer
-from .places import Places
-from .recent import WINDOW_ENTRIES, Recent
+from .forgetting import Forgetting
+from .journal import Journal
+from .recent import Recent
+from .rows import SEQ
+from .runs import Place, Runs
+from .schema import AT, HEAD, N
+from .segments import Segments
+from .sieve import probe
+from .upkeep import Upkeep
 
 T = TypeVar("T")
 
@@ -22,40 +30,51 @@ logger = logging.getLogger(__name__)
 # Rooms remembered, about 200 bytes each; beyond it the oldest quarter is forgotten.
 _ROOMS_MAX: Final = 65_536
 
-_ROOM: Final = """
-    SELECT r.id, r.acl_ver, r.floor, h.head, h.n, h.at
-    FROM rooms r JOIN heads h ON h.room_id = r.id WHERE r.name = ?"""
+_ROOM: Final = f"""
+    SELECT r.id, r.acl_ver, r.floor, {HEAD}, {N}, {AT} FROM rooms r WHERE r.name = ?
+"""  # noqa: S608 - the columns are ours
+
+# Kept with each cid in one byte.
+_OPS_MAX: Final = 256
 
 
 @final
 class Room:
     """What an append needs to know of a room."""
 
-    __slots__ = ("acl_ver", "at", "floor", "head", "id", "n", "name")
+    __slots__ = ("acl_ver", "at", "before_cid", "floor", "head", "id", "n", "name")
 
-    def __init__(self, name: str, row: tuple[int, int, int, int, int, int]) -> None:
+    def __init__(
+        self, name: str, row: tuple[int, int, int, int, int, int], before_cid: str
+    ) -> None:
         self.name = name
         self.id, self.acl_ver, self.floor, self.head, self.n, self.at = row
+        # What is digested before a sender and a cid.
+        self.before_cid = before_cid
+
+    @property
+    def place(self) -> Place:
+        """Whose entries are meant."""
+        return Place(self.id, self.name, self.floor)
 
 
 @final
 class Ledger:
     """Used by the writer's thread alone, but for `recent.view`."""
 
-    def __init__(
-        self,
-        connection: sqlite3.Connection,
-        recent: Recent,
-        *,
-        window_entries: int = WINDOW_ENTRIES,
-    ) -> None:
+    def __init__(self, connection: sqlite3.Connection, recent: Recent) -> None:
         self.connection = connection
         self.recent = recent
-        self.indexer = Indexer(connection, recent, window_entries=window_entries)
-        self.next_id = 1
+        self.segments = Segments()
+        self.forgetting = Forgetting(self.segments)
+        self.journal = Journal()
+        self.upkeep = Upkeep(recent, self.segments, self.journal)
+        self.next_batch = 1
         self.gen = 1
-        self.body_bytes = 0
+        # The code of each op, as kept with cids.
+        self.ops: dict[str, int] = {}
         self.rooms: dict[str, Room] = {}
+        self._salt = ""
         self._is_current = False
 
     def transact(self, work: Callable[[], T]) -> T:
@@ -91,18 +110,24 @@ class Ledger:
 
     @property
     def changes(self) -> int:
-        """Rows changed since the store was opened, a body counting one for each page it fills."""
-        return self.connection.total_changes + self.body_bytes // 4096
+        """Rows changed since the store was opened, large ones counting one for each page."""
+        written = self.journal.bytes + self.upkeep.run_bytes
+        return self.connection.total_changes + written // 4096
 
     def load(self) -> None:
         """Read again what is remembered; inside a transaction, as it has left the tables."""
+        connection = self.connection
         self.rooms.clear()
-        self.recent.load(self.connection)
-        self.indexer.reset()
-        last_id, self.gen = self.connection.execute(
-            "SELECT max(indexed, coalesce((SELECT max(id) FROM log), 0)), gen FROM store"
+        self._salt, self.gen, self.next_batch = connection.execute(
+            "SELECT salt, gen, max(indexed, coalesce((SELECT max(batch) FROM journal), 0)) + 1 "
+            "FROM store"
         ).fetchone()
-        self.next_id = last_id + 1
+        self.ops = dict(connection.execute("SELECT op, code FROM ops"))
+        self.recent.load(connection, self._salt, self.ops)
+        self.journal.load(connection)
+        self.segments.load(connection)
+        self.forgetting.reset()
+        self.upkeep.load(connection)
         self._is_current = True
 
     def _recover(self) -> None:
@@ -127,17 +152,46 @@ class Ledger:
             row = self.connection.execute(_ROOM, (name,)).fetchone()
             if row is None:
                 return None
-            room = self.rooms[name] = Room(name, row)
+            room = self.rooms[name] = Room(name, row, prefix(self._salt, row[0]))
+            last = self.runs().last(room.id)
+            if last is not None and last[SEQ] > room.head:
+                _, _, room.head, room.n, _, _, at, *_ = last
+                room.at = max(room.at, at)
         return room
 
-    def add_room(self, room: Room) -> None:
-        """Remember a room just made."""
-        self.rooms[room.name] = room
+    def add_room(self, name: str, room_id: int, at: int) -> Room:
+        """Remember a room just made, and return it."""
+        row = (room_id, 0, 0, 0, 0, at)
+        room = self.rooms[name] = Room(name, row, prefix(self._salt, room_id))
+        return room
 
     def forget_room(self, name: str) -> None:
         """Have a room read again when it is next asked for."""
         self.rooms.pop(name, None)
 
-    def places(self) -> Places:
+    def first(self, key: bytes) -> Duplicate | None:
+        """Return what a digest's cid became, or None."""
+        found = None
+        for window in (self.recent.filling, self.recent.folding):
+            if window is not None and found is None:
+                found = window.cids.find(key, *probe(key))
+        found = found or self.segments.find(self.connection, key)
+        if found is None:
+            return None
+        seq, at, code = found
+        return Duplicate(seq, at, next(op for op, other in self.ops.items() if other == code))
+
+    def know_op(self, op: str) -> int:
+        """Return an op's code, which it gets if it has none."""
+        code = self.ops.get(op)
+        if code is None:
+            code = len(self.ops)
+            if code >= _OPS_MAX:
+                raise ValueError(f"there are {_OPS_MAX} ops already")
+            self.connection.execute("INSERT INTO ops VALUES (?, ?)", (code, op))
+            self.ops[op] = code
+        return code
+
+    def runs(self) -> Runs:
         """Return where entries are, this transaction's included."""
-        return Places(self.connection, self.recent.view.windows)
+        return Runs(self.connection, self.recent.view.windows, self.next_batch)

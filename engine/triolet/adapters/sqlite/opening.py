@@ -87,8 +87,8 @@ async def opened(
     """
     with sole_server(path):
         connection = await trio.to_thread.run_sync(open_file, path, entropy.token())
-        recent = Recent()
-        ledger = Ledger(connection, recent, window_entries=window_entries)
+        recent = Recent(window_entries)
+        ledger = Ledger(connection, recent)
         readers = Readers(path, recent, connections_max=limits.store_readers_max)
         checkpointer = Checkpointer(path, changes=checkpoint_changes)
         writer = Writer(jobs_max=limits.writes_pending_max)

@@ -1,8 +1,7 @@
 """Questions about one room's log, answered from a snapshot."""
 
-from heapq import merge
+from collections.abc import Iterable
 from itertools import islice
-from typing import Final, TypeVar
 
 from msgspec import UNSET, UnsetType
 
@@ -11,29 +10,12 @@ from ..._model.entries import Edit, FoldedMessage, Message, Reaction, Record
 from ..._model.json import JsonMap
 from ..._wire.codec import unpack_fact
 from ...ports.store import Duplicate, HistorySlice
-from .bulk import Among
-from .places import Place
+from . import segments
+from .cids import digest, prefix
 from .recent import MESSAGES, OTHERS
-from .rows import KINDS, cid_key
+from .rows import FACT, SEQ, N, Row, records_of, seq_of
+from .sieve import probe
 from .snapshot import RoomRow, Snapshot
-
-T = TypeVar("T")
-
-# Rows asked for at once: a page is cut by bytes as well, and 64 bodies of 32 KiB are 2 MiB.
-_ROWS: Final = 64
-
-_RECORDS: Final = Among(
-    "SELECT seq, n, kind, sender, at, cid, packed FROM log WHERE id IN ({}) ORDER BY id"
-)
-# A message and its latest edit.
-_MESSAGES: Final = (
-    "SELECT m.seq, m.n, m.at, m.cid, m.sender, m.erased, m.packed, e.packed, e.at "
-    "FROM log m LEFT JOIN log e ON e.id = (SELECT id FROM edits "
-    "WHERE room_id = m.room_id AND target = m.seq ORDER BY seq DESC LIMIT 1) "
-    "WHERE m.id IN ({}) ORDER BY m.id "
-)
-_MESSAGES_UP: Final = Among(_MESSAGES)
-_MESSAGES_DOWN: Final = Among(_MESSAGES + "DESC")
 
 
 def page(
@@ -43,26 +25,37 @@ def page(
     room = snapshot.room(room_name)
     if room is None:
         return []
-    after, upto = max(after, room.floor), min(upto, room.head)
-    lanes = [
-        snapshot.places.ascending(room.id, lane, after=after, upto=upto, limit=limit)
+    upto = min(upto, room.head)
+    messages, others = (
+        _within(
+            snapshot.runs.ascending(room.place, lane, after=after, upto=upto, limit=limit),
+            bytes_max,
+        )
         for lane in (MESSAGES, OTHERS)
-    ]
-    found: list[Record] = []
+    )
+    rows = messages
+    if others:
+        # Two sorted lists one after the other are merged in one pass.
+        rows = sorted(messages + others, key=seq_of)[:limit]
     size = 0
-    for some in _in_parts(list(islice(merge(*lanes), limit))):
-        rows = _RECORDS.execute(snapshot.connection, [log_id for _, log_id in some])
-        for seq, n, kind, sender, at, cid, packed in rows:
-            size += len(packed)
-            if found and size > bytes_max:
-                rows.close()
-                return found
-            found.append(Record(room.name, seq, n, KINDS[kind], sender, at, cid, packed))
+    for count, row in enumerate(rows):
+        size += len(row[FACT])
+        if count and size > bytes_max:
+            rows = rows[:count]
+            break
+    return records_of(room.name, rows)
+
+
+def _within(parts: Iterable[list[Row]], bytes_max: int) -> list[Row]:
+    """Return the first parts, the last of which exceeds `bytes_max`."""
+    found: list[Row] = []
+    size = 0
+    for part in parts:
+        found += part
+        size += sum([len(row[FACT]) for row in part])
+        if size > bytes_max:
+            break
     return found
-
-
-def _in_parts(items: list[T]) -> list[list[T]]:
-    return [items[start : start + _ROWS] for start in range(0, len(items), _ROWS)]
 
 
 def n_at(snapshot: Snapshot, room_name: str, seq: int) -> int:
@@ -72,12 +65,8 @@ def n_at(snapshot: Snapshot, room_name: str, seq: int) -> int:
         return 0
     if seq >= room.head:
         return room.n
-    last = snapshot.places.descending(room.id, MESSAGES, before=seq + 1, floor=room.floor, limit=1)
-    if not last:
-        return room.floor_n
-    ((_, log_id),) = last
-    (n,) = snapshot.connection.execute("SELECT n FROM log WHERE id = ?", (log_id,)).fetchone()
-    return int(n)
+    last = snapshot.runs.descending(room.place, MESSAGES, before=seq + 1, limit=1)
+    return next((part[0][N] for part in last), room.floor_n)
 
 
 def find(snapshot: Snapshot, room_name: str, sender: str, cid: str) -> Duplicate | None:
@@ -85,19 +74,17 @@ def find(snapshot: Snapshot, room_name: str, sender: str, cid: str) -> Duplicate
     room = snapshot.room(room_name)
     if room is None:
         return None
-    key = cid_key(sender, cid)
-    row = snapshot.connection.execute(
-        "SELECT seq, at, op FROM cids WHERE room_id = ? AND key = ?", (room.id, key)
-    ).fetchone()
-    if row is not None:
-        return Duplicate(*row)
+    key = digest(prefix(snapshot.salt, room.id), sender, cid)
+    found = segments.find(snapshot.connection, key)
+    if found is not None:
+        return segments.duplicate(snapshot.connection, found)
+    place, pattern = probe(key)
     for window in snapshot.windows:
-        tail = window.tails.get(room.id)
-        first = None if tail is None else tail.cids.get(key)
+        kept = window.cids.find(key, place, pattern)
         # Folded windows are in the table, or were and are pruned; later than the snapshot's
         # head is not committed yet.
-        if first is not None and window.last_id > snapshot.indexed and first[0] <= room.head:
-            return Duplicate(*first)
+        if kept is not None and window.last_batch > snapshot.indexed and kept[0] <= room.head:
+            return segments.duplicate(snapshot.connection, kept)
     return None
 
 
@@ -118,77 +105,95 @@ def history(
     room = snapshot.room(room_name)
     if room is None:
         return None
-    upwards = before is None and after is not None
-    if upwards:
-        places = snapshot.places.ascending(
-            room.id, MESSAGES, after=max(after or 0, room.floor), upto=room.head, limit=limit + 1
-        )
+    runs, place = snapshot.runs, room.place
+    if before is None and after is not None:
+        parts = runs.ascending(place, MESSAGES, after=after, upto=room.head, limit=limit + 1)
+        messages, more = folded(snapshot, room, user, parts, limit=limit, bytes_max=bytes_max)
     else:
-        places = _newest(snapshot, room, before=before, limit=limit + 1)
-    messages = folded(snapshot, room, user, places[:limit], upwards=upwards, bytes_max=bytes_max)
-    more = len(places) > len(messages)
-    if not upwards:
+        end = room.head + 1 if before is None else min(before, room.head + 1)
+        parts = runs.descending(place, MESSAGES, before=end, limit=limit + 1)
+        messages, more = folded(snapshot, room, user, parts, limit=limit, bytes_max=bytes_max)
         messages.reverse()
     return HistorySlice(tuple(messages), more, snapshot.epoch, room.head)
 
 
 def last_message(snapshot: Snapshot, room: RoomRow, user: str) -> FoldedMessage | None:
     """Return a room's last message, folded, or None."""
-    places = _newest(snapshot, room, before=None, limit=1)
-    messages = folded(snapshot, room, user, places, upwards=False, bytes_max=0)
+    parts = snapshot.runs.descending(room.place, MESSAGES, before=room.head + 1, limit=1)
+    messages, _ = folded(snapshot, room, user, parts, limit=1, bytes_max=0)
     return messages[0] if messages else None
-
-
-def _newest(snapshot: Snapshot, room: RoomRow, *, before: int | None, limit: int) -> list[Place]:
-    end = room.head + 1 if before is None else min(before, room.head + 1)
-    return snapshot.places.descending(room.id, MESSAGES, before=end, floor=room.floor, limit=limit)
 
 
 def folded(
     snapshot: Snapshot,
     room: RoomRow,
     user: str,
-    places: list[Place],
+    parts: Iterable[list[Row]],
     *,
-    upwards: bool,
+    limit: int,
     bytes_max: int,
-) -> list[FoldedMessage]:
-    """Return the messages at `places`, in that order, while their bodies fit."""
-    query = _MESSAGES_UP if upwards else _MESSAGES_DOWN
+) -> tuple[list[FoldedMessage], bool]:
+    """Return the first of these messages within the bounds, and whether there are more."""
     found: list[FoldedMessage] = []
     size = 0
-    for some in _in_parts(places):
-        first, last = sorted((some[0][0], some[-1][0]))
+    for part in parts:
+        # The one more than `limit` is not looked at.
+        some = list(islice(part, limit - len(found)))
+        if not some:
+            return found, True
+        first, last = sorted((some[0][SEQ], some[-1][SEQ]))
+        edits = _edits(snapshot, room, first, last)
         reactions = _reactions(snapshot, room, user, first, last)
-        rows = query.execute(snapshot.connection, [log_id for _, log_id in some])
-        for seq, n, at, cid, sender, is_erased, packed, edit, edited_at in rows:
-            size += len(edit or packed)
+        for row in some:
+            edit = edits.get(row[SEQ])
+            size += len(row[FACT] if edit is None else edit[1])
             if found and size > bytes_max:
-                rows.close()
-                return found
-            message = unpack_fact(packed)
-            assert isinstance(message, Message), "the lane of messages holds nothing else"
-            found.append(
-                FoldedMessage(
-                    seq=seq,
-                    n=n,
-                    at=at,
-                    cid=cid,
-                    sender=sender,
-                    body=message.body if edit is None else _edited_body(edit),
-                    reply_to=message.reply_to,
-                    mentions=message.mentions,
-                    edited_at=UNSET if edit is None else edited_at,
-                    erased=bool(is_erased),
-                    reactions=reactions.get(seq, {}),
-                )
-            )
-    return found
+                return found, True
+            found.append(_folded(row, edit, reactions.get(row[SEQ], {})))
+        if len(some) < len(part):
+            return found, True
+    return found, False
+
+
+def _folded(
+    row: Row, edit: tuple[int, bytes] | None, reactions: dict[str, Reaction]
+) -> FoldedMessage:
+    _, _, seq, n, _, sender, at, cid, _, packed = row
+    message = unpack_fact(packed)
+    assert isinstance(message, Message), "the lane of messages holds nothing else"
+    body = message.body
+    # A deletion later than the snapshot shows in memory at once, but not in its tables.
+    if edit is not None and not message.erased:
+        body = _edited_body(edit[1])
+    return FoldedMessage(
+        seq=seq,
+        n=n,
+        at=at,
+        cid=cid,
+        sender=sender,
+        body=body,
+        reply_to=message.reply_to,
+        mentions=message.mentions,
+        edited_at=UNSET if edit is None else edit[0],
+        erased=message.erased,
+        reactions=reactions,
+    )
+
+
+def _edits(
+    snapshot: Snapshot, room: RoomRow, first: int, last: int
+) -> dict[int, tuple[int, bytes]]:
+    """Return when messages from `first` to `last` were edited, and the latest edit's fact."""
+    rows = snapshot.connection.execute(
+        "SELECT target, at, packed FROM bodies WHERE room_id = ? AND target BETWEEN ? AND ?",
+        (room.id, first, last),
+    )
+    return {target: (at, packed) for target, at, packed in rows}
 
 
 def _edited_body(packed: bytes) -> JsonMap | UnsetType:
     edit = unpack_fact(packed)
-    assert isinstance(edit, Edit), "`edits` points at edits"
+    assert isinstance(edit, Edit), "`bodies` holds edits"
     return edit.body
 
 

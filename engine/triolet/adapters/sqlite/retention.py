@@ -5,39 +5,45 @@ the transaction that removes the entries below it.
 """
 
 import sqlite3
-from heapq import merge
-from itertools import islice
 from typing import Final, NamedTuple
 
-from .bulk import Among
 from .ledger import Ledger
 from .recent import MESSAGES, OTHERS
+from .rows import SEQ, Row, pack_rows, seq_of, unpack_rows
+from .runs import Place
+from .schema import HEAD
 from .snapshot import Snapshot
 
 # Entries, cids or leftovers of one transaction: 250 rows from all over the file hold the
 # writer for 3 to 5 ms.
 ROWS_PER_STEP: Final = 250
 
-# Rooms looked at in one step.
+# Rooms with something to remove that are looked at in one step.
 _ROOMS_PER_STEP: Final = 64
-# Rooms whose cids one read goes through, so that no snapshot lasts for seconds.
+# Rooms that one read goes through, so that no snapshot lasts for long: 3 ms.
 _ROOMS_PER_READ: Final = 1000
 
-_DUE: Final = """
-    SELECT r.id, r.name FROM rooms r JOIN heads h ON h.room_id = r.id
-    WHERE h.head > r.floor AND (r.oldest_at < ? OR ? > 0 AND h.head - r.floor > ?)
-    ORDER BY r.id LIMIT ?"""
-_ROWS: Final = Among("SELECT id, seq, n, at FROM log WHERE id IN ({}) ORDER BY id")
-_REMOVE: Final = Among("DELETE FROM log WHERE id IN ({})")
-
-# Ids in one IN.
-_IDS: Final = 256
+_CHUNK: Final = "SELECT id FROM rooms WHERE id > ? ORDER BY id LIMIT ?"
+_CHUNK_END: Final = f"SELECT count(*), max(id) FROM ({_CHUNK})"  # noqa: S608 - ours
+_DUE: Final = f"""
+    SELECT id, name FROM (
+        SELECT r.id, r.name, r.floor, r.oldest_at, {HEAD} AS head
+        FROM rooms r WHERE r.id IN ({_CHUNK}) ORDER BY r.id
+    ) WHERE head > floor AND (oldest_at < ? OR ? > 0 AND head - floor > ?)
+    LIMIT ?"""  # noqa: S608 - all of it is ours
+_ROOM: Final = f"""
+    SELECT r.floor, r.floor_n, r.oldest_at, {HEAD} FROM rooms r WHERE r.id = ?
+"""  # noqa: S608 - the columns are ours
 
 # What was folded for messages that are gone: where it is, and how one row of it is removed.
 _LEFTOVERS: Final = (
     (
         "SELECT room_id, target, seq FROM edits WHERE room_id = ? AND target <= ? LIMIT ?",
         "DELETE FROM edits WHERE room_id = ? AND target = ? AND seq = ?",
+    ),
+    (
+        "SELECT room_id, target FROM bodies WHERE room_id = ? AND target <= ? LIMIT ?",
+        "DELETE FROM bodies WHERE room_id = ? AND target = ?",
     ),
     (
         """SELECT room_id, target, emoji, user FROM reactions
@@ -59,31 +65,44 @@ class Due(NamedTuple):
     name: str
 
 
+class Found(NamedTuple):
+    """Some of those rooms, and the room after which to look on; None: that was the last one."""
+
+    rooms: list[Due]
+    next_room: int | None
+
+
 class Step(NamedTuple):
-    """What one transaction did for a room: entries removed, the floor then."""
+    """What one transaction did for a room: entries removed, the floor then, whether it is done."""
 
     due: Due
     floor: int
     floor_n: int
     removed: int
-    is_progress: bool
+    is_done: bool
 
 
-def due(snapshot: Snapshot, *, older_than: int, entries_max: int) -> list[Due]:
-    """Return some rooms that may have entries to remove; empty when there is none."""
-    rows = snapshot.connection.execute(
-        _DUE, (older_than, entries_max, entries_max, _ROOMS_PER_STEP)
-    )
-    return [Due(*row) for row in rows]
+def due(snapshot: Snapshot, *, after_room: int, older_than: int, entries_max: int) -> Found:
+    """Find rooms after `after_room` that may have entries to remove, in a bounded search.
+
+    What is not folded yet is not seen.
+    """
+    execute = snapshot.connection.execute
+    chunk = after_room, _ROOMS_PER_READ
+    rows = execute(_DUE, (*chunk, older_than, entries_max, entries_max, _ROOMS_PER_STEP))
+    rooms = [Due(*row) for row in rows]
+    if len(rooms) == _ROOMS_PER_STEP:
+        return Found(rooms, rooms[-1].room_id)
+    count, last = execute(_CHUNK_END, chunk).fetchone()
+    return Found(rooms, last if count == _ROOMS_PER_READ else None)
 
 
 def remove(
     ledger: Ledger, rooms: list[Due], *, older_than: int, entries_max: int, limit: int
 ) -> list[Step]:
-    """Remove at most `limit` entries of these rooms, in one transaction.
+    """Remove at most `limit` entries of the first of these rooms, in one transaction.
 
-    A room that turns out to have nothing due has that noted (`oldest_at`), which is progress.
-    Only what is folded is removed: until then, the log is all that knows its cids.
+    Only what is folded is removed: until then, the journal would bring it back after a crash.
     """
     steps = []
     for room in rooms:
@@ -98,57 +117,61 @@ def remove(
 
 def _remove(ledger: Ledger, room: Due, *, older_than: int, entries_max: int, limit: int) -> Step:
     connection = ledger.connection
-    floor, floor_n, noted_at, head, indexed = connection.execute(
-        "SELECT r.floor, r.floor_n, r.oldest_at, h.head, s.indexed "
-        "FROM rooms r JOIN heads h ON h.room_id = r.id, store s WHERE r.id = ?",
-        (room.room_id,),
-    ).fetchone()
+    floor, floor_n, oldest_at, head = connection.execute(_ROOM, (room.room_id,)).fetchone()
     beyond = head - entries_max if entries_max else 0
-    limit = min(limit, ROWS_PER_STEP)
-    gone: list[int] = []
-    oldest_at = noted_at
+    unfolded_from = ledger.recent.unfolded_from(room.room_id)
+    removed = 0
+    is_done = True
     # One more than may go, to know how old the oldest one left is.
-    for log_id, seq, n, at in _oldest(ledger, room, floor, head, limit + 1):
-        oldest_at = at
-        is_due = at < older_than or seq <= beyond
-        if len(gone) == limit or not is_due or log_id > indexed:
+    for row in _oldest(ledger, Place(*room, floor), head, limit + 1):
+        _, _, seq, n, _, _, oldest_at, *_ = row
+        is_due = oldest_at < older_than or seq <= beyond
+        if not is_due or (unfolded_from is not None and seq >= unfolded_from):
             break
-        gone.append(log_id)
+        if removed == limit:
+            is_done = False
+            break
+        removed += 1
         floor, floor_n = seq, n
-    for start in range(0, len(gone), _IDS):
-        _REMOVE.execute(connection, gone[start : start + _IDS])
     connection.execute(
         "UPDATE rooms SET floor = ?, floor_n = ?, oldest_at = ? WHERE id = ?",
         (floor, floor_n, oldest_at, room.room_id),
     )
-    if gone:
-        _drop_runs(connection, room.room_id, floor)
-    return Step(room, floor, floor_n, len(gone), bool(gone) or oldest_at != noted_at)
+    if removed:
+        for lane in (MESSAGES, OTHERS):
+            _drop_runs(connection, room, lane, floor)
+    return Step(room, floor, floor_n, removed, is_done)
 
 
-def _oldest(
-    ledger: Ledger, room: Due, floor: int, head: int, count: int
-) -> list[tuple[int, int, int, int]]:
-    """Return log id, seq, n and at of a room's oldest entries."""
-    places = ledger.places()
-    lanes = [
-        places.ascending(room.room_id, lane, after=floor, upto=head, limit=count)
-        for lane in (MESSAGES, OTHERS)
-    ]
-    ids = [log_id for _, log_id in islice(merge(*lanes), count)]
-    rows: list[tuple[int, int, int, int]] = []
-    for start in range(0, len(ids), _IDS):
-        rows += _ROWS.execute(ledger.connection, ids[start : start + _IDS])
-    return rows
-
-
-def _drop_runs(connection: sqlite3.Connection, room_id: int, floor: int) -> None:
-    """Drop runs wholly below the floor: those before the one that holds what comes next."""
+def _oldest(ledger: Ledger, place: Place, head: int, count: int) -> list[Row]:
+    """Return a room's oldest entries."""
+    runs = ledger.runs()
+    found: list[Row] = []
     for lane in (MESSAGES, OTHERS):
+        for part in runs.ascending(place, lane, after=place.floor, upto=head, limit=count):
+            found += part
+    return sorted(found, key=seq_of)[:count]
+
+
+def _drop_runs(connection: sqlite3.Connection, room: Due, lane: int, floor: int) -> None:
+    """Drop runs wholly below the floor, and what is below it of the one that it is in."""
+    place = (room.room_id, lane)
+    for seq, last, run in connection.execute(
+        "SELECT seq, last, run FROM places WHERE room_id = ? AND lane = ? AND seq <= ?",
+        (*place, floor),
+    ).fetchall():
+        if last <= floor:
+            connection.execute("DELETE FROM runs WHERE id = ?", (run,))
+            connection.execute(
+                "DELETE FROM places WHERE room_id = ? AND lane = ? AND seq = ?", (*place, seq)
+            )
+            continue
+        (packed,) = connection.execute("SELECT packed FROM runs WHERE id = ?", (run,)).fetchone()
+        kept = [row for row in unpack_rows(packed) if row[SEQ] > floor]
+        connection.execute("UPDATE runs SET packed = ? WHERE id = ?", (pack_rows(kept), run))
         connection.execute(
-            "DELETE FROM places WHERE room_id = ? AND lane = ? AND seq < (SELECT max(seq) "
-            "FROM places WHERE room_id = ? AND lane = ? AND seq <= ?)",
-            (room_id, lane, room_id, lane, floor + 1),
+            "UPDATE places SET seq = ? WHERE room_id = ? AND lane = ? AND seq = ?",
+            (kept[0][SEQ], *place, seq),
         )
 
 
@@ -162,35 +185,3 @@ def sweep(ledger: Ledger, room: Step) -> int:
         ledger.connection.executemany(remove_one, rows)
         count += len(rows)
     return count
-
-
-# --- cids --------------------------------------------------------------------------------
-
-
-class OldCids(NamedTuple):
-    """Cids to forget, and the room after which to look on; None: that was the last room."""
-
-    keys: list[tuple[int, str]]
-    next_room: int | None
-
-
-def old_cids(snapshot: Snapshot, *, older_than: int, after_room: int, limit: int) -> OldCids:
-    """Find cids older than `older_than` in some rooms after `after_room`."""
-    rooms = snapshot.connection.execute(
-        "SELECT id FROM rooms WHERE id > ? ORDER BY id LIMIT ?", (after_room, _ROOMS_PER_READ)
-    ).fetchall()
-    keys: list[tuple[int, str]] = []
-    for (room_id,) in rooms:
-        keys += snapshot.connection.execute(
-            "SELECT room_id, key FROM cids WHERE room_id = ? AND at < ? LIMIT ?",
-            (room_id, older_than, limit - len(keys)),
-        )
-        if len(keys) >= limit:
-            # This room may have more.
-            return OldCids(keys, room_id - 1)
-    return OldCids(keys, rooms[-1][0] if len(rooms) == _ROOMS_PER_READ else None)
-
-
-def forget_cids(ledger: Ledger, keys: list[tuple[int, str]]) -> None:
-    """Forget these cids."""
-    ledger.connection.executemany("DELETE FROM cids WHERE room_id = ? AND key = ?", keys)

@@ -5,20 +5,22 @@ from typing import Final, NamedTuple, final
 
 from ..._model.entries import RoomKind
 from ...ports.store import RoomState
-from .places import Places
 from .recent import Recent
+from .rows import SEQ
+from .rows import N as N_OF
+from .runs import Place, Runs
+from .schema import HEAD, N
 
-# Columns of `RoomRow`, from `rooms r` and `heads h`.
+# Columns of `RoomRow`, from `rooms r`.
 ROOM_COLUMNS: Final = (
-    "r.id, r.name, r.kind, r.title, r.public, r.acl_ver, r.members, r.floor, r.floor_n, h.head, h.n"
+    "r.id, r.name, r.kind, r.title, r.public, r.acl_ver, r.members, r.floor, r.floor_n, "
+    f"{HEAD}, {N}"
 )
-_ROOM: Final = f"""
-    SELECT {ROOM_COLUMNS} FROM rooms r JOIN heads h ON h.room_id = r.id WHERE r.name = ?
-"""  # noqa: S608 - the columns are ours
+_ROOM: Final = f"SELECT {ROOM_COLUMNS} FROM rooms r WHERE r.name = ?"  # noqa: S608 - ours
 
 
 class RoomRow(NamedTuple):
-    """A room's row and head, in the order of `ROOM_COLUMNS`."""
+    """A room's row, head and n, in the order of `ROOM_COLUMNS`."""
 
     id: int
     name: str
@@ -32,6 +34,11 @@ class RoomRow(NamedTuple):
     head: int
     n: int
 
+    @property
+    def place(self) -> Place:
+        """Whose entries are meant."""
+        return Place(self.id, self.name, self.floor)
+
 
 @final
 class Snapshot:
@@ -41,19 +48,28 @@ class Snapshot:
         self.connection = connection
         # This first question fixes the state; memory is looked at only afterwards, so it
         # holds at least what the state does.
-        self.indexed, self.epoch, gens = connection.execute(
-            "SELECT s.indexed, g.epoch, (SELECT count(*) FROM generations) "
+        self.indexed, batch, self.salt, self.epoch, gens = connection.execute(
+            "SELECT s.indexed, (SELECT max(batch) FROM journal), s.salt, g.epoch, "
+            "(SELECT count(*) FROM generations) "
             "FROM store s JOIN generations g ON g.gen = s.gen"
         ).fetchone()
         self._is_first_generation = gens == 1
+        self.batch = max(self.indexed, batch or 0)
         dropped_upto, self.windows = recent.view
         self.is_covered = dropped_upto <= self.indexed
-        self.places = Places(connection, self.windows)
+        self.runs = Runs(connection, self.windows, self.batch)
 
     def room(self, name: str) -> RoomRow | None:
         """Return a room's row, or None."""
         row = self.connection.execute(_ROOM, (name,)).fetchone()
-        return None if row is None else RoomRow._make(row)
+        return None if row is None else self.current(RoomRow._make(row))
+
+    def current(self, room: RoomRow) -> RoomRow:
+        """Return the row with where the room stands, if memory knows that better."""
+        last = self.runs.last(room.id)
+        if last is None or last[SEQ] <= room.head:
+            return room
+        return room._replace(head=last[SEQ], n=last[N_OF])
 
     def state(self, room: RoomRow) -> RoomState:
         """Return where a room stands."""

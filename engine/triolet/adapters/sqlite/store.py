@@ -70,8 +70,8 @@ class SqliteStore(Store):
         self._revocations = Revocations()
         self._clock = clock
         self._entropy = entropy
-        # Where the search for old cids goes on: a call need not begin at the first room.
-        self._cids_after_room = 0
+        # Where the search for what is old goes on: a call need not begin at the first room.
+        self._due_after_room = 0
 
     async def _write(self, work: Callable[[], T]) -> T:
         return await self._writer.do(partial(_transact, self._ledger, work))
@@ -214,58 +214,52 @@ class SqliteStore(Store):
     ) -> list[tuple[str, int, int]]:
         """Remove the oldest entries, step by step; see `retention`."""
         await self._settle()
+        due = partial(retention.due, older_than=older_than, entries_max=entries_max)
+        remove = partial(retention.remove, older_than=older_than, entries_max=entries_max)
         floors: dict[str, retention.Step] = {}
-        while limit > 0:
-            rooms = await self._read(
-                partial(retention.due, older_than=older_than, entries_max=entries_max)
-            )
-            steps = await self._write(
-                partial(
-                    retention.remove,
-                    self._ledger,
-                    rooms,
-                    older_than=older_than,
-                    entries_max=entries_max,
-                    limit=min(limit, retention.ROWS_PER_STEP),
-                )
-            )
-            if not any(step.is_progress for step in steps):
-                break
-            for step in steps:
-                limit -= step.removed
-                if step.removed:
-                    floors[step.due.name] = step
-        for room in floors.values():
-            while await self._write(partial(retention.sweep, self._ledger, room)):
+        rounds = 0
+        # The first round may have begun in the middle.
+        while limit > 0 and rounds < 2:
+            found = await self._read(partial(due, after_room=self._due_after_room))
+            rooms = found.rooms
+            while rooms and limit > 0:
+                most = min(limit, retention.ROWS_PER_STEP)
+                steps = await self._write(partial(remove, self._ledger, rooms, limit=most))
+                limit -= sum(step.removed for step in steps)
+                floors.update({step.due.name: step for step in steps if step.removed})
+                unfinished = [step.due for step in steps if not step.is_done]
+                rooms = unfinished + rooms[len(steps) :]
+            if not rooms:
+                self._due_after_room = found.next_room or 0
+                rounds += found.next_room is None
+        for step in floors.values():
+            while await self._write(partial(retention.sweep, self._ledger, step)):
                 pass
-        return [(name, room.floor, room.floor_n) for name, room in floors.items()]
+        return [(name, step.floor, step.floor_n) for name, step in floors.items()]
 
     async def prune_cids(self, *, older_than: int, limit: int) -> int:
         """Forget cids of drafts older than `older_than` (ms), at most `limit`."""
         await self._settle()
         count = 0
-        rounds = 0
-        while count < limit and rounds < 2:
-            found = await self._read(
-                partial(
-                    retention.old_cids,
-                    older_than=older_than,
-                    after_room=self._cids_after_room,
-                    limit=min(limit - count, retention.ROWS_PER_STEP),
-                )
+        is_done = False
+        while count < limit and not is_done:
+            step = partial(
+                self._ledger.forgetting.step,
+                self._ledger.connection,
+                older_than=older_than,
+                limit=min(limit - count, retention.ROWS_PER_STEP),
             )
-            if found.keys:
-                await self._write(partial(retention.forget_cids, self._ledger, found.keys))
-            count += len(found.keys)
-            self._cids_after_room = found.next_room or 0
-            # The first round may have begun in the middle.
-            rounds += found.next_room is None
+            forgotten, is_done = await self._write(step)
+            count += forgotten
         return count
 
     async def _settle(self) -> None:
         """Have all that is stored by now folded, so that tables alone know it."""
-        upto = await self._writer.do(lambda: self._ledger.next_id - 1)
-        while await self._write(lambda: self._ledger.indexer.settle(upto, retention.ROWS_PER_STEP)):
+        ledger = self._ledger
+        upto = await self._writer.do(lambda: ledger.next_batch - 1)
+        while await self._write(
+            lambda: ledger.upkeep.settle(ledger.connection, upto, retention.ROWS_PER_STEP)
+        ):
             pass
 
     async def new_generation(self) -> str:
