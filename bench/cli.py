@@ -49,6 +49,7 @@ def parse(arguments: Sequence[str], scenarios: dict[str, Scenario]) -> argparse.
     parser.add_argument("--text", type=int, default=0, help="bytes of a text (its own numbers)")
     parser.add_argument("--seconds", type=float, default=3, help="measured time of a run (3)")
     parser.add_argument("--echo", action="store_true", help="direct: senders subscribe too")
+    parser.add_argument("--full", action="store_true", help="growth: 10^7 entries too, minutes")
     parser.add_argument("--store", default="", help="sqlite or memory (what the scenario asks)")
     parser.add_argument("--repeat", type=int, default=5, help="runs, each on a fresh server (5)")
     parser.add_argument("--data", type=Path, help="where the servers keep their data (temporary)")
@@ -151,6 +152,7 @@ def _of(asked: argparse.Namespace, scenario: Scenario, peer: Peer) -> list[Plann
         seconds=asked.seconds,
         text_bytes=asked.text,
         echo=asked.echo,
+        full=asked.full,
         store=peer.stores[0],
         parent=asked.data,
         told=lambda _, __: None,

@@ -133,6 +133,26 @@ GOALS: Final[tuple[Goal, ...]] = (
         0.5,
         ("socketio",),
     ),
+    *(
+        Flat(
+            "growth",
+            ("messages in 1 room", *(f"messages in {n:,} rooms" for n in (100, 10_000, 100_000))),
+            f"triolet ({store})",
+            "server CPU a message",
+            1.2,
+        )
+        for store in ("memory", "sqlite")
+    ),
+    *(
+        Flat(
+            "growth",
+            tuple(f"{kind}, {n:,} entries" for n in (10_000, 100_000, 1_000_000, 10_000_000)),
+            "triolet (sqlite)",
+            f"server CPU {what}",
+            1.2,
+        )
+        for kind, what in (("pages of 50", "a page"), ("resumes from 400 behind", "a resume"))
+    ),
 )
 
 

@@ -23,7 +23,7 @@ from .pings import WEBSOCKET_PING, Ping
 from .tokens import mint
 from .triolet_crowd import TrioletCrowd
 
-_OPTIONS: Final = ("--host", "127.0.0.1", "--port", "{port}", "--data", "{folder}/data")
+_OPTIONS: Final = ("--host", "127.0.0.1", "--port", "{port}", "--data")
 _ANNOUNCEMENT: Final = re.compile(r"127\.0\.0\.1:(\d+)")
 # Thousands of connections say hello within a second or two; the default is 1,000/s, for all.
 _LIMITS: Final = {
@@ -167,7 +167,7 @@ class Triolet(Peer):
     about = "this checkout: stores before it acknowledges, in SQLite with an fsync or in memory"
     stores = ("sqlite", "memory")
     scenarios = frozenset(
-        ("fanout", "direct", "idle", "resume", "connect", "latency", "ping", "slow")
+        ("fanout", "direct", "idle", "resume", "growth", "connect", "latency", "ping", "slow")
     )
     keeps_for_late_readers = True
     pings = (Ping(_ping, _is_pong), WEBSOCKET_PING)
@@ -181,9 +181,14 @@ class Triolet(Peer):
         return version("triolet")
 
     def start(
-        self, *, store: str, parent: Path | None, is_raised: bool = True
+        self,
+        *,
+        store: str,
+        parent: Path | None,
+        is_raised: bool = True,
+        data: Path | None = None,
     ) -> AbstractContextManager[Server]:
-        """See `Peer.start`."""
+        """See `Peer.start`; `data` is a folder that was filled before, and stays."""
         kept = {name: value for name, value in os.environ.items() if name[:8] != "TRIOLET_"}
         paths = [str(ROOT / "engine"), str(ROOT / "api"), os.environ.get("PYTHONPATH", "")]
         ours = {
@@ -194,7 +199,7 @@ class Triolet(Peer):
         limits = _LIMITS if is_raised else {}
         environment = kept | limits | {name: value for name, value in ours.items() if value}
         return running(
-            [sys.executable, "-m", "triolet_api", "serve", *_OPTIONS],
+            [sys.executable, "-m", "triolet_api", "serve", *_OPTIONS, str(data or "{folder}/data")],
             environment,
             _ANNOUNCEMENT,
             parent=parent,

@@ -52,6 +52,7 @@ class Options(NamedTuple):
         seconds: measured load of one run.
         text_bytes: length of a message's text.
         echo: whether senders of `direct` follow their rooms too.
+        full: whether `growth` goes as far as it can, which takes minutes.
         store: the server's store, one of the peer's.
         parent: where servers keep their data; None: the system's place for temporary files.
         told: called with the part of a run that is over, and what is being done.
@@ -64,6 +65,7 @@ class Options(NamedTuple):
     seconds: float
     text_bytes: int
     echo: bool
+    full: bool
     store: str
     parent: Path | None
     told: Callable[[float, str], None]
@@ -141,6 +143,7 @@ def every() -> dict[str, Scenario]:
         connect,
         direct,
         fanout,
+        growth,
         idle,
         latency,
         ping,
@@ -148,5 +151,5 @@ def every() -> dict[str, Scenario]:
         slow,
     )
 
-    modules = (fanout, ping, slow, direct, latency, idle, connect, resume)
+    modules = (fanout, ping, slow, direct, latency, idle, connect, resume, growth)
     return {one.SCENARIO.name: one.SCENARIO for one in modules}

@@ -86,6 +86,18 @@ def test_idle_counts_connections_that_are_still_subscribed_at_the_end(tmp_path):
     assert figure_of(sample, "set-ups") > 0
 
 
+def test_growth_counts_messages_pages_and_resumes(tmp_path):
+    """Few rooms and few entries, in a store filled before; each answer was verified."""
+    found = results_of(tmp_path, "growth")
+    cases = [sample.case for sample in found.samples]
+    assert 6 == len(cases) == len(set(zip(cases, (one.who for one in found.samples), strict=True)))
+    for sample in found.samples:
+        verified = sample.verified
+        answers = verified.get("answered", verified.get("delivered"))
+        assert 0 < verified["measured"] <= answers
+    assert not list(tmp_path.glob("triolet-bench-*"))
+
+
 def test_resume_counts_clients_who_are_back_and_have_everything(tmp_path):
     """Killed or cut, each of six comes back, and has each of the messages in its 20 rooms."""
     found = results_of(tmp_path, "resume")
