@@ -22,6 +22,7 @@ from .crowd import Plan
 from .pings import WEBSOCKET_PING, Ping
 from .tokens import mint
 from .triolet_crowd import TrioletCrowd
+from .triolet_day import TrioletDay
 
 _OPTIONS: Final = ("--host", "127.0.0.1", "--port", "{port}", "--data")
 _ANNOUNCEMENT: Final = re.compile(r"127\.0\.0\.1:(\d+)")
@@ -167,7 +168,18 @@ class Triolet(Peer):
     about = "this checkout: stores before it acknowledges, in SQLite with an fsync or in memory"
     stores = ("sqlite", "memory")
     scenarios = frozenset(
-        ("fanout", "direct", "idle", "resume", "growth", "connect", "latency", "ping", "slow")
+        (
+            "fanout",
+            "direct",
+            "idle",
+            "resume",
+            "growth",
+            "day",
+            "connect",
+            "latency",
+            "ping",
+            "slow",
+        )
     )
     keeps_for_late_readers = True
     pings = (Ping(_ping, _is_pong), WEBSOCKET_PING)
@@ -208,6 +220,10 @@ class Triolet(Peer):
     def crowd(self, plan: Plan, *, text: str) -> TrioletCrowd:
         """See `Peer.crowd`."""
         return TrioletCrowd(plan, self._secret, text)
+
+    def day(self, plan: Plan, *, text: str) -> TrioletDay:
+        """Return the people of `day`."""
+        return TrioletDay(plan, self._secret, text)
 
     def upgrade(self, port: int) -> bytes:
         """See `Peer.upgrade`."""

@@ -105,7 +105,8 @@ class _Hint(Struct):
     retry_after_ms: int
 
 
-def _hint_s(code: int, reason: bytes) -> float:
+def closed_for_s(code: int, reason: bytes) -> float:
+    """Return how long to stay away after a close; raises `Unexpected` for one that is final."""
     if code not in _PASSING:
         raise Unexpected(f"the server closed: {code} {reason!r}")
     try:
@@ -117,6 +118,20 @@ def _hint_s(code: int, reason: bytes) -> float:
 def room_name(room: int) -> str:
     """Return what a room is called."""
     return f"room-{room:05d}"
+
+
+def creation(room: int, members: Sequence[str]) -> Step:
+    """Return what makes a room with its members."""
+    name = room_name(room)
+    command = {"op": "create", "ref": 0, "cid": name, "room": name, "kind": "group"}
+
+    def is_created(payload: bytes) -> bool:
+        head = _peek(payload)
+        if head.op not in ("ok", *_STATES):
+            raise Unexpected(f"{name} was not made: {payload[:300]!r}")
+        return head.op == "ok"
+
+    return Step(masked(BINARY, _encode(command | {"members": members})), is_created)
 
 
 class _Client(Client):
@@ -134,7 +149,7 @@ class _Client(Client):
 
     def closed(self, code: int, reason: bytes) -> float:
         """See `Client.closed`."""
-        return _hint_s(code, reason)
+        return closed_for_s(code, reason)
 
     def _judge_opening(self, found: Found | None) -> bool:
         """Return whether this is the welcome; a refusal is followed by a close."""
@@ -282,30 +297,14 @@ class TrioletCrowd(Crowd):
         """See `Crowd.prepare`."""
         return [
             Step(self.host.come(), self._is_welcome),
-            *(self._create(*room) for room in enumerate(self._members)),
+            *(
+                creation(room, [self.guests[guest].user for guest in guests])
+                for room, guests in enumerate(self._members)
+            ),
         ]
 
     def _is_welcome(self, payload: bytes) -> bool:
         return isinstance(read(payload), _Welcome)
-
-    def _create(self, room: int, guests: list[int]) -> Step:
-        name = room_name(room)
-        command = {
-            "op": "create",
-            "ref": 0,
-            "cid": name,
-            "room": name,
-            "kind": "group",
-            "members": [self.guests[guest].user for guest in guests],
-        }
-
-        def is_created(payload: bytes) -> bool:
-            head = _peek(payload)
-            if head.op not in ("ok", *_STATES):
-                raise Unexpected(f"{name} was not made: {payload[:300]!r}")
-            return head.op == "ok"
-
-        return Step(masked(BINARY, _encode(command)), is_created)
 
     def subscribe(self, at: Mapping[int, int]) -> bytes:
         """Return the frame that follows rooms from where a guest stands."""

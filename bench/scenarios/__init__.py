@@ -141,6 +141,7 @@ def every() -> dict[str, Scenario]:
     """Return all scenarios by name."""
     from . import (  # noqa: PLC0415 - they import this module's nouns
         connect,
+        day,
         direct,
         fanout,
         growth,
@@ -151,5 +152,5 @@ def every() -> dict[str, Scenario]:
         slow,
     )
 
-    modules = (fanout, ping, slow, direct, latency, idle, connect, resume, growth)
+    modules = (fanout, ping, slow, direct, latency, idle, connect, resume, growth, day)
     return {one.SCENARIO.name: one.SCENARIO for one in modules}

@@ -217,3 +217,17 @@ def test_a_client_comes_back_after_a_close_that_passes_and_after_no_other(crowd)
     for code in (1000, 1002, 1011, 4001, 4002, 4003):
         with pytest.raises(Unexpected):
             guest.closed(code, b'{"retry_after_ms":1500}')
+
+
+def test_the_host_makes_every_room_with_its_members_and_believes_no_other_answer(crowd):
+    hello, *makings = crowd.prepare()
+    assert hello.is_answer(encoded(op="welcome", user=HOST))
+    for room, step in enumerate(makings):
+        ((_, payload),), _ = take_frames(unmask(step.frame))
+        command = msgspec.msgpack.decode(payload)
+        assert ("create", room_name(room)) == (command["op"], command["room"])
+        assert ["guest-00000", "guest-00001"] == command["members"]
+        assert not step.is_answer(encoded(op="feed", rooms=[]))
+        assert step.is_answer(encoded(op="ok", ref=0, room=room_name(room), epoch=EPOCH, seq=1))
+        with pytest.raises(Unexpected):
+            step.is_answer(encoded(op="error", code=3005, reason="already_exists"))

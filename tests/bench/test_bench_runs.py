@@ -98,6 +98,14 @@ def test_growth_counts_messages_pages_and_resumes(tmp_path):
     assert not list(tmp_path.glob("triolet-bench-*"))
 
 
+def test_day_counts_entries_that_everybody_of_a_room_got(tmp_path):
+    """Six people in six rooms: each durable deed reached the members, some of whom came back."""
+    sample = only(results_of(tmp_path, "day", "--rate", "200", "--store", "sqlite"))
+    verified = sample.verified
+    assert 0 < verified["acknowledged"] < verified["delivered"] <= 6 * verified["acknowledged"]
+    assert verified["done: message"] > 0
+
+
 def test_resume_counts_clients_who_are_back_and_have_everything(tmp_path):
     """Killed or cut, each of six comes back, and has each of the messages in its 20 rooms."""
     found = results_of(tmp_path, "resume")
