@@ -1,5 +1,6 @@
 """Laws of the native connection: real sockets, and a clock that a test moves."""
 
+import select
 import socket
 
 import pytest
@@ -519,6 +520,29 @@ async def test_short_writes_resume_in_order(port):
     assert [int(one["body"]["text"].split()[0]) for one in heard] == list(range(200))
     await caller.ask("ping")
     assert (connection.outbox.size, connection.outbox.blocked_since) == (0, None)
+
+
+@pytest.mark.parametrize("is_last", [False, True], ids=["alone", "behind a request"])
+async def test_who_sends_pings_and_does_not_read_is_not_read(port, is_last):
+    """Pongs fill an outbox as answers do: beyond its mark, one read more and not a byte else."""
+    caller, connection = await port.enter("anna", receive_bytes=4096)
+    connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    most = port.engine.limits.outbox_bytes_high + native._READ_BYTES + len(frame(b""))
+    ping = frame(b"x" * 125, opcode=PING)
+    unsent = memoryview((caller.encoded("ping") if is_last else b"") + ping * 40_000)
+    sizes = []
+    while unsent:
+        try:
+            unsent = unsent[caller.sock.send(unsent[: native._READ_BYTES]) :]
+        except BlockingIOError:
+            await settled()
+            if not select.select([], [caller.sock], [], 0.1)[1]:
+                break
+        await settled()
+        sizes.append(connection.outbox.size)
+
+    assert unsent, "all of a flood was read"
+    assert port.engine.limits.outbox_bytes_high < max(sizes) <= most
 
 
 @pytest.mark.parametrize("is_together", [True, False], ids=["together", "apart"])

@@ -144,7 +144,11 @@ class NativeConnection:
             rest = session.receive(payload)
             if rest is not None or session.is_busy:
                 return self._take_slowly(rest, payloads[index + 1 :])
-        self._answer_controls()
+        if self._reader.replies:
+            self._answer_controls()
+            if session.is_busy:
+                # Pongs that are never read fill the outbox as answers do.
+                return self._take_slowly(None, [])
         return None
 
     async def _take_slowly(self, rest: Awaitable[None] | None, payloads: list[bytes]) -> None:
