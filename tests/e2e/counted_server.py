@@ -47,9 +47,16 @@ def _counts(engine):
         "people_unwritten": len(presence._unwritten),
         "marks_unwritten": len(engine.marks._seats),
         "feed_news": len(engine.feeder._news),
+        "outbox_bytes_most": max(map(_held_bytes, engine.heartbeat.connections), default=0),
         "drafts_pending_bytes": engine.sequencer.pending_bytes,
         "resident_kib": _resident_kib(),
     }
+
+
+def _held_bytes(connection):
+    """Return what an outbox really holds, whatever it says of its size."""
+    outbox = connection.outbox
+    return sum(map(len, [outbox._tail, *(outbox.urgent or ()), *(outbox.ordinary or ())]))
 
 
 async def _answer(engine):

@@ -15,9 +15,14 @@ from e2e_scene import COUNTED, Raw, frame
 
 from triolet._model.limits import Limits
 
-OUTBOX_KIB = Limits().outbox_bytes_high // 1024
+OUTBOX_BYTES = Limits().outbox_bytes_high
+OUTBOX_KIB = OUTBOX_BYTES // 1024
+# One read of a connection.
+READ_BYTES = 16 * 1024
 # Linux's loopback takes 2.8 MB for somebody who does not read; the rest is the server's.
 TEXT = "x" * 16_000
+# An entry with it, as a frame.
+ENTRY_BYTES = len(TEXT) + 200
 FLOOD = 600
 FLOOD_KIB = FLOOD * len(TEXT) // 1024
 IDLERS = 16
@@ -121,6 +126,9 @@ def test_who_never_reads_costs_a_budget_and_who_reads_slowly_gets_everything(
         bystander.talk()
         for one in reading:
             one.result()
+    # Filled, and above the mark by one entry at most: the pump looks before it adds, too.
+    most = server.counts()["outbox_bytes_most"]
+    assert Limits().outbox_bytes_low < most <= OUTBOX_BYTES + ENTRY_BYTES
     # SQLite keeps the flood's pages; without a bound each idler would hold 6 MB besides.
     assert grown_kib(server, before) < FLOOD_KIB + 2 * OUTBOX_KIB * (IDLERS + 1)
     assert server.counts()["cursors"] == before["cursors"] + IDLERS + 1
@@ -192,6 +200,8 @@ def test_who_asks_again_and_again_without_reading_is_read_no_more(
     # 220 KiB each, so that answered without a bound they would be twice what is allowed.
     assert sent > 40
     assert grown_kib(server, before) < 16 * OUTBOX_KIB
+    # The answer that passed the mark is the last one until the outbox is low again.
+    assert OUTBOX_BYTES < server.counts()["outbox_bytes_most"] <= OUTBOX_BYTES + 15 * ENTRY_BYTES
     bystander.talk()
     with ThreadPoolExecutor() as threads:
         rest = threads.submit(asker.socket.sendall, unsent)
@@ -199,3 +209,32 @@ def test_who_asks_again_and_again_without_reading_is_read_no_more(
         rest.result()
     assert [one["ref"] for one in answers] == list(range(first_ref, first_ref + sent))
     assert all(one["messages"] == answer["messages"] for one in answers)
+
+
+def test_who_sends_pings_and_never_reads_the_pongs_is_read_no_more(server, follow, bystander):
+    """Law: controls are answered within the same bound; then every pong comes, in order."""
+    pinger = follow("pinger", receive_buffer=4096).raw
+    before = server.counts()
+    pings = [frame(b"%0125d" % number, opcode=9) for number in range(200_000)]
+    unsent = memoryview(b"".join(pings))
+    whole = len(unsent)
+    pinger.socket.setblocking(False)
+    while unsent and select.select([], [pinger.socket], [], 1)[1]:
+        unsent = unsent[pinger.socket.send(unsent) :]
+    most = OUTBOX_BYTES + READ_BYTES + len(pings[0])
+    assert unsent, "a flood of 26 MB was read to its end"
+    assert OUTBOX_BYTES < server.counts()["outbox_bytes_most"] <= most
+    assert grown_kib(server, before) < 8 * OUTBOX_KIB
+    bystander.talk()
+
+    pinger.socket.settimeout(30)
+    sent = -(-(whole - len(unsent)) // len(pings[0]))
+    rest = bytes(unsent[: sent * len(pings[0]) - (whole - len(unsent))])
+    with ThreadPoolExecutor() as threads:
+        sending = threads.submit(pinger.socket.sendall, rest)
+        expected = b"".join(b"\x8a\x7d%0125d" % number for number in range(sent))
+        pongs = bytearray()
+        while len(pongs) < len(expected):
+            pongs += pinger.socket.recv(1 << 16)
+        sending.result()
+    assert pongs == expected
