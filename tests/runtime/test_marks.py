@@ -72,6 +72,19 @@ async def test_marks_that_move_while_they_are_written_are_written_again(scene):
     assert await stored(scene) == (head + 5, head + 5, 5)
 
 
+async def test_marks_that_sending_moves_while_they_are_written_are_written_again(scene):
+    """What is due already is not marked twice; what is being written is due no more."""
+    anna, _, head = await tea(scene)
+    step = scene.store.script("put_marks", before=True)
+    await anna.send("tea")
+    await step.entered.wait()
+    await anna.send("tea")
+    step.release()
+    await trio.sleep(3)
+
+    assert await stored(scene, "anna") == (head + 7, head + 7, 7)
+
+
 async def test_who_asks_for_receipts_sees_marks_that_are_just_being_written(scene):
     anna, ben, head = await tea(scene)
     step = scene.store.script("put_marks", before=True)

@@ -7,6 +7,9 @@ from typing import final
 class Typists:
     """People with a mark that ends by itself; in the order in which they began.
 
+    Attributes:
+        until: when each mark ends.
+
     >>> typists = Typists()
     >>> typists.renew("anna", until=6.0), typists.renew("anna", until=8.0)
     (True, False)
@@ -14,32 +17,32 @@ class Typists:
     ((('anna',), False), False, True, ((), False))
     """
 
-    __slots__ = ("_until",)
+    __slots__ = ("until",)
 
     def __init__(self) -> None:
-        self._until: dict[str, float] = {}
+        self.until: dict[str, float] = {}
 
     def __len__(self) -> int:
-        return len(self._until)
+        return len(self.until)
 
     def renew(self, user: str, *, until: float) -> bool:
         """Mark `user` as typing `until` then; return whether they were not before."""
-        new = user not in self._until
-        self._until[user] = until
+        new = user not in self.until
+        self.until[user] = until
         return new
 
     def stop(self, user: str) -> bool:
         """Take the mark away; return whether there was one."""
-        return self._until.pop(user, None) is not None
+        return self.until.pop(user, None) is not None
 
     def expire(self, now: float) -> bool:
         """Take away the marks that have ended; return whether there were any."""
-        ended = [user for user, until in self._until.items() if until <= now]
+        ended = [user for user, until in self.until.items() if until <= now]
         for user in ended:
-            del self._until[user]
+            del self.until[user]
         return bool(ended)
 
     def shown(self, most: int) -> tuple[tuple[str, ...], bool]:
         """Return at most `most` names, and whether there are others."""
-        names = tuple(self._until)
+        names = tuple(self.until)
         return names[:most], len(names) > most

@@ -13,7 +13,6 @@ import msgspec
 import trio
 
 from .._domain.rates import Bucket
-from .._model.entries import Record
 from .._model.errors import Close, CloseCode, ErrorCode, Refusal, StoreError
 from .._model.events import Notice
 from .._model.limits import Limits
@@ -32,7 +31,7 @@ from .outbox import Outbox
 from .pipe import Pipe
 from .poller import Poller
 from .presence import Presence
-from .room import Cursor, Room
+from .room import Cursor, Room, Seat
 from .sequencer import Sequencer
 from .session import Connection, Session
 from .states import States
@@ -314,15 +313,16 @@ class Engine:
                 retry_after_ms=1000,
             )
 
-    def _applied(self, room: Room, record: Record) -> None:
-        self.feeder.moved(room)
-        if record.kind == "message":
-            seat = room.seats.get(record.sender)
-            if seat is not None:
-                self.marks.moved(seat)
-            if len(room.typists) and room.typists.stop(record.sender):
-                room.typing_moved = True
-                self.states.mark(room)
+    def _applied(self, room: Room, author: Seat | None) -> None:
+        if not room.is_feed_due:
+            self.feeder.moved(room)
+        if author is None:
+            return
+        if not author.are_marks_due:
+            self.marks.moved(author)
+        if room.typists.until and room.typists.stop(author.user):
+            room.typing_moved = True
+            self.states.mark(room)
 
     def _membership_moved(self, room: Room, user: str, gained: bool) -> None:
         if gained:

@@ -49,6 +49,7 @@ class Feeder:
     def moved(self, room: Room) -> None:
         """Have a room told. Rooms with more members than the limit are left to `sync`."""
         if room.complete:
+            room.is_feed_due = True
             self._coalescer.mark(room)
 
     def gained(self, user: str, room: Room) -> None:
@@ -92,7 +93,8 @@ class Feeder:
         for index, room in enumerate(rooms):
             if index and not index % _ROOMS_PER_TURN:
                 await trio.lowlevel.checkpoint()
-            if room is not None and room.complete:
+            if room is not None:
+                room.is_feed_due = False
                 self._gather(room)
         for index, (session, news) in enumerate(list(self._news.items())):
             if index and not index % _ROOMS_PER_TURN:
@@ -100,6 +102,8 @@ class Feeder:
             self._tell_one(session, news)
 
     def _gather(self, room: Room) -> None:
+        if not room.complete:
+            return
         for seat in room.member_seats.values():
             self._note(room, seat)
 

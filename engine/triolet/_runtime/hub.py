@@ -85,7 +85,7 @@ class Hub:
         flusher: Flusher,
         limits: Limits,
         *,
-        applied: Callable[[Room, Record], None],
+        applied: Callable[[Room, Seat | None], None],
         membership_moved: Callable[[Room, str, bool], None],
         pending_mark: Callable[[str, str], Mark | None],
     ) -> None:
@@ -219,16 +219,16 @@ class Hub:
             self._keep_early(room, record)
 
     def _apply(self, room: Room, record: Record) -> None:
-        room.apply(record)
+        author = room.apply(record)
         self._rings.grew(room.ring)
-        if room.complete and (room.members or 0) > self._limits.feed_members_max:
-            room.outgrow()
-        self._applied(room, record)
+        self._applied(room, author)
         if room.moves:
             self._tell_moves(room)
 
     def _tell_moves(self, room: Room) -> None:
         moves, room.moves = room.moves, []
+        if room.complete and (room.members or 0) > self._limits.feed_members_max:
+            room.outgrow()
         for user, gained in moves:
             self._membership_moved(room, user, gained)
 

@@ -35,6 +35,7 @@ class Marks:
         """Have a seat's marks written soon. Only members have marks."""
         if seat.role is not None:
             key = (seat.room.name, seat.user)
+            seat.are_marks_due = True
             self._seats[key] = seat
             self._coalescer.mark(key)
 
@@ -46,7 +47,11 @@ class Marks:
     async def _write(self, keys: list[tuple[str, str]]) -> None:
         for start in range(0, len(keys), _MARKS_PER_WRITE):
             chunk = keys[start : start + _MARKS_PER_WRITE]
-            marks = [_mark(self._seats[key]) for key in chunk]
+            seats = [self._seats[key] for key in chunk]
+            # They may move again while they are being written.
+            for seat in seats:
+                seat.are_marks_due = False
+            marks = [_mark(seat) for seat in seats]
             try:
                 await self._store.put_marks(marks)
             except StoreError as error:
@@ -55,7 +60,6 @@ class Marks:
                     self._coalescer.mark(key)
                 return
             for key, mark in zip(chunk, marks, strict=True):
-                # It may have moved again while it was being written.
                 if _mark(self._seats[key]) == mark:
                     del self._seats[key]
 

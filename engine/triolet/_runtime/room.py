@@ -4,7 +4,7 @@ Invariant: every cursor's position is at most the head, and a live cursor's posi
 head. All methods are synchronous: a room changes between two checkpoints or not at all.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, final
 
@@ -31,6 +31,7 @@ class Seat:
     """Somebody in a room: a member, or a visitor of a public room (`role` None)."""
 
     __slots__ = (
+        "are_marks_due",
         "cursors",
         "decided_on",
         "delivered",
@@ -58,6 +59,8 @@ class Seat:
         # room's `acl_ver` that the first of them was decided on.
         self.drafts = 0
         self.decided_on = 0
+        # The marks will be written soon, as they are then.
+        self.are_marks_due = False
 
     @property
     def is_current(self) -> bool:
@@ -136,6 +139,8 @@ class Room:
         # Whose marks moved since they were last told, and from where.
         self.marks_moved: dict[str, int] = {}
         self.typing_moved = False
+        # The feed will be told of the room soon, as it is then.
+        self.is_feed_due = False
         # How often its states were told.
         self.tellings = 0
         # Memberships gained (True) and lost since the hub last looked.
@@ -244,24 +249,30 @@ class Room:
 
     # --- entries -----------------------------------------------------------------------
 
-    def apply(self, record: Record) -> None:
-        """Take the next entry: fold it, remember it, hand it to every live cursor."""
-        self.head = record.seq
+    def apply(self, record: Record) -> Seat | None:
+        """Take the next entry: fold it, remember it, hand it to every live cursor.
+
+        Returns:
+            The seat of a message's author, if there is one here.
+        """
+        self.head = seq = record.seq
         self.n = record.n
-        ended: list[Cursor] = []
+        author: Seat | None = None
+        ended: Sequence[Cursor] = ()
         if record.kind == "message":
-            seat = self.seats.get(record.sender)
-            if seat is not None:
-                seat.catch_up(record.seq, record.n)
+            author = self.seats.get(record.sender)
+            if author is not None:
+                author.catch_up(seq, record.n)
         elif record.kind in ("member", "meta", "delete"):
             ended = self._fold(record)
         item = Item(record)
         self.ring.remember(item)
         for audience in self.audiences:
             if audience.live:
-                audience.tell(item.frame(text=audience.text), record.seq - 1)
+                audience.tell(item.frame(text=audience.text), seq - 1)
         for cursor in ended:
-            self.close(cursor, "removed", record.seq)
+            self.close(cursor, "removed", seq)
+        return author
 
     def _fold(self, record: Record) -> list[Cursor]:
         fact = unpack_fact(record.packed)
