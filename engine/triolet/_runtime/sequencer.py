@@ -137,12 +137,18 @@ class Sequencer:
                         await trio.lowlevel.checkpoint()
                     batch = self._take()
                     outcomes = await self._commit(batch)
-                    # The next commit runs while these are told.
-                    await self._told.wait()
-                    self._told = trio.Event()
+                    if not self._told.is_set():
+                        await self._told.wait()
                     self._committing = []
                     self._inflight_bytes = 0
-                    nursery.start_soon(self._tell, batch, outcomes, self._told, self._is_unsure)
+                    if self._waiting or len(batch) > _OUTCOMES_PER_TURN:
+                        # The next commit runs while these are told.
+                        self._told = trio.Event()
+                        nursery.start_soon(self._tell, batch, outcomes, self._told, self._is_unsure)
+                    else:
+                        # Nothing else is to be done: a task would only add two turns.
+                        self._tell_part(batch, outcomes, self._is_unsure)
+                        self._idle.set()
         finally:
             self._give_up()
 
@@ -218,18 +224,24 @@ class Sequencer:
                 # What is known is told, also at the end.
                 await trio.lowlevel.cancel_shielded_checkpoint()
             part = slice(start, start + _OUTCOMES_PER_TURN)
-            if isinstance(outcomes, Refusal):
-                for pending in batch[part]:
-                    self._settle(pending, outcomes)
-                continue
-            for pending, outcome in zip(batch[part], outcomes[part], strict=True):
-                if isinstance(outcome, Appended):
-                    self._apply(pending.draft, outcome.records)
-                elif is_unsure and isinstance(outcome, Duplicate):
-                    self._sink.missed(pending.draft.room)
-                self._settle(pending, outcome)
+            some = outcomes if isinstance(outcomes, Refusal) else outcomes[part]
+            self._tell_part(batch[part], some, is_unsure)
         told.set()
         self._idle.set()
+
+    def _tell_part(
+        self, batch: list[Pending], outcomes: list[Outcome] | Refusal, is_unsure: bool
+    ) -> None:
+        if isinstance(outcomes, Refusal):
+            for pending in batch:
+                self._settle(pending, outcomes)
+            return
+        for pending, outcome in zip(batch, outcomes, strict=True):
+            if isinstance(outcome, Appended):
+                self._apply(pending.draft, outcome.records)
+            elif is_unsure and isinstance(outcome, Duplicate):
+                self._sink.missed(pending.draft.room)
+            self._settle(pending, outcome)
 
     def _apply(self, draft: Draft, records: tuple[Record, ...]) -> None:
         if draft.revokes:
