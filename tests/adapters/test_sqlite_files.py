@@ -118,6 +118,21 @@ async def test_a_newer_schema_is_refused_and_left_alone(home):
     assert before == path.read_bytes()
 
 
+async def test_a_layout_that_is_gone_is_refused_and_left_alone(home):
+    """Files of development versions kept a row an entry; they are told apart from strangers'."""
+    path = home.path / "store.db"
+    connection = sqlite3.connect(path)
+    connection.executescript(
+        "CREATE TABLE log (seq); PRAGMA application_id = 0x5452494F; PRAGMA user_version = 1"
+    )
+    connection.close()
+    before = path.read_bytes()
+    with pytest.raises(ConfigurationError, match="a development version"):
+        async with open_at(path, home):
+            pytest.fail("opened")
+    assert before == path.read_bytes()
+
+
 async def test_an_older_schema_is_brought_up_to_date(home, monkeypatch):
     """Each later step runs once, in order, and what was stored stays."""
     path = home.path / "store.db"

@@ -19,8 +19,10 @@ from typing import Final
 
 from ..._model.errors import ConfigurationError, SchemaTooNew
 
-# "TRIO": says whose file this is, to `file(1)` and to ourselves.
-APPLICATION_ID: Final = 0x5452494F
+# "TRLT": says whose file this is, to `file(1)` and to ourselves.
+APPLICATION_ID: Final = 0x54524C54
+# "TRIO": files of development versions, a row an entry, which nothing reads any more.
+_FORMER_ID: Final = 0x5452494F
 
 _FIRST: Final = (
     # `indexed`: the last batch whose entries are in `runs`. `salt`: of the digests of cids.
@@ -150,11 +152,16 @@ def check(connection: sqlite3.Connection, path: str) -> int:
 
     Raises:
         SchemaTooNew: more than this Triolet knows.
-        ConfigurationError: it is some other program's database.
+        ConfigurationError: it is some other program's database, or of a layout that is gone.
     """
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (owner,) = connection.execute("PRAGMA application_id").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    if owner == _FORMER_ID:
+        raise ConfigurationError(
+            f"{path} was written by a development version of Triolet, in a layout that this one "
+            "does not read: keep it, and name another file"
+        )
     if owner != APPLICATION_ID and (tables or version):
         raise ConfigurationError(f"{path} is another program's SQLite database")
     if version > len(MIGRATIONS):
