@@ -21,6 +21,8 @@ _OTHERS: Final = "#8a94a6"
 _LINES: Final = ("#1f77b4", "#2ca02c", "#9467bd", "#7f7f7f", "#17becf", "#bcbd22")
 _BAR_INCHES: Final = 0.28
 _WIDTH_INCHES: Final = 8.0
+# The dearest costs so many times the cheapest: on a linear axis nothing else would be seen.
+_LOGARITHMIC_FROM: Final = 50
 # Text stays text, and the same results give the same bytes: a chart that has not changed
 # makes no difference to look at.
 _STYLE: Final[Mapping[str, Any]] = {
@@ -94,6 +96,9 @@ def _bars_of_case(axes: Axes, case: str, runs: _Runs) -> None:
         )
     axes.set_title(case, loc="left", fontsize=9)
     axes.margins(x=0.12)
+    if medians[-1] > 0 and medians[0] > _LOGARITHMIC_FROM * medians[-1]:
+        axes.set_xscale("log")
+        axes.set_xlabel("logarithmic", fontsize=7, loc="right")
 
 
 def _growth(title: str, growing: Mapping[int, _Lines], folder: Path) -> Path:
