@@ -12,25 +12,18 @@ from collections.abc import Mapping, Sequence
 from typing import Final, Literal, final
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Struct
 
 from ..errors import Unexpected
 from ..load.frames import TEXT, masked
 from . import Step
 from .crowd import Client, Crowd, Host, Plan
+from .socketio_packets import Message
 from .tokens import mint
 
 HOST: Final = "host"
 
 _encode: Final = msgspec.json.Encoder().encode
-
-
-@final
-class _Message(Struct, frozen=True, forbid_unknown_fields=True):
-    room: str
-    seq: int
-    text: str
-    sender: str = field(name="from")
 
 
 @final
@@ -42,7 +35,7 @@ class _Connected(Struct, frozen=True, forbid_unknown_fields=True):
 @final
 class _Resumed(Struct, frozen=True, forbid_unknown_fields=True):
     epoch: str
-    rooms: dict[str, list[_Message]]
+    rooms: dict[str, list[Message]]
 
 
 @final
@@ -50,7 +43,7 @@ class _Sent(Struct, frozen=True, forbid_unknown_fields=True):
     seq: int
 
 
-_read_event: Final = msgspec.json.Decoder(tuple[Literal["message"], _Message, str]).decode
+_read_event: Final = msgspec.json.Decoder(tuple[Literal["message"], Message, str]).decode
 _read_connected: Final = msgspec.json.Decoder(_Connected).decode
 _read_resumed: Final = msgspec.json.Decoder(tuple[_Resumed]).decode
 _read_sent: Final = msgspec.json.Decoder(tuple[_Sent]).decode
@@ -296,7 +289,7 @@ class SocketIoCrowd(Crowd):
             found = self._events[payload] = (message.room, message.seq, offset)
         return found
 
-    def judge(self, message: _Message) -> None:
+    def judge(self, message: Message) -> None:
         """Judge a message.
 
         Raises:

@@ -20,7 +20,7 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 @final
-class _Message(Struct, frozen=True, forbid_unknown_fields=True):
+class Message(Struct, frozen=True, forbid_unknown_fields=True):
     room: str
     seq: int
     text: str
@@ -32,7 +32,7 @@ class _Sent(Struct, frozen=True, forbid_unknown_fields=True):
     seq: int
 
 
-_read_event: Final = msgspec.json.Decoder(tuple[Literal["message"], _Message]).decode
+_read_event: Final = msgspec.json.Decoder(tuple[Literal["message"], Message]).decode
 _read_ack: Final = msgspec.json.Decoder(tuple[_Sent]).decode
 
 

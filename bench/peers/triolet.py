@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, final
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Struct
 
 from ..errors import Unexpected
 from ..load.frames import BINARY, masked
@@ -21,7 +21,7 @@ from . import ACK, DELIVERY, OTHER, Channel, Peer, Seen, Step
 from .crowd import Plan
 from .pings import WEBSOCKET_PING, Ping
 from .tokens import mint
-from .triolet_crowd import TrioletCrowd
+from .triolet_crowd import Entry, TrioletCrowd
 from .triolet_day import TrioletDay
 
 _OPTIONS: Final = ("--host", "127.0.0.1", "--port", "{port}", "--data")
@@ -39,23 +39,6 @@ _STAND_IN: Final = 0x9E3779B9
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
-
-
-@final
-class _Body(Struct, frozen=True, forbid_unknown_fields=True):
-    text: str
-
-
-@final
-class _Entry(Struct, frozen=True, tag="entry", tag_field="op", forbid_unknown_fields=True):
-    room: str
-    seq: int
-    n: int
-    at: int
-    cid: str
-    kind: Literal["message"]
-    body: _Body
-    sender: str = field(name="from")
 
 
 @final
@@ -79,7 +62,7 @@ class _Receipts(Struct, frozen=True, tag="receipts", tag_field="op"):
     marks: tuple[tuple[str, int, int], ...]
 
 
-_read: Final = msgspec.msgpack.Decoder(_Entry | _Ok | _Feed | _Receipts).decode
+_read: Final = msgspec.msgpack.Decoder(Entry | _Ok | _Feed | _Receipts).decode
 _Map: TypeAlias = dict[str, Any]
 
 

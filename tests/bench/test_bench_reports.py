@@ -98,6 +98,7 @@ def test_every_goal_names_a_scenario_and_servers_that_exist():
     for goal in GOALS:
         assert goal.scenario in every()
         assert goal.who in whos
+        assert isinstance(goal, Flat) or set(goal.of) <= whos
         assert goal.value > 0
 
 
