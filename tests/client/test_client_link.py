@@ -57,7 +57,7 @@ async def serving_bytes(answer):
 @asynccontextmanager
 async def linked(url, form="msgpack", ssl_context=None):
     async with trio.open_nursery() as nursery:
-        link = await WebSocketDialer(url, form, nursery, LIMITS, ssl_context).dial()
+        link = await WebSocketDialer(url, form, nursery, LIMITS, ssl_context=ssl_context).dial()
         yield link
         await link.aclose(1000, "")
 

@@ -330,6 +330,21 @@ async def test_a_port_that_is_taken_is_an_error_and_leaves_nothing(port):
     assert port.left() == before
 
 
+async def test_sockets_that_listen_already_are_served_and_closed_with_the_engine():
+    """As a supervisor hands them over."""
+    async with open_port() as port:
+        sock = socket.create_server(("127.0.0.1", 0))
+        port.engine.listen_on([sock])
+        with socket.socket() as caller:
+            caller.connect(sock.getsockname())
+            await settled()
+
+            assert len(port.engine._edges[-1]._greetings) == 1
+            assert not sock.getblocking()
+
+    assert sock.fileno() == -1
+
+
 def require_ipv6():
     try:
         socket.create_server(("::1", 0), family=socket.AF_INET6).close()

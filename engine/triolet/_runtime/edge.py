@@ -12,7 +12,7 @@ import trio
 from .._wire.handshake import Accepted, answer, is_upgrade
 from ..ports.gate import Opening
 from .native import NativeConnection
-from .poller import READ, Poller
+from .poller import READ, Watcher
 from .prefixed import PrefixedStream
 
 if TYPE_CHECKING:
@@ -50,6 +50,34 @@ def origin_allowed(origin: str, host: str, allowed: Sequence[str]) -> bool:
     if origin in allowed or "*" in allowed:
         return True
     return bool(host) and urlsplit(origin).netloc.lower() == host.lower()
+
+
+async def bind(host: str, port: int) -> list[socket.socket]:
+    """Return sockets that listen on every address of `host`, and on the same port.
+
+    Raises:
+        OSError: an address cannot be had.
+    """
+    found = await trio.socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )
+    socks: list[socket.socket] = []
+    try:
+        for family, kind, proto, _, address in found:
+            sock = socket.socket(family, kind, proto)
+            socks.append(sock)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            # Port 0: the first address chooses, the others follow.
+            sock.bind((address[0], port, *address[2:]))
+            sock.listen(_BACKLOG)
+            port = sock.getsockname()[1]
+    except OSError:
+        for sock in socks:
+            sock.close()
+        raise
+    return socks
 
 
 @final
@@ -113,7 +141,7 @@ class Edge:
     def __init__(
         self,
         engine: "Engine",
-        poller: Poller,
+        poller: Watcher,
         nursery: trio.Nursery,
         *,
         origins: Sequence[str],
@@ -132,35 +160,14 @@ class Edge:
         self._greetings: dict[_Greeting, float] = {}
         self._greeting_began = trio.Event()
 
-    async def bind(self, host: str, port: int) -> tuple[str, int]:
-        """Listen on every address of `host`; return the first one bound.
-
-        Raises:
-            OSError: an address cannot be had.
-        """
-        found = await trio.socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
-        try:
-            for family, kind, proto, _, address in found:
-                sock = socket.socket(family, kind, proto)
-                self._listeners.append(_Listener(self, sock))
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                if family == socket.AF_INET6:
-                    sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-                # Port 0: the first address chooses, the others follow.
-                sock.bind((address[0], port, *address[2:]))
-                sock.listen(_BACKLOG)
-                sock.setblocking(False)
-                port = sock.getsockname()[1]
-        except OSError:
-            self._close_listeners()
-            raise
-        bound = self._listeners[0].sock.getsockname()
-        for listener in self._listeners:
+    def listen(self, socks: Sequence[socket.socket]) -> None:
+        """Take connections from listening sockets, which are closed in the end."""
+        for sock in socks:
+            sock.setblocking(False)
+            listener = _Listener(self, sock)
+            self._listeners.append(listener)
             self._poller.watch(listener, READ)
         self._nursery.start_soon(self._live)
-        return str(bound[0]), int(bound[1])
 
     async def close(self) -> None:
         """Take no more connections; those that are here go on."""

@@ -4,6 +4,7 @@
 """
 
 import logging
+import socket
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
@@ -20,7 +21,7 @@ from ..ports.clock import Clock, Entropy
 from ..ports.gate import Gate, Identity, Opening
 from ..ports.store import Revocation, Store
 from . import ops  # noqa: F401 - fills the table of handlers
-from .edge import Edge, Fallback
+from .edge import Edge, Fallback, bind
 from .feed import Feeder
 from .flusher import Flusher
 from .heartbeat import Heartbeat
@@ -29,7 +30,7 @@ from .keeping import Keeping
 from .marks import Marks
 from .outbox import Outbox
 from .pipe import Pipe
-from .poller import Poller
+from .poller import Poller, Watcher
 from .presence import Presence
 from .room import Cursor, Room, Seat
 from .sequencer import Sequencer
@@ -78,10 +79,18 @@ class Engine:
         clock: the wall clock.
         entropy: the source of names and of chance.
         limits: every bound.
+        poller: what tells when sockets are ready, if not the system.
     """
 
     def __init__(
-        self, *, store: Store, gate: Gate, clock: Clock, entropy: Entropy, limits: Limits
+        self,
+        *,
+        store: Store,
+        gate: Gate,
+        clock: Clock,
+        entropy: Entropy,
+        limits: Limits,
+        poller: Watcher | None = None,
     ) -> None:
         self.store = store
         self.gate = gate
@@ -116,7 +125,7 @@ class Engine:
         self._nursery: trio.Nursery | None = None
         # Where connections run, while there may be new ones; they end before what they need does.
         self.connection_nursery: trio.Nursery | None = None
-        self._poller = Poller()
+        self._poller: Watcher = poller or Poller()
         self._edges: list[Edge] = []
 
     # --- living ------------------------------------------------------------------------
@@ -217,11 +226,23 @@ class Engine:
         Raises:
             OSError: an address cannot be had.
         """
+        socks = await bind(host, port)
+        self.listen_on(socks, origins=origins, fallback=fallback)
+        bound = socks[0].getsockname()
+        return str(bound[0]), int(bound[1])
+
+    def listen_on(
+        self,
+        socks: Sequence[socket.socket],
+        *,
+        origins: Sequence[str] = (),
+        fallback: Fallback | None = None,
+    ) -> None:
+        """Serve on sockets that listen already; see `listen`. They are closed with the engine."""
         assert self.connection_nursery is not None, "the engine is not running"
         edge = Edge(self, self._poller, self.connection_nursery, origins=origins, fallback=fallback)
-        bound = await edge.bind(host, port)
+        edge.listen(socks)
         self._edges.append(edge)
-        return bound
 
     # --- sessions ----------------------------------------------------------------------
 

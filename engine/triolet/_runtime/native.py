@@ -12,7 +12,7 @@ from .._wire.frames import FrameReader
 from .._wire.websocket import PING, close_frame
 from ..ports.gate import Opening
 from .outbox import SocketOutbox
-from .poller import READ, WRITE, Poller
+from .poller import READ, WRITE, Watcher
 from .session import Session
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class NativeConnection:
     def __init__(
         self,
         engine: "Engine",
-        poller: Poller,
+        poller: Watcher,
         nursery: trio.Nursery,
         sock: socket.socket,
         opening: Opening,

@@ -36,8 +36,28 @@ class Polled(Protocol):
         ...
 
 
+class Watcher(Protocol):
+    """What tells connections when their sockets are ready: `Poller`, or a simulated network's."""
+
+    async def run(self) -> None:
+        """Watch for as long as the engine lives."""
+        ...
+
+    def watched(self) -> int:
+        """Return how many sockets are watched."""
+        ...
+
+    def watch(self, polled: Polled, events: int) -> None:
+        """Watch for these events from now on: `READ`, `WRITE`, both, or 0 for none."""
+        ...
+
+    def hand_over(self, polled: Polled, to: Polled) -> None:
+        """Tell another one from now on, of the same socket and for the same events."""
+        ...
+
+
 @final
-class Poller:
+class Poller(Watcher):
     """Tells registered connections what their sockets are ready for.
 
     Attributes:

@@ -24,7 +24,8 @@ _RECEIVE_BYTES: Final = 64 * 1024
 # HTTP answers that mean "later", and may say when.
 _LATER: Final = frozenset({429, 503})
 
-_TlsStream: TypeAlias = trio.SSLStream[trio.SocketStream]
+# Opens the stream that a URL names; fails with `LinkClosed`.
+OpenStream: TypeAlias = Callable[[str, ssl.SSLContext | None], Awaitable[trio.abc.Stream]]
 
 
 @final
@@ -83,6 +84,7 @@ class WebSocketDialer:
         nursery: where each link's reader lives, until the link is closed.
         limits: the bounds.
         ssl_context: for `wss:`, if not Python's default.
+        open_stream: how bytes get there, if not by TCP: a simulated network.
 
     Raises:
         ConfigurationError: the URL is none.
@@ -94,17 +96,20 @@ class WebSocketDialer:
         form: Format,
         nursery: trio.Nursery,
         limits: ClientLimits,
+        *,
         ssl_context: ssl.SSLContext | None = None,
+        open_stream: OpenStream | None = None,
     ) -> None:
         self._url = websocket_url(url)
         self._form: Format = form
         self._nursery = nursery
         self._limits = limits
         self._ssl_context = ssl_context
+        self._open_stream = open_stream or open_tcp
 
     async def dial(self) -> Link:
         """Return a new link, its handshake done."""
-        link = WebSocketLink(self._form, self._limits)
+        link = WebSocketLink(self._form, self._limits, self._open_stream)
         await self._nursery.start(link.run, self._url, self._ssl_context)
         return link
 
@@ -127,10 +132,11 @@ def websocket_url(url: str) -> str:
 class WebSocketLink:
     """One WebSocket connection; it lives as long as its `run`."""
 
-    def __init__(self, form: Format, limits: ClientLimits) -> None:
+    def __init__(self, form: Format, limits: ClientLimits, open_stream: OpenStream) -> None:
         self._form: Format = form
         self._protocol = f"triolet.v1.{form}"
         self._limits = limits
+        self._open_stream = open_stream
         self._scope = trio.CancelScope()
         # The handshake, then the farewell: what waits for the other side, if anything does.
         self._waiting: trio.CancelScope | None = None
@@ -156,7 +162,7 @@ class WebSocketLink:
                 async with trio.open_nursery() as nursery:
                     try:
                         with trio.fail_after(self._limits.dial_timeout_s):
-                            stream = await _open_stream(url, ssl_context)
+                            stream = await self._open_stream(url, ssl_context)
                             await self._shake_hands(url, stream, nursery)
                     except trio.TooSlowError:
                         failure = LinkClosed(ABNORMAL, "no connection in time")
@@ -176,16 +182,14 @@ class WebSocketLink:
         if failure is not None:
             raise failure
 
-    async def _shake_hands(
-        self, url: str, stream: trio.SocketStream | _TlsStream, nursery: trio.Nursery
-    ) -> None:
+    async def _shake_hands(self, url: str, stream: trio.abc.Stream, nursery: trio.Nursery) -> None:
         parts = urlsplit(url)
         reader = _Reader(nursery, self._unheard)
         with trio.CancelScope() as self._waiting:
             self._connection = await trio_websocket.wrap_client_stream(
                 # All it is used for is `start_soon`.
                 cast(trio.Nursery, reader),
-                stream,
+                cast(trio.SocketStream, stream),
                 parts.netloc.rpartition("@")[2],
                 urlunsplit(("", "", parts.path, parts.query, "")),
                 subprotocols=[self._protocol],
@@ -259,9 +263,12 @@ class _Reader:
             self._on_over()
 
 
-async def _open_stream(
-    url: str, ssl_context: ssl.SSLContext | None
-) -> trio.SocketStream | _TlsStream:
+async def open_tcp(url: str, ssl_context: ssl.SSLContext | None) -> trio.abc.Stream:
+    """Connect by TCP, with TLS for `wss:`.
+
+    Raises:
+        LinkClosed: it cannot be had.
+    """
     parts = urlsplit(url)
     assert parts.hostname is not None
     try:

@@ -229,7 +229,7 @@ async def connect(
     """
     limits = limits or ClientLimits()
     async with _nursery() as links:
-        dialer = WebSocketDialer(url, form, links, limits, ssl_context)
+        dialer = WebSocketDialer(url, form, links, limits, ssl_context=ssl_context)
         async with open_client(
             dialer,
             token=token,
