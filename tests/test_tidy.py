@@ -66,6 +66,10 @@ TESTED_ELSEWHERE: dict[str, tuple[str, str]] = {
         "tests/client/test_client_session.py",
         "a table, of which the session is the only reader",
     ),
+    "engine/triolet/ports/bus.py": (
+        "tests/adapters/test_memory_bus.py",
+        "a promise, proved of each bus by the contract suite",
+    ),
     "engine/triolet/ports/clock.py": (
         "tests/adapters/test_system.py",
         "two promises, kept by the system's clock and chance",

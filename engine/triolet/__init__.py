@@ -7,7 +7,7 @@ The house, from the door down; imports point down only:
     triolet.client     the network client: `connect`, `Client`
     triolet._runtime   the tasks: sequencer, hub, cursors, sessions, the socket edge
     triolet.adapters   stores (memory, SQLite), token gate, clock
-    triolet.ports      what the engine needs of the world: Store, Gate, Clock
+    triolet.ports      what the engine needs of the world: Store, Bus, Gate, Clock
     triolet._domain    the rules, pure: who may, where a cursor stands, who is here
     triolet._wire      bytes: msgpack, JSON, WebSocket frames
     triolet._model     the nouns: commands, entries, events, errors, limits
@@ -23,6 +23,7 @@ from ._model.entries import Member as Member
 from ._model.entries import Message as Message
 from ._model.entries import Meta as Meta
 from ._model.entries import React as React
+from ._model.errors import BusUnavailable as BusUnavailable
 from ._model.errors import CloseCode as CloseCode
 from ._model.errors import ConfigurationError as ConfigurationError
 from ._model.errors import ConnectionClosed as ConnectionClosed

@@ -8,6 +8,7 @@ The tree, by whose fault it is::
     │   ├── StoreUnavailable  nothing was stored; try again later
     │   ├── OutcomeUnknown    it may have been stored; retry with the same cid
     │   └── SchemaTooNew      the data belongs to a newer Triolet
+    ├── BusUnavailable        other nodes cannot be reached; the store knows all the same
     ├── ConnectionClosed      the other side of a client's connection is gone, for good
     ├── QueueFull             a client has too much waiting for a connection
     └── ConfigurationError    settings that cannot work
@@ -133,6 +134,11 @@ class OutcomeUnknown(StoreError):
 @final
 class SchemaTooNew(StoreError):
     """The stored data was written by a newer Triolet than this one."""
+
+
+@final
+class BusUnavailable(TrioletError):
+    """The bus could not do what it was asked; some of it may have happened."""
 
 
 @final
