@@ -1,4 +1,7 @@
-"""A store in memory: for tests, for the simulated world, and for engines that keep nothing."""
+"""A store and a bus in memory: for tests, the simulated world, and engines that keep nothing."""
 
+from .bus import MemoryBus as MemoryBus
+from .bus import MemoryNode as MemoryNode
+from .bus import open_memory_bus as open_memory_bus
 from .store import MemoryStore as MemoryStore
 from .store import open_memory_store as open_memory_store

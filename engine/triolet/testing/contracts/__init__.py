@@ -14,8 +14,10 @@ pytest-trio are needed, and Hypothesis for the law of history::
 
 Each test opens a store at a home of its own, with a clock that stands still until it is moved
 and entropy that counts. The docstring of each test is the sentence of the port that it proves.
+An adapter of `ports.bus.Bus` is proved in the same way by `BusContract`.
 """
 
+from .bus import BusContract as BusContract
 from .home import CountingEntropy as CountingEntropy
 from .home import Home as Home
 from .home import StandingClock as StandingClock
