@@ -5,6 +5,7 @@ one reads, one writes, one watches for silence.
 """
 
 import logging
+from collections.abc import Callable
 from typing import TypeVar, cast, final
 
 import trio
@@ -43,6 +44,7 @@ class Driver:
         backoff: when to come back.
         limits: the bounds.
         entropy: the only source of chance.
+        witness: told of each effect before it is done.
     """
 
     def __init__(
@@ -55,8 +57,10 @@ class Driver:
         backoff: Backoff,
         limits: ClientLimits,
         entropy: Entropy,
+        witness: Callable[[Effect], None] | None = None,
     ) -> None:
         self._dialer = dialer
+        self._witness = witness
         self._tokens = tokens
         self._limits = limits
         self.streams = Streams(limits, on_space=self._on_space)
@@ -275,6 +279,8 @@ class Driver:
             self._tell_state()
 
     def _do(self, effect: Effect) -> None:
+        if self._witness is not None:
+            self._witness(effect)
         match effect:
             case Settled(request):
                 self._answered[request.ref].set()

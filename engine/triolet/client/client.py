@@ -1,7 +1,7 @@
 """The client: one typed API over a connection that comes back by itself."""
 
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar, final
 
@@ -15,7 +15,7 @@ from .._wire.codec import Format
 from ..adapters.system import SystemEntropy
 from ..ports.clock import Entropy
 from ._driver import Driver
-from ._effects import ClientEvent
+from ._effects import ClientEvent, Effect
 from ._following import Verdict
 from ._link import Dialer, WebSocketDialer
 from ._token import TokenProvider, TokenSource
@@ -255,10 +255,12 @@ async def open_client(
     entropy: Entropy | None = None,
     connect_timeout_s: float = 30,
     start_offline: bool = False,
+    witness: Callable[[Effect], None] | None = None,
 ) -> AsyncIterator[Client]:
     """Be connected by way of any dialer: an engine in this process, a simulated network.
 
-    Args and errors are those of `connect`; `entropy` is the only source of chance.
+    Args and errors are those of `connect`; `entropy` is the only source of chance;
+    `witness` is told first of everything that callers and streams are given, in order.
     """
     driver = Driver(
         dialer,
@@ -268,6 +270,7 @@ async def open_client(
         backoff=backoff or Backoff(),
         limits=limits or ClientLimits(),
         entropy=entropy or SystemEntropy(),
+        witness=witness,
     )
     client = Client(driver)
     async with _nursery() as nursery:

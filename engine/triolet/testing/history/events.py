@@ -121,6 +121,8 @@ class Subscribed(_Event, tag="subscribed", frozen=True, kw_only=True):
         head: the room's head when it was granted.
         floor: the last seq that retention has removed.
         role: the user's in the room; None for a guest of a public one.
+        since: the position that was asked for; None: from the head.
+        recovered: whether it goes on from there.
         wire: whether it ends with its connection; else the client resumes it.
     """
 
@@ -131,6 +133,8 @@ class Subscribed(_Event, tag="subscribed", frozen=True, kw_only=True):
     head: int
     floor: int = 0
     role: Role | None = None
+    since: tuple[str, int] | None = None
+    recovered: bool = True
     wire: bool = False
 
 
