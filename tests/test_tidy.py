@@ -34,6 +34,18 @@ TESTED_ELSEWHERE: dict[str, tuple[str, str]] = {
         "tests/adapters/test_memory.py",
         "what the stores share; the contract suite shows it in each of them",
     ),
+    "engine/triolet/_runtime/gaps.py": (
+        "tests/runtime/test_hub.py",
+        "a part of the hub, which is what everybody else sees",
+    ),
+    "engine/triolet/_runtime/heads.py": (
+        "tests/runtime/test_hub.py",
+        "a part of the hub, which is what everybody else sees",
+    ),
+    "engine/triolet/_runtime/loading.py": (
+        "tests/runtime/test_hub.py",
+        "a part of the hub, which is what everybody else sees",
+    ),
     "engine/triolet/client/_answers.py": (
         "tests/client/test_client_live.py",
         "what an answer does is seen over a connection",

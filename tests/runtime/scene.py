@@ -371,7 +371,7 @@ class Scene:
         """Have the hub drop a room that nobody needs, as it does when there are too many."""
         room = self.hub.rooms.pop(name)
         assert (room.pins, room.cursors) == (0, {})
-        del self.hub._idle[name]
+        del self.hub._rooms.idle[name]
 
     async def elsewhere(self, name, sender, *facts, offer=False, **fields):
         """Write as another node would: into the store, and past this hub unless `offer`."""
@@ -444,9 +444,9 @@ def _leaves_no_session(session):
 
 
 def _leaves_no_room(hub):
-    assert hub._loads == hub.pages._pages == {}
+    assert hub._rooms.loads == hub.pages._pages == hub._gaps._filling == hub._gaps._full == {}
     for name, room in hub.rooms.items():
-        assert name in hub._idle
+        assert name in hub.idle
         assert (room.pins, room.cursors) == (0, {})
         assert [audience.live for audience in room.audiences] == [{}, {}]
         assert room.early == {}

@@ -285,8 +285,8 @@ async def test_a_load_nobody_waits_for_any_more_ends_idle(scene):
     step.release()
     await settled()
 
-    assert list(scene.hub._idle) == ["tea"]
-    assert scene.hub._loads == {}
+    assert list(scene.hub.idle) == ["tea"]
+    assert scene.hub.loading == 0
 
 
 # --- dropping ----------------------------------------------------------------------------------

@@ -6,78 +6,37 @@ the store. Nothing here is the truth: the store is, and the hub can always be re
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
-from types import TracebackType
-from typing import Final, final
+from typing import final
 
 import trio
 
 from .._model.entries import Fact, Member, Record
 from .._model.errors import StoreError
 from .._model.limits import Limits
-from ..ports.store import Mark, RoomState, Store
+from ..ports.store import Mark, Store
 from .flusher import Flusher
+from .gaps import Gaps
+from .heads import Heads
+from .loading import Channels, Load, Rooms
 from .members import Members
-from .pages import Pages
-from .ring import Item, Rings
+from .ring import Rings
 from .room import Cursor, Room, Seat
 
 logger = logging.getLogger(__name__)
 
-# A room that moves on while it is reloaded is read again; a store that has lost entries without
-# saying so, by a new epoch, is believed at last.
-_RELOADS_MAX: Final = 5
-# Rooms asked in one comparison of heads (2.3 ms on PostgreSQL).
-_HEADS_PER_QUERY: Final = 1000
-
-
-@final
-class _Load:
-    """A room on its way in; entries that arrive meanwhile wait in `early`."""
-
-    __slots__ = ("done", "early", "error", "room")
-
-    def __init__(self) -> None:
-        self.done = trio.Event()
-        self.early: dict[int, Record] = {}
-        self.room: Room | None = None
-        self.error: StoreError | None = None
-
-
-@final
-class Pinned:
-    """`async with hub.pinned(name) as room:` keeps the room loaded; None: there is none."""
-
-    __slots__ = ("_hub", "_name", "_room", "_user")
-
-    def __init__(self, hub: "Hub", name: str, user: str) -> None:
-        self._hub = hub
-        self._name = name
-        self._user = user
-        self._room: Room | None = None
-
-    async def __aenter__(self) -> Room | None:
-        self._room = await self._hub.open(self._name)
-        if self._room is not None:
-            self._room.pins += 1
-        return self._room
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._room is not None:
-            self._room.pins -= 1
-            self._room.retire_seat(self._user)
-            self._hub.released(self._room)
-
 
 @final
 class Hub:
-    """The loaded rooms of a node."""
+    """The loaded rooms of a node.
+
+    Args:
+        applied: called with a room that took an entry, and the author's seat if it is here.
+        membership_moved: called when somebody became a member (True) or is one no more.
+        pending_mark: returns marks that are not written yet.
+        channels: what other nodes ring of rooms; None where there are none.
+    """
 
     def __init__(
         self,
@@ -88,118 +47,63 @@ class Hub:
         applied: Callable[[Room, Seat | None], None],
         membership_moved: Callable[[Room, str, bool], None],
         pending_mark: Callable[[str, str], Mark | None],
+        channels: Channels | None = None,
     ) -> None:
-        self._store = store
-        self._flusher = flusher
         self._limits = limits
         self._applied = applied
         self._membership_moved = membership_moved
+        self._rings = Rings(entries_max=limits.ring_entries_total_max)
         self.members = Members(store, limits, pending_mark=pending_mark)
         self.seat = self.members.seat
         self.count = self.members.count
-        self.rooms: dict[str, Room] = {}
-        # Rooms nobody needs at present, the longest unneeded first.
-        self._idle: dict[str, None] = {}
-        self._loads: dict[str, _Load] = {}
-        self.pages = Pages(store, limits, self._spawn, self._keep)
-        self._rings = Rings(entries_max=limits.ring_entries_total_max)
+        self._rooms = Rooms(
+            store,
+            flusher,
+            self.members,
+            self._rings,
+            limits,
+            spawn=self._spawn,
+            admitted=self._admitted,
+            channels=channels,
+        )
+        self.rooms = self._rooms.loaded
+        self.pinned = self._rooms.pinned
+        self.open = self._rooms.open
+        self.load = self._rooms.load
+        self.released = self._rooms.released
+        self._gaps = Gaps(
+            store,
+            self._rooms,
+            self.members,
+            self._rings,
+            limits,
+            spawn=self._spawn,
+            offer=self.offer,
+            tell_moves=self._tell_moves,
+        )
+        self.pages = self._gaps.pages
+        self.catch_up = self._gaps.catch_up
+        self.resync = self._gaps.resync
+        self._heads = Heads(store, self._rooms, self._gaps, limits, idle=channels is not None)
+        self.compare_heads = self._heads.compare
+        self.compare_heads_soon = self._heads.compare_soon
         self._nursery: trio.Nursery | None = None
-
-    # --- loading and dropping ----------------------------------------------------------
 
     async def run(self) -> None:
         """Load, read and compare heads for as long as the engine lives."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
-            while True:
-                await trio.sleep(self._limits.head_check_s)
-                await self.compare_heads()
+            await self._heads.run()
 
-    def pinned(self, name: str, user: str = "") -> Pinned:
-        """Return a context manager that loads a room and keeps it.
+    @property
+    def loading(self) -> int:
+        """How many rooms are on their way in."""
+        return len(self._rooms.loads)
 
-        The seat that `user` was given meanwhile is taken back in the end, if nobody needs it.
-        """
-        return Pinned(self, name, user)
-
-    async def open(self, name: str) -> Room | None:
-        """Return a loaded room, or None if there is none. It stays until the next checkpoint.
-
-        Raises:
-            StoreError: it could not be read.
-        """
-        while True:
-            room = self.rooms.get(name)
-            if room is not None:
-                return room
-            self.load((name,))
-            load = self._loads[name]
-            await load.done.wait()
-            if load.error is not None:
-                raise load.error
-            if load.room is None:
-                return None
-
-    def load(self, names: Iterable[str]) -> None:
-        """Begin to load rooms that will be asked for, all at once."""
-        for name in names:
-            if name not in self.rooms and name not in self._loads:
-                load = self._loads[name] = _Load()
-                self._spawn(partial(self._load, name, load))
-
-    async def _load(self, name: str, load: _Load) -> None:
-        try:
-            state = await self._store.room(name)
-            if state is not None:
-                load.room = await self._build(state)
-        except StoreError as error:
-            load.error = error
-        finally:
-            # No checkpoint from here: what arrived meanwhile is applied before anybody looks.
-            del self._loads[name]
-            load.done.set()
-        if load.room is not None:
-            await self._admit(load.room, load.early)
-
-    async def _admit(self, room: Room, early: dict[int, Record]) -> None:
-        self.rooms[room.name] = room
-        room.pins += 1
-        try:
-            for seq in sorted(early):
-                self.offer(early[seq])
-            # Those who wait for it run in the next turn, in any order with this task: until
-            # the turn after that it is not idle, or it could be gone before they find it.
-            await trio.lowlevel.checkpoint()
-            await trio.lowlevel.checkpoint()
-        finally:
-            room.pins -= 1
-            self.released(room)
-
-    async def _build(self, state: RoomState) -> Room:
-        limits = self._limits
-        room = Room(
-            state,
-            self._flusher,
-            outbox_bytes_high=limits.outbox_bytes_high,
-            ring_entries_max=limits.ring_entries_max,
-            ring_bytes_max=limits.ring_bytes_max,
-        )
-        self.members.fill(room, await self.members.all_of(state))
-        return room
-
-    def released(self, room: Room) -> None:
-        """A pin or a cursor has gone; drop the longest unneeded rooms if there are too many."""
-        if room.pins or room.cursors or self.rooms.get(room.name) is not room:
-            return
-        self._idle.pop(room.name, None)
-        self._idle[room.name] = None
-        while len(self._idle) > self._limits.idle_rooms_max:
-            name = next(iter(self._idle))
-            del self._idle[name]
-            oldest = self.rooms.get(name)
-            if oldest is not None and not oldest.pins and not oldest.cursors:
-                del self.rooms[name]
-                self._rings.drop(oldest.ring)
+    @property
+    def idle(self) -> Iterable[str]:
+        """The loaded rooms that nobody needs, the longest unneeded first."""
+        return self._rooms.idle
 
     # --- entries -----------------------------------------------------------------------
 
@@ -207,7 +111,7 @@ class Hub:
         """Take one committed entry, from here or from another node, in any order, even twice."""
         room = self.rooms.get(record.room)
         if room is None:
-            load = self._loads.get(record.room)
+            load = self._rooms.loads.get(record.room)
             if load is not None and len(load.early) < self._limits.early_max:
                 load.early[record.seq] = record
             return
@@ -216,7 +120,7 @@ class Hub:
             while room.early and (early := room.early.pop(room.head + 1, None)):
                 self._apply(room, early)
         elif record.seq > room.head:
-            self._keep_early(room, record)
+            self._gaps.keep_early(room, record)
 
     def _apply(self, room: Room, record: Record) -> None:
         author = room.apply(record)
@@ -232,120 +136,40 @@ class Hub:
         for user, gained in moves:
             self._membership_moved(room, user, gained)
 
-    def _keep_early(self, room: Room, record: Record) -> None:
-        first = not room.early
-        if len(room.early) < self._limits.early_max:
-            room.early[record.seq] = record
-        if first:
-            self._spawn(partial(self._fill_gap, room))
+    def _admitted(self, room: Room, load: Load) -> None:
+        for seq in sorted(load.early):
+            self.offer(load.early[seq])
+        for tell in load.later:
+            tell(room)
+        if len(load.later) >= self._limits.early_max:
+            self.look(room)
 
-    async def _fill_gap(self, room: Room) -> None:
-        """Wait a little for what is missing, then read it."""
-        await trio.sleep(self._limits.gap_wait_s)
+    def when_loaded(self, name: str, tell: Callable[[Room], None]) -> None:
+        """Tell something of a room that is loaded, or is on its way in; else of nobody's."""
+        room = self.rooms.get(name)
+        if room is not None:
+            tell(room)
+            return
+        load = self._rooms.loads.get(name)
+        if load is not None and len(load.later) < self._limits.early_max:
+            load.later.append(tell)
+
+    def missed(self, room: str) -> None:
+        """Entries were stored by a commit of this node that nobody has offered."""
+        loaded = self.rooms.get(room)
+        if loaded is not None:
+            self.look(loaded)
+
+    def look(self, room: Room) -> None:
+        """Have what the store knows of a room read soon."""
+        self._spawn(partial(self._look, room))
+
+    async def _look(self, room: Room) -> None:
         try:
-            while room.early and self.rooms.get(room.name) is room:
-                upto = max(room.early)
-                if upto - room.head > self._limits.gap_max:
-                    await self.resync(room)
-                    return
-                await self._read_to(room, upto)
-                for seq in [seq for seq in room.early if seq <= room.head]:
-                    del room.early[seq]
+            await self.catch_up(room)
         except StoreError as error:
             # The comparison of heads tries again.
-            logger.warning("a gap of %s could not be read: %s", room.name, error)
-            room.early.clear()
-
-    async def catch_up(self, room: Room) -> None:
-        """Read the head from the store, and what is missing up to it."""
-        state = await self._store.room(room.name)
-        if state is not None and state.epoch == room.epoch:
-            await self._read_to(room, state.head)
-
-    async def _read_to(self, room: Room, upto: int) -> None:
-        # A room that was dropped meanwhile gets no entries any more.
-        while room.head < upto and self.rooms.get(room.name) is room:
-            items = await self.pages.read(room, room.head, upto)
-            if not items or items[0].record.seq > room.head + 1:
-                await self.resync(room)
-                return
-            for item in items:
-                self.offer(item.record)
-
-    def _keep(self, room: Room, items: Sequence[Item]) -> None:
-        """Remember what was read for somebody: others will need it too."""
-        if self.rooms.get(room.name) is room:
-            room.ring.remember_older(items, room.head)
-            self._rings.grew(room.ring)
-
-    async def resync(self, room: Room) -> None:
-        """Start over from what the store says; every cursor catches up by its own page reads.
-
-        Raises:
-            StoreError: it could not be read; nothing has changed.
-        """
-        state = await self._read_again(room)
-        if state is None:
-            self._bury(room)
-            return
-        epoch, head, members = room.epoch, room.head, room.members
-        room.reload(state)
-        room.members = members
-        room.early.clear()
-        self._rings.drop(room.ring)
-        room.displace(head)
-        if room.epoch != epoch:
-            room.rebase(epoch)
-        self._tell_moves(room)
-
-    async def _read_again(self, room: Room) -> RoomState | None:
-        """Return where a room stands; the rights of its members are taken over at once."""
-        state = None
-        for _ in range(_RELOADS_MAX):
-            state = await self._store.room(room.name)
-            if state is None:
-                break
-            # Rights too may have changed in what was missed.
-            for cursor in await self.members.readmit(room, state):
-                room.close(cursor, "removed", room.head)
-            # Entries that came in meanwhile are newer than what was read: read again.
-            if state.epoch != room.epoch or state.head >= room.head:
-                break
-        return state
-
-    def _bury(self, room: Room) -> None:
-        """End the subscriptions of a room that is no more."""
-        for cursor in list(room.cursors.values()):
-            room.close(cursor, "deleted", room.head)
-        self._rings.drop(room.ring)
-        if self.rooms.get(room.name) is room:
-            del self.rooms[room.name]
-            self._idle.pop(room.name, None)
-
-    async def compare_heads(self) -> None:
-        """Find what doorbells did not tell: compare the heads of followed rooms with the store.
-
-        A node that crashed between commit and publish rang nobody.
-        """
-        names = [room.name for room in self.rooms.values() if room.cursors]
-        for start in range(0, len(names), _HEADS_PER_QUERY):
-            chunk = names[start : start + _HEADS_PER_QUERY]
-            try:
-                heads = await self._store.heads(chunk)
-                for name in chunk:
-                    await self._compare(name, heads.get(name))
-            except StoreError as error:
-                logger.warning("heads could not be compared: %s", error)
-                return
-
-    async def _compare(self, name: str, stored: tuple[str, int] | None) -> None:
-        room = self.rooms.get(name)
-        if room is None:
-            return
-        if stored is None or stored[0] != room.epoch:
-            await self.resync(room)
-        elif stored[1] > room.head:
-            await self._read_to(room, stored[1])
+            logger.warning("%s could not be caught up: %s", room.name, error)
 
     # --- members -----------------------------------------------------------------------
 
@@ -369,19 +193,6 @@ class Hub:
         loaded = self.rooms.get(room)
         if loaded is not None:
             loaded.acl_ver += 1
-
-    def missed(self, room: str) -> None:
-        """Entries were stored by a commit of this node that nobody has offered."""
-        loaded = self.rooms.get(room)
-        if loaded is not None:
-            self._spawn(partial(self._look, loaded))
-
-    async def _look(self, room: Room) -> None:
-        try:
-            await self.catch_up(room)
-        except StoreError as error:
-            # The comparison of heads tries again.
-            logger.warning("%s could not be caught up: %s", room.name, error)
 
     def floor_moved(self, room: str, floor: int, floor_n: int) -> None:
         """Retention removed what was up to `floor`."""
