@@ -7,6 +7,7 @@ from scene import settled
 from triolet._model.entries import Member, Message, Record
 from triolet._model.errors import ErrorCode, OutcomeUnknown, Refusal, StoreUnavailable
 from triolet._model.limits import Limits
+from triolet._runtime.flusher import Flusher
 from triolet._runtime.sequencer import Pending, Sequencer
 from triolet._wire.codec import pack_fact
 from triolet.ports.store import Appended, Draft, Duplicate, Rejected, Stale
@@ -24,6 +25,13 @@ class Store:
         self.fates = []
         self.outcomes = {}
         self.log = []
+        self.is_prompt = False
+
+    def append_now(self, batch):
+        if not self.is_prompt:
+            return None
+        self.batches.append([draft.cid for draft in batch])
+        return [self._append(draft) for draft in batch]
 
     async def append(self, batch):
         self.batches.append([draft.cid for draft in batch])
@@ -102,7 +110,7 @@ def owner(sink):
 
 @pytest.fixture
 async def lane(store, sink, nursery):
-    lane = Sequencer(store, sink, LIMITS, now=trio.current_time)
+    lane = Sequencer(store, sink, LIMITS, flusher=Flusher(), now=trio.current_time)
     nursery.start_soon(lane.run)
     await settled()
     return lane
@@ -203,7 +211,7 @@ async def test_too_much_waiting_is_refused_at_once(lane, store, owner):
 
 async def test_outcomes_are_told_in_order_with_turns_for_others(store, sink, owner, nursery):
     """A batch of a thousand does not hold the engine; the next commit runs meanwhile."""
-    lane = Sequencer(store, sink, Limits(), now=trio.current_time)
+    lane = Sequencer(store, sink, Limits(), flusher=Flusher(), now=trio.current_time)
     cids = [str(number) for number in range(1000)]
     submit(lane, owner, *cids)
     told = []
@@ -219,6 +227,83 @@ async def test_outcomes_are_told_in_order_with_turns_for_others(store, sink, own
 
     assert [cid for cid, _ in owner.outcomes] == cids
     assert len(set(told)) > 10
+
+
+# --- in the turn of whoever submits --------------------------------------------------------------
+
+
+async def test_what_is_submitted_while_held_waits_for_the_release(lane, store, owner):
+    lane.hold()
+    submit(lane, owner, "a", "b")
+    await settled()
+    assert store.batches == []
+
+    lane.release()
+    await settled()
+
+    assert store.batches == [["a", "b"]]
+    assert owner.kinds() == [("a", Appended), ("b", Appended)]
+
+
+async def test_a_store_that_never_waits_is_asked_in_the_same_turn(lane, store, sink, owner):
+    store.is_prompt = True
+    lane.hold()
+    submit(lane, owner, "a", "b")
+    lane.release()
+
+    assert store.batches == [["a", "b"]]
+    assert sink.log == [("offer", "a"), ("settled", "a"), ("offer", "b"), ("settled", "b")]
+    assert lane.pending_bytes == 0
+    await lane.wait_idle()
+    await settled()
+    assert store.batches == [["a", "b"]]
+
+
+async def test_nothing_overtakes_what_is_being_committed(lane, store, owner):
+    gate = trio.Event()
+    store.fates = [gate]
+    submit(lane, owner, "a")
+    await settled()
+    store.is_prompt = True
+    lane.hold()
+    submit(lane, owner, "b")
+    lane.release()
+    assert owner.outcomes == []
+
+    gate.set()
+    await settled()
+
+    assert [cid for cid, _ in owner.outcomes] == ["a", "b"]
+
+
+async def test_what_was_submitted_before_goes_with_what_is_committed_at_once(lane, store, owner):
+    """The lane was woken for it already, and finds nothing left."""
+    store.is_prompt = True
+    submit(lane, owner, "a")
+    lane.hold()
+    submit(lane, owner, "b")
+    lane.release()
+    assert store.batches == [["a", "b"]]
+    await settled()
+
+    submit(lane, owner, "c")
+    await settled()
+
+    assert store.batches == [["a", "b"], ["c"]]
+
+
+@pytest.mark.parametrize(("count", "size"), [(5, 10), (2, 600)])
+async def test_more_than_a_batch_is_left_to_the_lane(lane, store, owner, count, size):
+    store.is_prompt = True
+    lane.hold()
+    submit(lane, owner, *"abcdefgh"[:count], size=size)
+    lane.release()
+    assert store.batches == []
+
+    await settled()
+
+    assert [cid for batch in store.batches for cid in batch] == list("abcdefgh"[:count])
+    assert len(store.batches) == 2
 
 
 # --- outcomes ----------------------------------------------------------------------------------
@@ -394,7 +479,7 @@ async def test_idle_means_committed_and_told(lane, store, owner, nursery):
 
 async def test_the_end_of_the_lane_answers_who_waits(store, sink, owner):
     """An engine that ends while the store hangs leaves nobody waiting for ever."""
-    lane = Sequencer(store, sink, LIMITS, now=trio.current_time)
+    lane = Sequencer(store, sink, LIMITS, flusher=Flusher(), now=trio.current_time)
     store.fates = [trio.Event()]
     async with trio.open_nursery() as nursery:
         nursery.start_soon(lane.run)

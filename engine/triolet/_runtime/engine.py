@@ -36,6 +36,7 @@ from .room import Cursor, Room, Seat
 from .sequencer import Sequencer
 from .session import Connection, Session
 from .states import States
+from .turn import Turn
 from .writer import Writer
 
 logger = logging.getLogger(__name__)
@@ -111,7 +112,9 @@ class Engine:
             membership_moved=self._membership_moved,
             pending_mark=self.marks.pending,
         )
-        self.sequencer = Sequencer(store, self.hub, limits, now=trio.current_time)
+        self.sequencer = Sequencer(
+            store, self.hub, limits, flusher=self.flusher, now=trio.current_time
+        )
         self.writer = Writer(self.sequencer, self.hub, self.feeder, self.spawn)
         self._keeping = Keeping(store, self.hub, clock, limits)
         self._hellos = Bucket(rate=limits.hellos_rate, burst=limits.hellos_burst)
@@ -125,7 +128,7 @@ class Engine:
         self._nursery: trio.Nursery | None = None
         # Where connections run, while there may be new ones; they end before what they need does.
         self.connection_nursery: trio.Nursery | None = None
-        self._poller: Watcher = poller or Poller()
+        self._poller: Watcher = poller or Poller(Turn(self.sequencer, self.flusher))
         self._edges: list[Edge] = []
 
     # --- living ------------------------------------------------------------------------

@@ -38,6 +38,8 @@ class Flusher:
         # The large one that is being served.
         self._served: Audience | None = None
         self._sleeper: trio.lowlevel.Task | None = None
+        # The same, between `hold` and `release`: nothing wakes it.
+        self._held: trio.lowlevel.Task | None = None
 
     def mark(self, outbox: "Outbox") -> None:
         """Have the ordinary queue written."""
@@ -63,6 +65,20 @@ class Flusher:
             sleeper, self._sleeper = self._sleeper, None
             trio.lowlevel.reschedule(sleeper)
 
+    def hold(self) -> None:
+        """See `turn.Held`."""
+        self._held, self._sleeper = self._sleeper, None
+
+    def release(self) -> None:
+        """See `turn.Held`; while the task is awake, its turn comes by itself."""
+        held, self._held = self._held, None
+        if held is not None:
+            if not self.is_idle:
+                self._write()
+            self._sleeper = held
+            if not self.is_idle:
+                self.wake()
+
     @property
     def is_idle(self) -> bool:
         """Whether nothing is to be written."""
@@ -76,13 +92,18 @@ class Flusher:
             else:
                 # Whoever runs in this turn adds to the same writes.
                 await trio.lowlevel.checkpoint()
-            if self._waiting:
-                self._gather()
+            self._write()
+
+    def _write(self) -> None:
+        """Write what fits in a turn."""
+        if self._waiting:
+            self._gather()
+        if self._urgent:
             self._flush_urgent()
-            for _ in range(min(len(self.dirty), SENDS_PER_TURN)):
-                self.dirty.popleft().flush()
-            if self._served is not None and self._served.serve(SENDS_PER_TURN):
-                self._served = None
+        for _ in range(min(len(self.dirty), SENDS_PER_TURN)):
+            self.dirty.popleft().flush()
+        if self._served is not None and self._served.serve(SENDS_PER_TURN):
+            self._served = None
 
     def _gather(self) -> None:
         """Begin to serve one audience; put into the outboxes what the others are told."""

@@ -10,6 +10,8 @@ from typing import Final, Protocol, final
 
 import trio
 
+from .turn import Turn
+
 # Linux's EPOLLIN and EPOLLOUT; where there is no epoll they are names like any other.
 READ: Final = 1
 WRITE: Final = 4
@@ -60,12 +62,16 @@ class Watcher(Protocol):
 class Poller(Watcher):
     """Tells registered connections what their sockets are ready for.
 
+    Args:
+        turn: what comes of what they are told is done in it, where the selector is shared.
+
     Attributes:
         is_shared: whether the platform has a selector that can be watched as a file descriptor.
             Where it has not, a task for each connection waits with Trio's own means.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, turn: Turn | None = None) -> None:
+        self._turn = turn or Turn()
         self.is_shared = hasattr(select, "epoll")
         self._epoll = select.epoll() if self.is_shared else None
         # By file descriptor. The system gives the lowest free number, so that a list is dense:
@@ -93,7 +99,7 @@ class Poller(Watcher):
         watched = self._epoll.fileno()
         while True:
             await trio.lowlevel.wait_readable(watched)
-            while self._look() == _EVENTS_PER_TURN:
+            while self._turn.take(self._look) == _EVENTS_PER_TURN:
                 await trio.lowlevel.checkpoint()
 
     def _look(self) -> int:

@@ -16,6 +16,7 @@ from .._model.errors import ErrorCode, OutcomeUnknown, Refusal, StoreUnavailable
 from .._model.limits import Limits
 from ..ports.store import Appended, Draft, Duplicate, Outcome, Store
 from .complaint import Complaint
+from .turn import Held
 
 logger = logging.getLogger(__name__)
 
@@ -76,20 +77,37 @@ class Sink(Protocol):
 
 @final
 class Sequencer:
-    """One lane to the store."""
+    """One lane to the store.
+
+    Args:
+        store: where drafts go.
+        sink: where records go.
+        limits: how much may wait, and go together.
+        flusher: writes what owners and the sink have to say.
+        now: the monotonic clock, s.
+    """
 
     def __init__(
-        self, store: Store, sink: Sink, limits: Limits, *, now: Callable[[], float]
+        self,
+        store: Store,
+        sink: Sink,
+        limits: Limits,
+        *,
+        flusher: Held,
+        now: Callable[[], float],
     ) -> None:
         self._store = store
         self._sink = sink
         self._limits = limits
+        self._flusher = flusher
         self._now = now
         self._complaint = Complaint(logger, now=now)
         self._waiting: list[Pending] = []
         self._waiting_bytes = 0
         self._inflight_bytes = 0
         self._wakeup = trio.Event()
+        # Between `hold` and `release`: nothing wakes it.
+        self._is_held = False
         self._committing: list[Pending] = []
         self._commit_began: float | None = None
         # Whether an earlier try of the batch being committed may have stored it.
@@ -120,9 +138,35 @@ class Sequencer:
         if self._waiting_bytes + self._inflight_bytes > self._limits.pending_bytes_max:
             raise Refusal(ErrorCode.STORE_UNAVAILABLE, "the store is behind", retry_after_ms=1000)
         self._waiting_bytes += pending.size
-        if not self._waiting:
+        if not (self._waiting or self._is_held):
             self._wakeup.set()
         self._waiting.append(pending)
+
+    def hold(self) -> None:
+        """See `turn.Held`."""
+        self._is_held = True
+
+    def release(self) -> None:
+        """See `turn.Held`: drafts are committed in this turn if the store can do that."""
+        self._is_held = False
+        if self._waiting and not self._commit_now():
+            self._wakeup.set()
+
+    def _commit_now(self) -> bool:
+        """Commit all that waits, and tell what came of it; return False if that cannot be."""
+        is_idle = not self._committing and self._told.is_set()
+        count = min(_OUTCOMES_PER_TURN, self._limits.batch_drafts_max)
+        size = self._limits.batch_bytes_max
+        if not is_idle or len(self._waiting) > count or self._waiting_bytes > size:
+            return False
+        outcomes = self._store.append_now([pending.draft for pending in self._waiting])
+        if outcomes is None:
+            return False
+        batch, self._waiting = self._waiting, []
+        self._waiting_bytes = 0
+        self._tell_part(batch, outcomes, is_unsure=False)
+        self._idle.set()
+        return True
 
     async def run(self) -> None:
         """Commit for as long as the engine lives."""
@@ -130,11 +174,9 @@ class Sequencer:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._watch_deadline)
                 while True:
-                    if not self._waiting:
+                    while not self._waiting:
                         self._wakeup = trio.Event()
                         await self._wakeup.wait()
-                        # Others of the same scheduler turn join this batch.
-                        await trio.lowlevel.checkpoint()
                     batch = self._take()
                     outcomes = await self._commit(batch)
                     if not self._told.is_set():
@@ -147,7 +189,7 @@ class Sequencer:
                         nursery.start_soon(self._tell, batch, outcomes, self._told, self._is_unsure)
                     else:
                         # Nothing else is to be done: a task would only add two turns.
-                        self._tell_part(batch, outcomes, self._is_unsure)
+                        self._tell_at_once(batch, outcomes)
                         self._idle.set()
         finally:
             self._give_up()
@@ -212,6 +254,14 @@ class Sequencer:
         finally:
             self._commit_began = None
 
+    def _tell_at_once(self, batch: list[Pending], outcomes: list[Outcome] | Refusal) -> None:
+        """Tell all of it, and have it written in the same turn."""
+        self._flusher.hold()
+        try:
+            self._tell_part(batch, outcomes, is_unsure=self._is_unsure)
+        finally:
+            self._flusher.release()
+
     async def _tell(
         self,
         batch: list[Pending],
@@ -225,12 +275,12 @@ class Sequencer:
                 await trio.lowlevel.cancel_shielded_checkpoint()
             part = slice(start, start + _OUTCOMES_PER_TURN)
             some = outcomes if isinstance(outcomes, Refusal) else outcomes[part]
-            self._tell_part(batch[part], some, is_unsure)
+            self._tell_part(batch[part], some, is_unsure=is_unsure)
         told.set()
         self._idle.set()
 
     def _tell_part(
-        self, batch: list[Pending], outcomes: list[Outcome] | Refusal, is_unsure: bool
+        self, batch: list[Pending], outcomes: list[Outcome] | Refusal, *, is_unsure: bool
     ) -> None:
         if isinstance(outcomes, Refusal):
             for pending in batch:

@@ -208,6 +208,15 @@ class Store(Protocol):
         """
         ...
 
+    def append_now(self, batch: Sequence[Draft]) -> list[Outcome] | None:
+        """Do what `append` does, if nothing has to be waited for; else do nothing: None.
+
+        What it returns is as durable as what `append` returns. A store that waits for a disk
+        or a network leaves this as it is.
+        """
+        del batch
+        return None
+
     async def room(self, room: str) -> RoomState | None:
         """Return where a room stands, or None."""
         ...

@@ -3,7 +3,7 @@
 from ..._model.entries import Member, Message, Meta
 from ..._model.errors import ErrorCode
 from ..._wire.codec import pack_fact
-from ...ports.store import Appended, Duplicate, RoomSpec, Stale
+from ...ports.store import Appended, Duplicate, Rejected, RoomSpec, Stale
 from . import drafting as d
 from .home import BEGINNING_MS, Contract, Home
 
@@ -55,6 +55,18 @@ class AppendContract(Contract):
             home.clock.ms = BEGINNING_MS + 1000
             (late,) = await d.append(store, d.say("a", "anna", "2"))
             assert (BEGINNING_MS, BEGINNING_MS + 1000) == (early.at, late.at)
+
+    async def test_what_is_appended_now_is_appended(self, home: Home) -> None:
+        """`append_now` does what `append` does, or nothing at all."""
+        async with self.open_store(home) as store:
+            await d.append(store, d.founding("a", "anna"))
+            batch = [d.say("a", "anna", "1"), d.say("b", "anna", "2"), d.say("a", "anna", "1")]
+            now = store.append_now(batch)
+            assert (1 if now is None else 2) == (await d.state(store, "a")).head
+            if now is not None:
+                assert [Appended, Rejected, Duplicate] == [type(outcome) for outcome in now]
+                again = await store.append(batch)
+                assert [Duplicate, Rejected, Duplicate] == [type(outcome) for outcome in again]
 
     async def test_a_failing_draft_leaves_no_trace(self, home: Home) -> None:
         """A draft that fails leaves no trace; the others of its batch are stored."""
