@@ -132,15 +132,16 @@ COMES_WITH = {
 def test_everything_imported_is_declared() -> None:
     """The engine imports what the bare install brings, the HTTP layer what `[server]` adds.
 
-    Contract suites import what tests do: who runs them has it.
+    Contract suites import what tests do, and commands what `[testing]` adds: who runs them has it.
     """
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    bare, server, test = (
+    bare, server, test, testing = (
         declared(names)
         for names in (
             project["dependencies"],
             project["optional-dependencies"]["server"],
             project["optional-dependencies"]["test"],
+            project["optional-dependencies"]["testing"],
         )
     )
     suites = ENGINE / "testing"
@@ -148,7 +149,7 @@ def test_everything_imported_is_declared() -> None:
 
     assert imported(engine) == bare
     assert imported((ROOT / "api").rglob("*.py")) - bare == server
-    assert imported(suites.rglob("*.py")) <= bare | test
+    assert imported(suites.rglob("*.py")) <= bare | test | testing
 
 
 def declared(requirements: list[str]) -> set[str]:

@@ -1,0 +1,136 @@
+"""One target fuzzed from one seed, until a budget of units or time is used up."""
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from random import Random
+from types import FrameType
+from typing import Final, final
+
+from msgspec import Struct
+
+from .failure import Failure, described, what_fails
+from .memory import Watch
+from .minimise import minimised
+from .target import Target
+from .violation import Hang
+
+# An input takes milliseconds; a machine that is shared may sleep for seconds.
+HANG_S: Final = 20.0
+# Inputs after which caches are filled and the collector has found its pace, if no time is given.
+_WARM_SHARE: Final = 0.1
+_WARM_S_MAX: Final = 20.0
+# Between two looks at memory and clock.
+_INPUTS_A_LOOK: Final = 64
+
+
+@final
+class Budget(Struct, frozen=True, kw_only=True):
+    """How long to go on: until so many units are read, or so many seconds have passed.
+
+    >>> Budget(units=10).used(units=9, seconds=1e9)
+    0.9
+    """
+
+    units: int | None = None
+    seconds: float | None = None
+
+    def used(self, *, units: int, seconds: float) -> float:
+        """Return which share of it is used up; 1 is all."""
+        by_units = units / self.units if self.units else 0.0
+        by_time = seconds / self.seconds if self.seconds else 0.0
+        return max(by_units, by_time)
+
+
+@final
+class Report(Struct, frozen=True, kw_only=True):
+    """What came of a campaign.
+
+    Attributes:
+        units: units read, of the target's kind.
+        grown_bytes: by how much the process grew at most once it was warm.
+        failure: the first one, made small; None: there was none.
+    """
+
+    target: str
+    unit: str
+    seed: int
+    inputs: int
+    units: int
+    seconds: float
+    grown_bytes: int
+    failure: Failure | None = None
+
+
+def run(target: Target, *, seed: int, budget: Budget, advanced: Callable[[float], None]) -> Report:
+    """Fuzz; end early at the first failure.
+
+    Args:
+        target: what is fuzzed.
+        seed: decides every input.
+        budget: how long to go on.
+        advanced: is told which share of the budget is used.
+    """
+    chance, watch = Random(seed), Watch()  # noqa: S311 - to be reproduced
+    began = time.monotonic()
+    inputs = units = 0
+    is_warm, used = False, 0.0
+    batch: tuple[bytes, ...] = ()
+    failure = None
+    try:
+        while used < 1:
+            with _no_hang():
+                for _ in range(max(1, _INPUTS_A_LOOK // target.batch)):
+                    batch = tuple(target.invent(chance) for _ in range(target.batch))
+                    units += target.judge(batch)
+                    inputs += len(batch)
+            seconds = time.monotonic() - began
+            used = budget.used(units=units, seconds=seconds)
+            advanced(min(used, 1.0))
+            watch.look()
+            if not is_warm and (used > _WARM_SHARE or seconds > _WARM_S_MAX):
+                is_warm = True
+                watch.warm()
+    except Exception as error:  # noqa: BLE001 - whatever an input makes the engine raise is a finding
+        failure = _smallest(target, seed, batch, error)
+    return Report(
+        target=target.name,
+        unit=target.unit,
+        seed=seed,
+        inputs=inputs,
+        units=units,
+        seconds=time.monotonic() - began,
+        grown_bytes=watch.grown_bytes,
+        failure=failure,
+    )
+
+
+def _smallest(target: Target, seed: int, batch: tuple[bytes, ...], error: Exception) -> Failure:
+    """Make a failing batch small; one that does not fail again is kept as it was.
+
+    One that hangs is kept as well: each try would take as long again.
+    """
+    what = described(error)
+
+    def fails(inputs: tuple[bytes, ...]) -> bool:
+        return what_fails(target, inputs) == what
+
+    small = minimised(batch, fails) if not isinstance(error, Hang) and fails(batch) else batch
+    return Failure(target=target.name, seed=seed, what=what, inputs=small)
+
+
+@contextmanager
+def _no_hang() -> Iterator[None]:
+    """Raise `Hang` in the main thread if the block takes too long."""
+
+    def give_up(_signal: int, _frame: FrameType | None) -> None:
+        raise Hang(f"an input takes more than {HANG_S:.0f} s")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.setitimer(signal.ITIMER_REAL, HANG_S)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

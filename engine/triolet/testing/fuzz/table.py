@@ -1,0 +1,11 @@
+"""The targets by name."""
+
+from typing import Final
+
+from .target import Target
+from .targets.codec import CodecTarget
+from .targets.frames import FramesTarget
+
+TARGETS: Final[dict[str, type[Target]]] = {
+    target.name: target for target in (CodecTarget, FramesTarget)
+}

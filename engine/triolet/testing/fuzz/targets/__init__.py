@@ -1,0 +1,1 @@
+"""What can be fuzzed: each target invents inputs and judges what the engine makes of them."""
