@@ -3,7 +3,7 @@
 Pure, and tested without a terminal or a server:
 
     text          what others wrote, made safe to show
-    conversation  what is known of a room, changed by events; `folding`, `changes`
+    conversation  what is known of a room, changed by events; `changes`
     commands      what a line means
     words         what is said, as sentences; `status`: the rule above the line
     blocks        how a conversation looks; `scroll`: how it is painted, sequence by sequence

@@ -31,6 +31,7 @@ from triolet._model.events import (
     Written,
 )
 from triolet.client import ClientEvent
+from triolet.client.folding import change, message_of
 
 from .changes import (
     Back,
@@ -49,7 +50,6 @@ from .changes import (
     Stored,
     TypingChanged,
 )
-from .folding import change, message_of
 from .text import clean_line
 
 # Messages and notes remembered; the terminal's own scrollback has the rest.

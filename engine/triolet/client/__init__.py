@@ -4,6 +4,7 @@
     operations  one typed method for each op of the protocol
     room        a room by name, and `async for` over its entries
     streams     events, bounded, lossless for entries
+    folding     a message of history, and what later entries make of it
     state       where the connection stands, as a table
     backoff     when to come back
     limits      every bound

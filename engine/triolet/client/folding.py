@@ -1,10 +1,13 @@
-"""A folded message of history, and what later entries make of it, by the engine's own rules."""
+"""A folded message of history, and what later entries make of it, by the engine's own rules.
+
+History comes folded; who shows it applies each later entry (`seq` above the page's `as_of`).
+"""
 
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from triolet._domain.fold import REACTION_EMOJIS_MAX, REACTION_USERS_MAX
-from triolet._model.entries import Delete, Edit, Entry, FoldedMessage, Message, React, Reaction
+from .._domain.fold import REACTION_EMOJIS_MAX, REACTION_USERS_MAX
+from .._model.entries import Delete, Edit, Entry, FoldedMessage, Message, React, Reaction
 
 
 def message_of(entry: Entry) -> FoldedMessage:
