@@ -131,9 +131,9 @@ def test_heads_never_move_back_within_an_epoch():
     heads = Heads(10)
     heads.heard("r", "e1", 5)
     heads.heard("r", "e1", 3)
-    assert heads.have() == [("r", "e1", 5)]
+    assert heads.sync().have == [("r", "e1", 5)]
     heads.heard("r", "e2", 3)
-    assert heads.have() == [("r", "e2", 3)]
+    assert heads.sync().have == [("r", "e2", 3)]
 
 
 def test_heads_are_bounded_by_the_latest_heard():
@@ -141,6 +141,6 @@ def test_heads_are_bounded_by_the_latest_heard():
     heads.heard_feed([("a", "e", 1, 0, 0), ("b", "e", 1, 0, 0), ("a", "e", 2, 0, 0)])
     heads.heard("c", "e", 1)
 
-    assert heads.have() == [("a", "e", 2), ("c", "e", 1)]
+    assert heads.sync().have == [("a", "e", 2), ("c", "e", 1)]
     heads.forget(["a", "unknown"])
-    assert heads.have() == [("c", "e", 1)]
+    assert heads.sync().have == [("c", "e", 1)]

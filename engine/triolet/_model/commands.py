@@ -240,9 +240,13 @@ class ListRooms(_Request, tag="rooms", frozen=True):
 
 @final
 class Sync(_Request, tag="sync", frozen=True):
-    """What has changed since these positions: one question after a reconnect."""
+    """What has changed since these positions: one question after a reconnect.
+
+    `read` has, for each of `have` and in its order, the read mark that is known of it.
+    """
 
     have: Annotated[list[Place], Meta(max_length=1000)]
+    read: Annotated[list[Seq], Meta(max_length=1000)] | None = None
 
 
 @final

@@ -192,6 +192,8 @@ def _granted(desk: Desk, request: Request, row: Row, since: Position | None) -> 
         if row.receipts is not UNSET:
             desk.deliver(Receipts(room=row.room, marks=row.receipts))
         desk.deliver(Typing(room=row.room, users=row.typing, more=False))
+    if row.role is not None:
+        desk.heads.heard(row.room, row.epoch, desk.following.rooms[row.room].seq, row.read)
     mark = desk.marks.behind(row, desk.user)
     if mark is not None:
         desk.ask(mark)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TypeVar, final
 
-from .._model.commands import Command, Place, Subscribe, Sync, Unsubscribe, Watch
+from .._model.commands import Command, Subscribe, Sync, Unsubscribe, Watch
 from .._model.errors import Refusal
 from .._model.events import Done, Reply, SubscribedMany, Synced, Watching
 from .._wire.codec import Format
@@ -138,11 +138,12 @@ class Desk:
         for followed in self.following.rooms.values():
             if followed.role is not None:
                 self.heads.heard(followed.room, followed.epoch, followed.seq)
-        have: list[Place] = self.heads.have()
-        while have and not self._try_ask(Sync(have=have), Synced):
-            have = have[len(have) // 4 + 1 :]
-        if not have:
-            self.ask(Sync(have=[]), Synced)
+        sync = self.heads.sync()
+        while sync.have and not self._try_ask(sync, Synced):
+            less = len(sync.have) // 4 + 1
+            sync = Sync(have=sync.have[less:], read=(sync.read or [])[less:])
+        if not sync.have:
+            self.ask(sync, Synced)
 
     def unfollow(self, room: str) -> None:
         """Have the server stop sending a room."""

@@ -9,7 +9,7 @@ from typing import final
 
 from msgspec import UNSET
 
-from .._model.commands import Command, Place, SetPresence, SetReceipt, SetTyping, Status
+from .._model.commands import Command, SetPresence, SetReceipt, SetTyping, Status, Sync
 from .._model.events import FeedRow, InboxRow
 from ._following import Row
 
@@ -140,36 +140,49 @@ class Standing:
 
 @final
 class Heads:
-    """The heads of the user's rooms as last heard: what `sync` compares with the server's."""
+    """Heads and read marks of the user's rooms as last heard: what `sync` compares."""
 
     def __init__(self, rooms_max: int) -> None:
         self._rooms_max = rooms_max
-        self._heads: dict[str, tuple[str, int]] = {}
+        # Epoch, head, read mark.
+        self._heads: dict[str, tuple[str, int, int]] = {}
 
-    def heard(self, room: str, epoch: str, head: int) -> None:
-        """Remember a head; the room heard of longest ago goes when there are too many."""
+    def heard(self, room: str, epoch: str, head: int, read: int | None = None) -> None:
+        """Remember a head; the room heard of longest ago goes when there are too many.
+
+        Args:
+            room: its name.
+            epoch: of its log.
+            head: the last seq heard of.
+            read: how far the user has read it; None: as was heard before.
+        """
         known = self._heads.pop(room, None)
         if known is not None and known[0] == epoch:
             head = max(head, known[1])
-        self._heads[room] = (epoch, head)
+        if read is None:
+            read = 0 if known is None else known[2]
+        self._heads[room] = (epoch, head, read)
         if len(self._heads) > self._rooms_max:
             del self._heads[next(iter(self._heads))]
 
     def heard_rows(self, rows: Iterable[InboxRow]) -> None:
         """Remember the heads of an inbox page or a sync."""
         for row in rows:
-            self.heard(row.room, row.epoch, row.head)
+            self.heard(row.room, row.epoch, row.head, row.read)
 
     def heard_feed(self, rows: Iterable[FeedRow]) -> None:
         """Remember the heads of a feed."""
-        for room, epoch, head, _, _ in rows:
-            self.heard(room, epoch, head)
+        for room, epoch, head, _, read in rows:
+            self.heard(room, epoch, head, read)
 
     def forget(self, rooms: Iterable[str]) -> None:
         """Drop rooms that are the user's no more."""
         for room in rooms:
             self._heads.pop(room, None)
 
-    def have(self) -> list[Place]:
-        """Return all of them, as `sync` takes them."""
-        return [(room, epoch, head) for room, (epoch, head) in self._heads.items()]
+    def sync(self) -> Sync:
+        """Return the question of what has changed since."""
+        return Sync(
+            have=[(room, epoch, head) for room, (epoch, head, _) in self._heads.items()],
+            read=[read for _, _, read in self._heads.values()],
+        )

@@ -169,9 +169,18 @@ class Operations(ABC):
         """Return a page of my rooms by name, those after `after`, at most `limit` (200)."""
         return await self._ask(ListRooms(after=after, limit=limit), Inbox)
 
-    async def sync(self, have: Iterable[Place] = ()) -> Synced:
-        """Return what differs from these positions; the client asks by itself on reconnecting."""
-        return await self._ask(Sync(have=list(have)), Synced)
+    async def sync(
+        self, have: Iterable[Place] = (), *, read: Iterable[int] | None = None
+    ) -> Synced:
+        """Return what differs from these positions; the client asks by itself on reconnecting.
+
+        Args:
+            have: `(room, epoch, head)` of rooms that are known.
+            read: the read mark known of each of them, in the same order; None: marks that
+                moved do not count.
+        """
+        marks = None if read is None else list(read)
+        return await self._ask(Sync(have=list(have), read=marks), Synced)
 
     # --- following ---------------------------------------------------------------------
 

@@ -279,8 +279,8 @@ class Store(Protocol):
         """Return those of `rooms` the user is a member of, by name; at most 1,000 asked."""
         ...
 
-    async def positions(self, user: str, *, limit: int) -> list[tuple[str, str, int]]:
-        """Return `(room, epoch, head)` of the user's rooms by name, at most `limit`."""
+    async def positions(self, user: str, *, limit: int) -> list[tuple[str, str, int, int]]:
+        """Return `(room, epoch, head, read)` of the user's rooms by name, at most `limit`."""
         ...
 
     async def marks(self, room: str, *, seq: int, after: str | None, limit: int) -> list[Mark]:

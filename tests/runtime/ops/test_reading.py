@@ -192,6 +192,40 @@ async def test_sync_tells_what_moved_came_and_went(scene):
     assert answer["gone"] == ["gone"]
 
 
+async def test_sync_tells_what_was_read_elsewhere_written_or_not(scene):
+    """A phone that slept learns that its badge is gone, though no room has moved."""
+    _anna, ben, head = await tea(scene, messages=3)
+    epoch = (await scene.store.real.room("tea")).epoch
+    have = [["tea", epoch, head + 3], ["none", epoch, 1]]
+
+    assert (await ben.ask("sync", have=have, read=[head, 0]))["rooms"] == []
+    step = scene.store.script("put_marks", before=True)
+    await ben.ask("receipt", room="tea", read=head + 2)
+    for _ in "pending", "written":
+        (row,) = (await ben.ask("sync", have=have, read=[head, 0]))["rooms"]
+        assert (row["read"], row["unread"]) == (head + 2, 1)
+        assert (await ben.ask("sync", have=have, read=[head + 2, 0]))["rooms"] == []
+        assert (await ben.ask("sync", have=have))["rooms"] == []
+        step.release()
+        await trio.sleep(2)
+
+
+async def test_sync_has_one_mark_for_each_room(scene):
+    anna = await scene.enter("anna")
+
+    assert await anna.refused("sync", have=[], read=[1]) == "invalid_field"
+
+
+async def test_a_public_room_that_was_left_is_mine_no_more(scene):
+    """It may still be seen; but it is not in the inbox."""
+    anna = await scene.enter("anna")
+    ben = await scene.enter("ben")
+    await scene.room("open", anna, subscribe=False, public=True)
+    epoch = (await scene.store.real.room("open")).epoch
+
+    assert (await ben.ask("sync", have=[["open", epoch, 1]]))["gone"] == ["open"]
+
+
 async def test_sync_notices_another_epoch(scene):
     _anna, ben, head = await tea(scene)
     answer = await ben.ask("sync", have=[["tea", "another", head]])

@@ -86,11 +86,17 @@ async def _rooms(session: Session, command: ListRooms) -> None:
 async def _sync(session: Session, command: Sync) -> None:
     store = session.engine.store
     have = {room: (epoch, seq) for room, epoch, seq in command.have}
+    read = _read_marks(command)
     mine = await store.positions(session.user, limit=_SYNC_ROOMS_MAX)
-    changed = [room for room, epoch, head in mine if have.get(room) != (epoch, head)]
-    names = dict.fromkeys(room for room, _, _ in mine)
+    changed = [
+        room
+        for room, epoch, head, seq in mine
+        if have.get(room) != (epoch, head)
+        or (room in read and read[room] != _read_of(session, room, seq))
+    ]
+    names = dict.fromkeys(room for room, *_ in mine)
     items = await store.inbox_of(session.user, changed[:_SYNC_ROWS_MAX])
-    gone = [room for room in have if room not in names and not await _sees(session, room)]
+    gone = [room for room in have if room not in names and not await _is_mine(session, room)]
     session.write(
         Synced(
             ref=command.ref,
@@ -100,13 +106,27 @@ async def _sync(session: Session, command: Sync) -> None:
     )
 
 
-async def _sees(session: Session, name: str) -> bool:
-    """Whether a room that is not in the user's inbox is still there for them: a public one."""
-    try:
-        await _require_sight(session, name)
-    except Refusal:
-        return False
-    return True
+def _read_marks(command: Sync) -> dict[str, int]:
+    """Return the read marks that the client knows, by room."""
+    if command.read is None:
+        return {}
+    if len(command.read) != len(command.have):
+        raise Refusal(ErrorCode.INVALID_FIELD, "`read` has one mark for each of `have`")
+    places = zip(command.have, command.read, strict=True)
+    return {room: read for (room, _, _), read in places}
+
+
+def _read_of(session: Session, room: str, stored: int) -> int:
+    """Return how far the user has read, which may not be written yet."""
+    mark = session.engine.marks.pending(room, session.user)
+    return stored if mark is None else max(mark.read, stored)
+
+
+async def _is_mine(session: Session, name: str) -> bool:
+    """Whether the user is a member of a room that was not among those compared."""
+    hub = session.engine.hub
+    async with hub.pinned(name, session.user) as room:
+        return room is not None and (await hub.seat(room, session.user)).role is not None
 
 
 def _rows(session: Session, items: list[InboxItem]) -> tuple[InboxRow, ...]:

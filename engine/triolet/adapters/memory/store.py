@@ -181,11 +181,11 @@ class MemoryStore(Store):
         names = sorted(dict.fromkeys(room for room in rooms if room in inbox))
         return [self._item(inbox[name], user) for name in names]
 
-    async def positions(self, user: str, *, limit: int) -> list[tuple[str, str, int]]:
-        """Return `(room, epoch, head)` of the user's rooms by name, at most `limit`."""
+    async def positions(self, user: str, *, limit: int) -> list[tuple[str, str, int, int]]:
+        """Return `(room, epoch, head, read)` of the user's rooms by name, at most `limit`."""
         await trio.lowlevel.checkpoint()
         rooms = self._rooms_of(user)[:limit]
-        return [(room.name, self._epoch, room.head) for room in rooms]
+        return [(room.name, self._epoch, room.head, room.seats[user].read) for room in rooms]
 
     def _rooms_of(self, user: str) -> list[Room]:
         return [room for _, room in sorted(self._inboxes.get(user, {}).items())]

@@ -33,7 +33,9 @@ _INBOX_AFTER: Final = _INBOX + "> ? ORDER BY i.room LIMIT ?"
 _INBOX_OF: Final = Among(_INBOX + "IN ({}) ORDER BY i.room")
 _HEADS: Final = Among(f"SELECT r.name, r.id, {HEAD} FROM rooms r WHERE r.name IN ({{}})")  # noqa: S608
 _POSITIONS: Final = f"""
-    SELECT i.room, i.room_id, {HEAD} FROM inboxes i CROSS JOIN rooms r ON r.id = i.room_id
+    SELECT i.room, i.room_id, {HEAD}, m.read FROM inboxes i
+    CROSS JOIN rooms r ON r.id = i.room_id
+    CROSS JOIN members m ON m.room_id = i.room_id AND m.user = i.user
     WHERE i.user = ? ORDER BY i.room LIMIT ?"""  # noqa: S608 - the columns are ours
 _PEOPLE: Final = Among("SELECT user, status, last_seen FROM people WHERE user IN ({})")
 # Names in one IN.
@@ -123,10 +125,13 @@ def _items(snapshot: Snapshot, user: str, rows: sqlite3.Cursor) -> list[InboxIte
     return items
 
 
-def positions(snapshot: Snapshot, user: str, *, limit: int) -> list[tuple[str, str, int]]:
-    """Return `(room, epoch, head)` of the user's rooms by name, at most `limit`."""
+def positions(snapshot: Snapshot, user: str, *, limit: int) -> list[tuple[str, str, int, int]]:
+    """Return `(room, epoch, head, read)` of the user's rooms by name, at most `limit`."""
     rows = snapshot.connection.execute(_POSITIONS, (user, limit))
-    return [(room, snapshot.epoch, _head(snapshot, room_id, head)) for room, room_id, head in rows]
+    return [
+        (room, snapshot.epoch, _head(snapshot, room_id, head), read)
+        for room, room_id, head, read in rows
+    ]
 
 
 # --- people ------------------------------------------------------------------------------

@@ -153,8 +153,8 @@ class SqliteStore(Store):
         """Return those of `rooms` the user is a member of, by name."""
         return await self._read(partial(directory.inbox_of, user=user, rooms=rooms))
 
-    async def positions(self, user: str, *, limit: int) -> list[tuple[str, str, int]]:
-        """Return `(room, epoch, head)` of the user's rooms by name, at most `limit`."""
+    async def positions(self, user: str, *, limit: int) -> list[tuple[str, str, int, int]]:
+        """Return `(room, epoch, head, read)` of the user's rooms by name, at most `limit`."""
         return await self._read(partial(directory.positions, user=user, limit=limit))
 
     async def marks(self, room: str, *, seq: int, after: str | None, limit: int) -> list[Mark]:

@@ -71,15 +71,15 @@ class InboxContract(Contract):
             assert [every[0], every[2]] == await store.inbox_of("anna", many)
 
     async def test_heads_of_many_rooms(self, home: Home) -> None:
-        """`heads` knows rooms that exist, `positions` the user's, by name."""
+        """`heads` knows rooms that exist, `positions` the user's and how far they read, by name."""
         async with self.open_store(home) as store:
             await d.append(store, d.founding("b", "anna", "ben"), d.founding("a", "anna"))
-            await d.append(store, d.say("a", "anna", "1"))
+            await d.append(store, d.say("a", "anna", "1"), d.say("b", "ben", "1"))
             epoch = (await d.state(store, "a")).epoch
             asked = ["a", *(f"none-{i}" for i in range(600)), "b"]
-            assert {"a": (epoch, 2), "b": (epoch, 2)} == await store.heads(asked)
+            assert {"a": (epoch, 2), "b": (epoch, 3)} == await store.heads(asked)
             assert {} == await store.heads([])
-            expected = [("a", epoch, 2), ("b", epoch, 2)]
+            expected = [("a", epoch, 2, 1), ("b", epoch, 3, 2)]
             assert expected == await store.positions("anna", limit=9)
             assert expected[:1] == await store.positions("anna", limit=1)
             assert [] == await store.positions("zoe", limit=9)

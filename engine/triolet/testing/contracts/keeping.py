@@ -187,7 +187,7 @@ class GenerationContract(Contract):
                 state = await d.state(store, room)
                 assert (new, lineage) == (state.epoch, state.lineage)
             assert {"a": (new, 3), "b": (new, 1)} == await store.heads(["a", "b"])
-            assert ("a", new, 3) == (await store.positions("anna", limit=1))[0]
+            assert ("a", new, 3, 1) == (await store.positions("anna", limit=1))[0]
             assert new == (await d.history(store, "a")).epoch
             assert (
                 lineages["a"] == (await store.inbox("anna", after=None, limit=1))[0].state.lineage
