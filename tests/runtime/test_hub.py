@@ -198,16 +198,15 @@ async def test_a_store_that_went_back_without_a_word_is_believed_at_last(scene):
 # --- loading -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("call", ["room", "members"])
 @pytest.mark.parametrize("count", [5, 100])
-async def test_entries_that_come_while_a_room_is_loaded_are_not_lost(scene, call, count):
+async def test_entries_that_come_while_a_room_is_loaded_are_not_lost(scene, count):
     """They wait, and follow the head that was read; those beyond the bound are read again."""
     anna, ben, head = await tea(scene)
     for one in (anna, ben):
         await one.ask("unsubscribe", room="tea")
     scene.unload("tea")
     epoch = (await scene.store.real.room("tea")).epoch
-    step = scene.store.script(call, after=True)
+    step = scene.store.script("rooms", after=True)
 
     ref = await anna.say("subscribe", room="tea", since=[epoch, head])
     await step.entered.wait()
@@ -221,12 +220,12 @@ async def test_entries_that_come_while_a_room_is_loaded_are_not_lost(scene, call
 
 
 async def test_who_was_removed_while_a_room_was_loaded_is_no_member_of_it(scene):
-    """The members are read after the head: what lies between is taken twice, and counts once."""
+    """What comes after the read is applied to what was read, before anybody looks."""
     anna, ben, head = await tea(scene)
     for one in (anna, ben):
         await one.ask("unsubscribe", room="tea")
     scene.unload("tea")
-    step = scene.store.script("room", after=True)
+    step = scene.store.script("rooms", after=True)
 
     ref = await anna.say("subscribe", room="tea")
     await settled()
@@ -244,15 +243,35 @@ async def test_a_room_is_loaded_once_for_all_who_ask(scene):
     for one in (anna, ben):
         await one.ask("unsubscribe", room="tea")
     scene.unload("tea")
-    before = scene.store.count("room")
-    step = scene.store.script("room", before=True)
+    before = scene.store.count("rooms")
+    step = scene.store.script("rooms", before=True)
     refs = [await one.say("subscribe", room="tea") for one in (anna, ben)]
     await settled()
     step.release()
     for one, ref in zip((anna, ben), refs, strict=True):
         assert (await one.answer(ref))["op"] == "ok"
 
-    assert scene.store.count("room") == before + 1
+    assert scene.store.count("rooms") == before + 1
+
+
+async def test_many_rooms_are_loaded_by_one_read_and_what_is_asked_meanwhile_by_the_next(scene):
+    anna = await scene.enter("anna")
+    for number in range(150):
+        await scene.room(f"room-{number}", anna, subscribe=False)
+        scene.unload(f"room-{number}")
+    steps = [scene.store.script("rooms", before=True) for _ in range(2)]
+    scene.hub.load([f"room-{number}" for number in range(140)])
+    scene.hub.load(["room-7", "none"])
+    await settled()
+    scene.hub.load([f"room-{number}" for number in range(130, 150)])
+    for step in steps:
+        step.release()
+    await settled()
+
+    asked = [args[0] for name, args, _ in scene.store.calls if name == "rooms"][-3:]
+    assert [len(names) for names in asked] == [64, 64, 23]
+    assert sorted(scene.hub.rooms) == sorted(f"room-{number}" for number in range(150))
+    assert scene.hub.loading == 0
 
 
 async def test_a_load_that_fails_is_told_to_all_and_tried_anew(scene):
@@ -260,7 +279,7 @@ async def test_a_load_that_fails_is_told_to_all_and_tried_anew(scene):
     for one in (anna, ben):
         await one.ask("unsubscribe", room="tea")
     scene.unload("tea")
-    step = scene.store.script("room", before=True, error=StoreUnavailable("no"))
+    step = scene.store.script("rooms", before=True, error=StoreUnavailable("no"))
     refs = [await one.say("subscribe", room="tea") for one in (anna, ben)]
     await settled()
     step.release()
@@ -278,7 +297,7 @@ async def test_a_load_nobody_waits_for_any_more_ends_idle(scene):
     for one in (anna, ben):
         await one.ask("unsubscribe", room="tea")
     scene.unload("tea")
-    step = scene.store.script("room", before=True)
+    step = scene.store.script("rooms", before=True)
     await ben.say("subscribe", room="tea")
     await settled()
     await ben.cut()
@@ -346,14 +365,14 @@ async def test_many_loads_at_once_all_find_their_room(idle):
         for name in names:
             await scene.room(name, anna, subscribe=False)
         friends = [await scene.enter("anna", device=f"d{number}") for number in range(20)]
-        before = scene.store.count("room")
+        before = scene.store.count("rooms")
         refs = [
             await one.say("history", room=name) for one, name in zip(friends, names, strict=True)
         ]
         answers = [await one.answer(ref) for one, ref in zip(friends, refs, strict=True)]
 
         assert [answer["op"] for answer in answers] == ["ok"] * 20
-        assert scene.store.count("room") <= before + 2 * len(names)
+        assert scene.store.count("rooms") <= before + 2 * len(names)
 
 
 async def test_a_dropped_room_is_not_kept_in_memory():

@@ -251,7 +251,7 @@ async def test_order_and_answers_hold_in_every_interleaving(script, delays, infl
         anna, ben = await tea(scene)
         await scene.room("side", ben, subscribe=False)
         for delay in delays:
-            for call in ("append", "membership", "room"):
+            for call in ("append", "membership", "room", "rooms"):
                 scene.store.script(call, hook=partial(trio.sleep, delay))
         refs = {anna: [], ben: []}
         for index, (who, what) in enumerate(script):

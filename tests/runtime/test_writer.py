@@ -58,7 +58,7 @@ async def test_a_new_room_is_told_to_members_who_are_here(scene):
 
 async def test_a_new_room_that_cannot_be_read_is_left_to_sync(scene):
     ben = await scene.enter("ben")
-    scene.store.script("room", error=StoreUnavailable("no"))
+    scene.store.script("rooms", error=StoreUnavailable("no"))
     await scene.engine.writer.create(draft(Member("ben", "owner"), create=RoomSpec(kind="group")))
     await trio.sleep(2)
 

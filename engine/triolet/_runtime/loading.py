@@ -2,26 +2,35 @@
 
 With other nodes, a room's channel is followed before the store is read, so that what is
 committed meanwhile is either read or rung.
+
+What is asked for while a read is under way is one read again: after a restart thousands come
+back to a thousand rooms within seconds, and with the engine's thread busy a read each would
+be as many waits for the interpreter's lock.
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable
-from functools import partial
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from itertools import islice
 from types import TracebackType
-from typing import Protocol, final
+from typing import Final, Protocol, final
 
 import trio
 
 from .._model.entries import Record
 from .._model.errors import StoreError
 from .._model.limits import Limits
-from ..ports.store import RoomState, Store
+from ..ports.store import Store, StoredRoom
 from .flusher import Flusher
 from .members import Members
 from .ring import Rings
 from .room import Room
 
 logger = logging.getLogger(__name__)
+
+# Rooms of one read: with a hundred members each they are built within 10 ms.
+_ROOMS_PER_READ: Final = 64
+# Reads under way: a second one goes on while the disk lets the first one wait.
+_READS_MAX: Final = 2
 
 
 class Channels(Protocol):
@@ -118,6 +127,9 @@ class Rooms:
         self.loaded: dict[str, Room] = {}
         self.loads: dict[str, Load] = {}
         self.idle: dict[str, None] = {}
+        # Those of the loads that are in no read yet, the first one first.
+        self._asked: dict[str, Load] = {}
+        self._slots = trio.CapacityLimiter(_READS_MAX)
 
     def pinned(self, name: str, user: str = "") -> Pinned:
         """Return a context manager that loads a room and keeps it.
@@ -146,52 +158,73 @@ class Rooms:
 
     def load(self, names: Iterable[str]) -> None:
         """Begin to load rooms that will be asked for, all at once."""
+        was_idle = not self._asked
         for name in names:
             if name not in self.loaded and name not in self.loads:
-                load = self.loads[name] = Load()
-                self._spawn(partial(self._load, name, load))
+                self.loads[name] = self._asked[name] = Load()
+        if was_idle and self._asked:
+            self._spawn(self._load)
 
-    async def _load(self, name: str, load: Load) -> None:
+    async def _load(self) -> None:
+        # Whoever asks in this turn, or while we wait for a slot, is in the same read.
+        async with self._slots:
+            while self._asked:
+                loads = dict(islice(self._asked.items(), _ROOMS_PER_READ))
+                for name in loads:
+                    del self._asked[name]
+                await self._read(loads)
+
+    async def _read(self, loads: dict[str, Load]) -> None:
         try:
-            if self._channels is not None:
-                await self._channels.follow(name)
-            state = await self._store.room(name)
-            if state is not None:
-                load.room = await self._build(state)
+            await self._follow(loads)
+            found = await self._store.rooms(list(loads), members_max=self._limits.feed_members_max)
+            for name, stored in found.items():
+                loads[name].room = self._build(stored)
         except StoreError as error:
-            load.error = error
+            for load in loads.values():
+                load.error = error
         finally:
             # No checkpoint from here: what arrived meanwhile is applied before anybody looks.
-            del self.loads[name]
-            load.done.set()
-            if load.room is None and self._channels is not None:
-                self._channels.unfollow(name)
-        if load.room is not None:
-            await self._admit(load.room, load)
+            for name, load in loads.items():
+                del self.loads[name]
+                load.done.set()
+                if load.room is None and self._channels is not None:
+                    self._channels.unfollow(name)
+        await self._admit(list(loads.values()))
 
-    async def _admit(self, room: Room, load: Load) -> None:
-        self.loaded[room.name] = room
-        room.pins += 1
+    async def _follow(self, names: Iterable[str]) -> None:
+        if self._channels is not None:
+            async with trio.open_nursery() as nursery:
+                for name in names:
+                    nursery.start_soon(self._channels.follow, name)
+
+    async def _admit(self, loads: Sequence[Load]) -> None:
+        admitted = [(load.room, load) for load in loads if load.room is not None]
+        for room, _ in admitted:
+            self.loaded[room.name] = room
+            room.pins += 1
         try:
-            self._admitted(room, load)
+            for room, load in admitted:
+                self._admitted(room, load)
             # Those who wait for it run in the next turn, in any order with this task: until
             # the turn after that it is not idle, or it could be gone before they find it.
             await trio.lowlevel.checkpoint()
             await trio.lowlevel.checkpoint()
         finally:
-            room.pins -= 1
-            self.released(room)
+            for room, _ in admitted:
+                room.pins -= 1
+                self.released(room)
 
-    async def _build(self, state: RoomState) -> Room:
+    def _build(self, stored: StoredRoom) -> Room:
         limits = self._limits
         room = Room(
-            state,
+            stored.state,
             self._flusher,
             outbox_bytes_high=limits.outbox_bytes_high,
             ring_entries_max=limits.ring_entries_max,
             ring_bytes_max=limits.ring_bytes_max,
         )
-        self._members.fill(room, await self._members.all_of(state))
+        self._members.fill(room, stored.members)
         return room
 
     def released(self, room: Room) -> None:

@@ -122,7 +122,7 @@ class RoomState(Struct, frozen=True, kw_only=True):
 
 
 @final
-class Membership(Struct, frozen=True, kw_only=True):
+class Membership(Struct, frozen=True, kw_only=True, array_like=True):
     """One member of a room, and their marks (`read_n`: messages up to `read`)."""
 
     user: str
@@ -130,6 +130,14 @@ class Membership(Struct, frozen=True, kw_only=True):
     delivered: int = 0
     read: int = 0
     read_n: int = 0
+
+
+@final
+class StoredRoom(Struct, frozen=True):
+    """Where a room stands and who is in it, by user name, at one moment; None: too many."""
+
+    state: RoomState
+    members: list[Membership] | None
 
 
 @final
@@ -219,6 +227,13 @@ class Store(Protocol):
 
     async def room(self, room: str) -> RoomState | None:
         """Return where a room stands, or None."""
+        ...
+
+    async def rooms(self, rooms: Sequence[str], *, members_max: int) -> dict[str, StoredRoom]:
+        """Return those that exist, by name; at most 256 asked at once.
+
+        Each with its members, unless there are more than `members_max`.
+        """
         ...
 
     async def heads(self, rooms: Sequence[str]) -> dict[str, tuple[str, int]]:

@@ -293,7 +293,7 @@ async def test_a_room_that_has_to_be_loaded_first_keeps_the_order(scene):
     for one in (anna, ben):
         await one.ask("unsubscribe", room="tea")
     scene.unload("tea")
-    step = scene.store.script("room", before=True)
+    step = scene.store.script("rooms", before=True)
     refs = [await anna.say("send", room="tea", body={"text": str(n)}) for n in range(5)]
     await settled()
     step.release()
@@ -306,7 +306,7 @@ async def test_a_write_that_is_cancelled_while_its_room_is_loaded_leaves_nothing
     for one in (anna, ben):
         await one.ask("unsubscribe", room="tea")
     scene.unload("tea")
-    step = scene.store.script("room", before=True)
+    step = scene.store.script("rooms", before=True)
     await anna.say("send", room="tea", body={})
     await settled()
     await anna.cut()

@@ -262,7 +262,7 @@ async def test_a_create_that_fails_is_answered_and_can_be_retried(scene, call):
     assert again["duplicate"] is (call == "room")
 
 
-@pytest.mark.parametrize("call", ["room", "membership", "members", "append", "find"])
+@pytest.mark.parametrize("call", ["room", "rooms", "membership", "members", "append", "find"])
 async def test_cancelling_anywhere_leaves_nothing(call):
     """The session is cut at each of the store's calls: no pin, seat or task stays."""
     async with open_scene(feed_members_max=1) as scene:

@@ -207,7 +207,7 @@ async def test_who_is_removed_between_the_rooms_of_one_subscribe_is_refused_that
     anna, ben, epoch, _head = await tea(scene)
     await scene.room("milk", anna, ben, subscribe=False)
     scene.unload("milk")
-    step = scene.store.script("room", before=True)
+    step = scene.store.script("rooms", before=True)
     ref = await ben.say("subscribe", rooms=[["tea", epoch, 0], ["milk", epoch, 0]])
     await step.entered.wait()
     await anna.ask("kick", room="tea", user="ben")
@@ -282,7 +282,7 @@ async def test_a_store_in_trouble_refuses_and_leaves_nothing_half_done(scene):
     anna, ben, epoch, _head = await tea(scene)
     await scene.room("milk", anna, ben, subscribe=False)
     scene.unload("milk")
-    scene.store.script("room", error=StoreUnavailable("no"))
+    scene.store.script("rooms", error=StoreUnavailable("no"))
     places = [["tea", epoch, 0], ["milk", epoch, 0]]
 
     assert await ben.refused("subscribe", rooms=places) == "store_unavailable"

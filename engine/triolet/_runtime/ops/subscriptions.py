@@ -86,9 +86,30 @@ def _leave_seats(asked: Iterable[_Asked | Refused]) -> None:
 
 async def _subscribe_later(session: Session, command: Subscribe, places: list[_Place]) -> None:
     """Load what is not at hand, keep it until it is all here, and then answer."""
+    hub = session.engine.hub
+    hub.load([name for name, _ in places])
+    kept: list[Room] = []
+    try:
+        for name, _ in places:
+            room = await hub.open(name)
+            if room is not None:
+                room.pins += 1
+                kept.append(room)
+        asked = _at_hand(session, places)
+        if asked is not None:
+            _answer(session, command, asked)
+        else:
+            await _subscribe_one_by_one(session, command, places)
+    finally:
+        for room in kept:
+            room.pins -= 1
+            hub.released(room)
+
+
+async def _subscribe_one_by_one(session: Session, command: Subscribe, places: list[_Place]) -> None:
+    """Answer what loaded rooms do not know: of large ones, and of those that are none."""
     asked: list[_Asked | Refused] = []
     async with AsyncExitStack() as kept:
-        session.engine.hub.load([name for name, _ in places])
         for place in places:
             try:
                 asked.append(await _prepare(session, place, kept))

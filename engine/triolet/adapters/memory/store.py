@@ -25,6 +25,7 @@ from ...ports.store import (
     RoomState,
     Stale,
     Store,
+    StoredRoom,
 )
 from .._drafts import NO_ROOM, ROOM_EXISTS, refusal, repeated
 from .room import Room
@@ -100,6 +101,18 @@ class MemoryStore(Store):
         await trio.lowlevel.checkpoint()
         found = self._rooms.get(room)
         return None if found is None else found.state()
+
+    async def rooms(self, rooms: Sequence[str], *, members_max: int) -> dict[str, StoredRoom]:
+        """Return those that exist, by name, with their members unless there are too many."""
+        await trio.lowlevel.checkpoint()
+        found = [self._rooms[room] for room in rooms if room in self._rooms]
+        return {
+            room.name: StoredRoom(
+                room.state(),
+                self._members(room.name, None) if len(room.seats) <= members_max else None,
+            )
+            for room in found
+        }
 
     async def heads(self, rooms: Sequence[str]) -> dict[str, tuple[str, int]]:
         """Return `{room: (epoch, head)}` of those that exist."""

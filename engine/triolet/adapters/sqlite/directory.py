@@ -4,6 +4,8 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Final
 
+import msgspec
+
 from ..._model.entries import Role
 from ...ports.store import (
     InboxItem,
@@ -12,6 +14,7 @@ from ...ports.store import (
     Person,
     Revocation,
     RoomState,
+    StoredRoom,
 )
 from .bulk import Among
 from .ledger import Ledger
@@ -24,6 +27,13 @@ _MEMBER_COLUMNS: Final = "m.user, m.role, m.delivered, m.read, m.read_n"
 _MEMBERS: Final = f"""
     SELECT {_MEMBER_COLUMNS} FROM members m
     WHERE m.room_id = (SELECT id FROM rooms WHERE name = ?) AND """  # noqa: S608 - ours
+# All members of a room as one value: each row that SQLite returns gives the interpreter's lock
+# away, and a hundred thousand rows wait for it as often while the engine's thread is busy.
+_ROOMS: Final = Among(f"""
+    SELECT {ROOM_COLUMNS}, CASE WHEN r.members <= ? THEN (
+        SELECT json_group_array(json_array(user, role, delivered, read, read_n))
+        FROM (SELECT * FROM members WHERE room_id = r.id ORDER BY user)) END
+    FROM rooms r WHERE r.name IN ({{}})""")  # noqa: S608 - ours
 _INBOX: Final = f"""
     SELECT {_MEMBER_COLUMNS}, {ROOM_COLUMNS}
     FROM inboxes i CROSS JOIN rooms r ON r.id = i.room_id
@@ -41,6 +51,8 @@ _PEOPLE: Final = Among("SELECT user, status, last_seen FROM people WHERE user IN
 # Names in one IN.
 _NAMES: Final = 256
 
+_memberships: Final = msgspec.json.Decoder(list[Membership]).decode
+
 # Less than any name, so that "after None" is "after the beginning".
 _BEGINNING: Final = ""
 
@@ -53,6 +65,20 @@ def state(snapshot: Snapshot, room: str) -> RoomState | None:
     """Return where a room stands, or None."""
     row = snapshot.room(room)
     return None if row is None else snapshot.state(row)
+
+
+def rooms(snapshot: Snapshot, rooms: Sequence[str], *, members_max: int) -> dict[str, StoredRoom]:
+    """Return those that exist, by name, with their members unless there are too many."""
+    if not rooms:
+        return {}
+    rows = _ROOMS.execute(snapshot.connection, list(rooms), members_max).fetchall()
+    return {
+        row[1]: StoredRoom(
+            snapshot.state(snapshot.current(RoomRow._make(row[:-1]))),
+            None if row[-1] is None else _memberships(row[-1]),
+        )
+        for row in rows
+    }
 
 
 def heads(snapshot: Snapshot, rooms: Sequence[str]) -> dict[str, tuple[str, int]]:

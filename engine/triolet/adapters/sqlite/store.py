@@ -25,6 +25,7 @@ from ...ports.store import (
     Revocation,
     RoomState,
     Store,
+    StoredRoom,
 )
 from . import directory, reading, retention
 from .appending import append
@@ -89,6 +90,10 @@ class SqliteStore(Store):
     async def room(self, room: str) -> RoomState | None:
         """Return where a room stands, or None."""
         return await self._read(partial(directory.state, room=room))
+
+    async def rooms(self, rooms: Sequence[str], *, members_max: int) -> dict[str, StoredRoom]:
+        """Return those that exist, by name, with their members unless there are too many."""
+        return await self._read(partial(directory.rooms, rooms=rooms, members_max=members_max))
 
     async def heads(self, rooms: Sequence[str]) -> dict[str, tuple[str, int]]:
         """Return `{room: (epoch, head)}` of those that exist."""

@@ -36,6 +36,29 @@ class MembershipContract(Contract):
             expected = Membership(user="cleo", role="reader", delivered=4, read=4, read_n=2)
             assert expected == await store.membership("a", "cleo")
 
+    async def test_rooms_come_with_their_members(self, home: Home) -> None:
+        """Those that exist, each as `room` and `members` say, whatever names are made of."""
+        names = ["anna", 'ben "\\ \u2028', "zoë \U0001f600"]
+        async with self.open_store(home) as store:
+            await d.append(store, d.founding("a", *names), d.say("a", "anna", "1"))
+            await d.append(store, d.founding("b", "ben"))
+            await store.put_marks([_mark("anna", 4, 3, 0)])
+            found = await store.rooms(["b", "none", "a"], members_max=3)
+            assert ["a", "b"] == sorted(found)
+            for name, stored in found.items():
+                assert await store.room(name) == stored.state
+                assert await store.members(name, after=None, limit=9) == stored.members
+            assert {} == await store.rooms([], members_max=3)
+
+    async def test_rooms_with_too_many_members_come_without_them(self, home: Home) -> None:
+        """`members_max` of them are not too many."""
+        async with self.open_store(home) as store:
+            await d.append(store, d.founding("a", "anna", "ben"), d.founding("b", "anna"))
+            found = await store.rooms(["a", "b"], members_max=1)
+            assert found["a"].members is None
+            assert 2 == found["a"].state.members
+            assert ["anna"] == [one.user for one in found["b"].members or ()]
+
     async def test_a_members_marks_stay(self, home: Home) -> None:
         """Another role leaves the marks as they were."""
         async with self.open_store(home) as store:
