@@ -94,6 +94,34 @@ TESTED_ELSEWHERE: dict[str, tuple[str, str]] = {
         "tests/adapters/test_memory.py",
         "a promise, proved of each store by the contract suite",
     ),
+    "engine/triolet/testing/chaos/crowd.py": (
+        "tests/testing/chaos/test_campaign.py",
+        "processes of clients, which a run has",
+    ),
+    "engine/triolet/testing/chaos/faults.py": (
+        "tests/testing/chaos/test_command.py",
+        "each strikes a real server there",
+    ),
+    "engine/triolet/testing/chaos/person.py": (
+        "tests/testing/chaos/test_command.py",
+        "what a client does is seen in the history of a run",
+    ),
+    "engine/triolet/testing/chaos/rooms.py": (
+        "tests/testing/chaos/test_campaign.py",
+        "made before each run, and read after it",
+    ),
+    "engine/triolet/testing/chaos/system.py": (
+        "tests/testing/chaos/test_campaign.py",
+        "what a run is about",
+    ),
+    "engine/triolet/testing/chaos/verdict.py": (
+        "tests/testing/chaos/test_command.py",
+        "a disk that lies is found out there",
+    ),
+    "engine/triolet/testing/chaos/worker.py": (
+        "tests/testing/chaos/test_campaign.py",
+        "the process of the clients, which a run has",
+    ),
 }
 
 

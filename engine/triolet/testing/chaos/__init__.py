@@ -1,0 +1,1 @@
+"""Real faults on real processes, judged by what their clients saw."""

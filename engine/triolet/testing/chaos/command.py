@@ -1,0 +1,193 @@
+"""`python -m triolet.testing chaos`."""
+
+import argparse
+import shlex
+import shutil
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import trio
+from rich.console import Console
+
+from ..._model.errors import ConfigurationError, TrioletError
+from .. import history
+from ..progress import bar
+from .campaign import Outcome, Wishes, campaign
+from .faults import FAULTS
+from .summary import count, rows, table
+from .system import Deployed, System, open_served
+from .verdict import judge
+
+# Without `--seconds`: a cycle takes two seconds on a quiet machine, five on a busy one.
+_CYCLE_S: Final = 10
+_SPARE_S: Final = 60
+# Without a terminal a violation is told in one line; nobody reads more of them than this.
+_TOLD_MAX: Final = 20
+
+_EPILOG = """\
+A fault strikes, is healed, and everybody must come back; every fifth time several strike at
+once. In the end each client reads everything, a fresh one reads each room's log, and the
+history of all that was sent, acknowledged and seen is judged.
+
+faults:
+{faults}
+
+exit status: 0 everything holds, 1 it does not, 2 it was asked wrongly.
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Say what can be asked."""
+    names = [f"  {name:<9}{(strike.__doc__ or '').strip()}" for name, (_, strike) in FAULTS.items()]
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = _EPILOG.format(faults="\n".join(names))
+    add = parser.add_argument
+    add("--cycles", type=_positive, default=24, metavar="N", help="how many faults (24)")
+    add(
+        "--seconds",
+        type=float,
+        metavar="S",
+        help=f"when to begin no more ({_CYCLE_S} a cycle, and {_SPARE_S}); fewer cycles are told",
+    )
+    add("--faults", metavar="A,B,…", help="which to draw from (all)")
+    add("--clients", type=_several, default=24, metavar="N", help="how many clients (24)")
+    add("--workers", type=_positive, default=1, metavar="N", help="in how many processes (1)")
+    add(
+        "--rate",
+        type=float,
+        default=200,
+        metavar="R",
+        help="requests a second that all clients together aim at (200)",
+    )
+    add("--seed", type=int, default=1, metavar="N", help="of all choices (1)")
+    add("--tempo", type=float, default=1, metavar="X", help="faults last X times as long (1)")
+    add(
+        "--patience",
+        type=float,
+        default=60,
+        metavar="S",
+        help="how long it may take after a fault until all is well (60)",
+    )
+    add("--history", type=Path, metavar="FILE", help="write the history there")
+    add("--data", type=Path, metavar="DIR", help="the server's folder; kept (a temporary one)")
+    add("--server", metavar="COMMAND", help="what runs `serve` (this Python's triolet)")
+    add("--url", metavar="URL", help="judge a deployment instead, by faults of the network")
+    add("--secret-file", type=Path, metavar="FILE", help="with --url: what signs its tokens")
+    add("--token-command", metavar="COMMAND", help="with --url: prints a token for {user}")
+
+
+def _positive(text: str) -> int:
+    return _at_least(text, 1)
+
+
+def _several(text: str) -> int:
+    return _at_least(text, 2)
+
+
+def _at_least(text: str, least: int) -> int:
+    if int(text) < least:
+        raise argparse.ArgumentTypeError(f"{text} is less than {least}")
+    return int(text)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Let faults strike, judge, and tell."""
+    folder = options.data or Path(tempfile.mkdtemp(prefix="triolet-chaos-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        status = _run(options, folder)
+    except ConfigurationError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    except TrioletError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    if options.data is None and status == 0:
+        shutil.rmtree(folder)
+    return status
+
+
+def _run(options: argparse.Namespace, folder: Path) -> int:
+    wishes = _wishes(options, folder)
+    outcome = trio.run(_strike, options, wishes)
+    kept = options.history or folder / "history.jsonl"
+    with history.Writer(kept) as writer:
+        for event in history.merge(map(_events, outcome.histories)):
+            writer.write(event)
+    for part in outcome.histories:
+        part.unlink()
+    figures = count(_events(kept))
+    violations = outcome.violations + judge(_events(kept))
+    console = Console()
+    console.print(table(rows(figures, outcome)))
+    if violations:
+        _tell(console, violations, kept, folder)
+        return 1
+    console.print("0 acknowledged lost, 0 repeated, 0 out of order")
+    return 0
+
+
+def _events(path: Path) -> Iterator[history.Event]:
+    with path.open("rb") as lines:
+        yield from history.read(lines)
+
+
+def _tell(console: Console, violations: list[str], kept: Path, folder: Path) -> None:
+    for violation in violations[:_TOLD_MAX]:
+        console.print(f"violated: {violation}", soft_wrap=True, highlight=False, markup=False)
+    if len(violations) > _TOLD_MAX:
+        console.print(f"and {len(violations) - _TOLD_MAX} more")
+    console.print(f"history: {kept}\ndata: {folder}", soft_wrap=True, highlight=False)
+
+
+def _wishes(options: argparse.Namespace, folder: Path) -> Wishes:
+    network = [name for name, (place, _) in FAULTS.items() if place != "process"]
+    possible = network if options.url else list(FAULTS)
+    faults = options.faults.split(",") if options.faults else possible
+    for name in faults:
+        if name not in possible:
+            raise ConfigurationError(f"--faults: {name!r} is none of {', '.join(possible)}")
+    seconds = options.seconds
+    return Wishes(
+        faults=tuple(faults),
+        cycles=options.cycles,
+        seconds=_CYCLE_S * options.cycles + _SPARE_S if seconds is None else seconds,
+        clients=options.clients,
+        workers=min(options.workers, options.clients),
+        rate=options.rate,
+        seed=options.seed,
+        folder=folder,
+        tempo=options.tempo,
+        patience_s=options.patience,
+    )
+
+
+async def _strike(options: argparse.Namespace, wishes: Wishes) -> Outcome:
+    async with _system(options, wishes.folder) as system:
+        with bar("faults", wishes.cycles) as told:
+            outcome = await campaign(system, wishes, told.advance)
+        for name, process in system.processes.items():
+            status = await process.stop()
+            if status != 0:
+                outcome.violations.append(f"{name} was told to go, and ended with {status}")
+            if "Traceback" in process.complaints():
+                outcome.violations.append(f"{name} has shown a traceback: {process.last_words()}")
+    if options.seconds is None and outcome.cycles < wishes.cycles and not outcome.violations:
+        outcome.violations.append(f"{outcome.cycles} of {wishes.cycles} cycles: it is too slow")
+    return outcome
+
+
+@asynccontextmanager
+async def _system(options: argparse.Namespace, folder: Path) -> AsyncIterator[System]:
+    if not options.url:
+        async with open_served(folder, command=shlex.split(options.server or "")) as served:
+            yield served
+        return
+    secret = b""
+    if options.secret_file:
+        secret = options.secret_file.read_bytes().rstrip(b"\r\n")
+    yield Deployed(options.url, secret=secret, token_command=options.token_command or "")

@@ -1,0 +1,119 @@
+"""What a run showed: figures from its history and its outcome, as a table."""
+
+from collections.abc import Iterable, Sequence
+from math import ceil
+from typing import final
+
+from msgspec import Struct
+from rich.table import Table
+
+from .. import history
+from .campaign import Outcome
+
+
+@final
+class Figures(Struct, kw_only=True):
+    """What is counted in a history.
+
+    Attributes:
+        clients: how many there were.
+        acked: acknowledgements by the server, of durable requests.
+        duplicates: those that said: it was stored before.
+        repeated: requests said again under the same cid.
+        refused: requests that were refused for good.
+        seen: entries told, on all cursors.
+        connections: welcomes.
+        back_s: from each loss of a connection to the next welcome of that client, sorted.
+    """
+
+    clients: int = 0
+    acked: int = 0
+    duplicates: int = 0
+    repeated: int = 0
+    refused: int = 0
+    seen: int = 0
+    connections: int = 0
+    back_s: list[float]
+
+
+def count(events: Iterable[history.Event]) -> Figures:
+    """Count what is in a history."""
+    found = Figures(back_s=[])
+    said: dict[tuple[str, str], None] = {}
+    lost_at: dict[str, float] = {}
+    for event in events:
+        match event:
+            case history.Opened():
+                found.clients += 1
+            case history.Sent():
+                key = event.client, event.cid
+                found.repeated += key in said
+                said[key] = None
+            case history.Acked():
+                found.acked += 1
+                found.duplicates += event.duplicate
+            case history.Refused():
+                found.refused += 1
+            case history.Seen():
+                found.seen += 1
+            case history.Disconnected():
+                lost_at[event.client] = event.t
+            case history.Connected():
+                found.connections += 1
+                if event.client in lost_at:
+                    found.back_s.append(event.t - lost_at.pop(event.client))
+            case _:
+                pass
+    found.back_s.sort()
+    return found
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """Return the value below which so many percent of sorted `values` are; 0 of none.
+
+    >>> percentile([1, 2, 3, 4], 50), percentile([1, 2, 3, 4], 99), percentile([], 50)
+    (2, 4, 0)
+    """
+    if not values:
+        return 0
+    return values[max(0, ceil(len(values) * percent / 100) - 1)]
+
+
+def rows(figures: Figures, outcome: Outcome) -> list[tuple[str, str]]:
+    """Return the table's lines, what and how much."""
+    downs_s = sorted(outcome.downs_s)
+    found = [
+        ("cycles", f"{outcome.cycles} in {outcome.seconds:.0f} s"),
+        ("faults", ", ".join(f"{n} {name}" for name, n in outcome.struck.items()) or "none"),
+        ("clients", f"{figures.clients}, {figures.connections} connections"),
+        ("acknowledged", f"{figures.acked}, {figures.duplicates} of them stored before"),
+        ("asked again", f"{max(figures.repeated, outcome.retried)}"),
+        ("refused", f"{figures.refused}"),
+        ("entries told", f"{figures.seen}"),
+        ("client back", _times(figures.back_s)),
+    ]
+    if downs_s:
+        found.append(("process away", _times(downs_s)))
+    for name, after in outcome.after.items():
+        before = outcome.before[name]
+        if before is not None and after is not None:
+            found += [
+                (f"{name}: sockets", f"{before.sockets} → {after.sockets}"),
+                (f"{name}: files", f"{before.files} → {after.files}"),
+                (f"{name}: threads", f"{before.threads} → {after.threads}"),
+                (f"{name}: MiB", f"{before.resident_kib >> 10} → {after.resident_kib >> 10}"),
+            ]
+    return found
+
+
+def _times(values_s: Sequence[float]) -> str:
+    p50, p99 = percentile(values_s, 50), percentile(values_s, 99)
+    return f"{p50:.2f} s p50, {p99:.2f} s p99, {len(values_s)} times"
+
+
+def table(lines: Iterable[tuple[str, str]]) -> Table:
+    """Return it as rich shows it."""
+    shown = Table(show_header=False, box=None)
+    for name, value in lines:
+        shown.add_row(name, value)
+    return shown

@@ -1,0 +1,146 @@
+"""What is under test: where clients reach it, who may, and which of its processes can be struck.
+
+`Served` is a `triolet serve` of our own; `Deployed` is somebody's, by its address, whose
+network can be made bad but whose processes are not ours. Another system (several nodes,
+another store, a bus) is one more class with these four members.
+"""
+
+import os
+import re
+import secrets
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final, Protocol, final
+
+import trio
+
+from ..._model.errors import ConfigurationError
+from ...adapters.tokens import mint
+from .process import Process
+
+TOKEN_TTL_S: Final = 24 * 3600
+_ANNOUNCEMENT: Final = re.compile(rb"http://127\.0\.0\.1:([0-9]+)")
+# A half-open connection is noticed within seconds, and a drain does not take two.
+SETTINGS: Final = {
+    "TRIOLET_LIMIT_HEARTBEAT_S": "1",
+    "TRIOLET_LIMIT_DRAIN_WINDOW_S": "0.2",
+    "TRIOLET_LIMIT_GRACE_S": "2",
+    "TRIOLET_LOG_LEVEL": "warning",
+}
+
+
+class System(Protocol):
+    """What the harness needs to know of a system."""
+
+    @property
+    def urls(self) -> Sequence[str]:
+        """Where clients reach its nodes, the same for its whole life."""
+        ...
+
+    @property
+    def processes(self) -> Mapping[str, Process]:
+        """Those that may be struck, by name; each is brought back by `start`."""
+        ...
+
+    @property
+    def data(self) -> Path | None:
+        """Where its files are that a full disk would keep from growing."""
+        ...
+
+    def token(self, user: str) -> str:
+        """Return a token for `user`, good for the whole run."""
+        ...
+
+
+@final
+class Served:
+    """A real `triolet serve`, SQLite in a folder."""
+
+    def __init__(self, folder: Path, command: Sequence[str], settings: Mapping[str, str]) -> None:
+        self.data: Path | None = folder
+        self._folder = folder
+        self._start = tuple(command)
+        self._port = 0
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("TRIOLET_")}
+        self._secret = secrets.token_urlsafe(48)
+        environment = inherited | SETTINGS | dict(settings) | {"TRIOLET_SECRET": self._secret}
+        self.process = Process(self._command, _ANNOUNCEMENT, environment, folder / "server.log")
+        self.processes = {"server": self.process}
+
+    def _command(self) -> list[str]:
+        where = ["--host", "127.0.0.1", "--port", str(self._port), "--data", str(self._folder)]
+        return [*self._start, "serve", *where]
+
+    @property
+    def urls(self) -> Sequence[str]:
+        """Where clients reach it."""
+        return (f"ws://127.0.0.1:{self._port}/ws",)
+
+    async def start(self) -> None:
+        """Start it for the first time; it keeps the port that it gets."""
+        found = await self.process.start()
+        self._port = int(found[1])
+
+    def token(self, user: str) -> str:
+        """Return a token by the secret that we gave it."""
+        return _mint(self._secret.encode(), user)
+
+
+@final
+class Deployed:
+    """Somebody's deployment, by its address.
+
+    Args:
+        url: where its clients connect.
+        secret: what signs its tokens (HS256); or
+        token_command: what prints one, `{user}` in it replaced: `triolet token {user}`.
+    """
+
+    processes: Mapping[str, Process] = {}
+    data: Path | None = None
+
+    def __init__(self, url: str, *, secret: bytes = b"", token_command: str = "") -> None:
+        if bool(secret) == bool(token_command):
+            raise ConfigurationError("--url: give --secret-file or --token-command, one of them")
+        self.urls: Sequence[str] = (url,)
+        self._secret = secret
+        self._token_command = token_command
+
+    def token(self, user: str) -> str:
+        """Return a token by the secret, or by the command."""
+        if self._secret:
+            return _mint(self._secret, user)
+        command = [part.replace("{user}", user) for part in shlex.split(self._token_command)]
+        # The person who runs this says which program it is.
+        said = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603
+        return said.stdout.strip()
+
+
+def _mint(secret: bytes, user: str) -> str:
+    return mint(secret, user, ttl_s=TOKEN_TTL_S, now_ms=int(time.time() * 1000))
+
+
+@asynccontextmanager
+async def open_served(
+    folder: Path, *, command: Sequence[str] = (), settings: Mapping[str, str] | None = None
+) -> AsyncIterator[Served]:
+    """Have a server of our own for the length of a block; its process ends in every case.
+
+    Args:
+        folder: where its data goes.
+        command: what runs it, instead of this Python's `triolet`; `serve …` is added.
+        settings: `TRIOLET_…` variables, besides `SETTINGS`.
+    """
+    command = command or (sys.executable, "-m", "triolet_api")
+    served = Served(folder, command, settings or {})
+    try:
+        await served.start()
+        yield served
+    finally:
+        with trio.CancelScope(shield=True):
+            await served.process.kill()

@@ -1,0 +1,73 @@
+"""`python -m triolet.testing chaos`: every fault for real, and what it says of a loss."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from triolet.testing import history
+from triolet.testing.__main__ import main
+from triolet.testing.chaos.faults import FAULTS
+
+SMALL = ["--clients", "8", "--rate", "80", "--tempo", "0.1"]
+
+
+def events(path):
+    return list(history.read(path.read_bytes().splitlines()))
+
+
+def test_after_every_fault_nothing_acknowledged_is_lost(tmp_path, capsys):
+    """Law: each fault strikes, alone and with others, is healed, and everything holds."""
+    kept, data = tmp_path / "history.jsonl", tmp_path / "data"
+    count = str(len(FAULTS))
+    asked = ["chaos", "--cycles", count, *SMALL, "--data", str(data), "--history", str(kept)]
+    status = main(asked)
+    said = capsys.readouterr().out
+    assert status == 0, said
+    assert "0 acknowledged lost, 0 repeated, 0 out of order" in said
+    found = events(kept)
+    verbs = {one.verb for one in found if isinstance(one, history.Fault)}
+    assert verbs == {
+        "crash", "cut", "delay", "drain", "full_disk", "hold", "leap", "pause", "sever", "skew",
+        "sleep", "slow",
+    }  # fmt: skip
+    assert len({one.client for one in found if isinstance(one, history.Left)}) == 8
+    assert sum(isinstance(one, history.Acked) for one in found) > 100
+    assert any(isinstance(one, history.Settled) for one in found)
+    # What is not asked to be kept is taken away, what is asked stays.
+    assert sorted(path.name for path in data.glob("*.jsonl")) == []
+    assert (data / "triolet.db").exists()
+
+
+def test_a_disk_that_lies_is_found_out(tmp_path, capsys):
+    """Law: what was acknowledged and is gone makes it exit with 1, and keep the evidence."""
+    server = f"{sys.executable} {Path(__file__).with_name('forgetful_server.py')}"
+    data = tmp_path / "data"
+    asked = ["chaos", "--cycles", "1", "--faults", "kill", *SMALL, "--server", server]
+    assert main([*asked, "--patience", "8", "--data", str(data)]) == 1
+    said = capsys.readouterr().out
+    assert "violated: " in said
+    assert "0 acknowledged lost" not in said
+    assert (data / "history.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("asked", "why"),
+    [
+        (["--faults", "kill,fire"], "'fire' is none of kill, "),
+        (["--url", "ws://localhost:1/ws"], "give --secret-file or --token-command"),
+        (["--url", "ws://localhost:1/ws", "--faults", "kill"], "'kill' is none of cut, "),
+    ],
+)
+def test_misuse_is_told_with_2(tmp_path, capsys, asked, why):
+    """Law: what cannot be done is told before anything is."""
+    assert main(["chaos", *asked, "--data", str(tmp_path)]) == 2
+    assert why in capsys.readouterr().err
+
+
+def test_numbers_that_make_no_sense_are_refused(capsys):
+    """Law: no clients is no proof."""
+    with pytest.raises(SystemExit) as ended:
+        main(["chaos", "--clients", "1"])
+    assert ended.value.code == 2
+    assert "1 is less than 2" in capsys.readouterr().err
