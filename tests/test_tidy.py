@@ -106,6 +106,10 @@ TESTED_ELSEWHERE: dict[str, tuple[str, str]] = {
         "tests/testing/chaos/test_command.py",
         "what a client does is seen in the history of a run",
     ),
+    "engine/triolet/testing/chaos/recording.py": (
+        "tests/testing/chaos/test_command.py",
+        "a client of a run, and its history",
+    ),
     "engine/triolet/testing/chaos/rooms.py": (
         "tests/testing/chaos/test_campaign.py",
         "made before each run, and read after it",

@@ -31,7 +31,9 @@ def test_after_every_fault_nothing_acknowledged_is_lost(tmp_path, capsys):
         "crash", "cut", "delay", "drain", "full_disk", "hold", "leap", "pause", "sever", "skew",
         "sleep", "slow",
     }  # fmt: skip
-    assert len({one.client for one in found if isinstance(one, history.Left)}) == 8
+    left = {one.client for one in found if isinstance(one, history.Left)}
+    assert left == {one.client for one in found if isinstance(one, history.Opened)}
+    assert sum(client.startswith("chaos") for client in left) == 8
     assert sum(isinstance(one, history.Acked) for one in found) > 100
     assert any(isinstance(one, history.Settled) for one in found)
     # What is not asked to be kept is taken away, what is asked stays.

@@ -69,7 +69,6 @@ class Outcome(Struct, kw_only=True):
         struck: how often each fault was.
         cycles: how many were done.
         acked: acknowledgements.
-        retried: requests that were unanswered when their connection broke.
         downs_s: how long a process was away, each time.
         before: what each process held before the first client.
         after: … and after the last one had left.
@@ -81,7 +80,6 @@ class Outcome(Struct, kw_only=True):
     struck: dict[str, int]
     cycles: int = 0
     acked: int = 0
-    retried: int = 0
     downs_s: list[float]
     before: dict[str, Usage | None]
     after: dict[str, Usage | None]
@@ -102,12 +100,12 @@ async def campaign(
     run = f"chaos{wishes.seed}-{int(time.time()):x}"
     made = plan(run, wishes.clients)
     outcome.before = _usage(system)
-    places = await rooms.found(system, made)
     own = wishes.folder / "history-faults.jsonl"
     parts = [wishes.folder / f"history-{n}.jsonl" for n in range(1, wishes.workers + 1)]
     outcome.histories = [own, *parts]
     with history.Writer(own) as writer:
         try:
+            places = await rooms.found(system, made, writer.write)
             async with _ways(system.urls) as (urls, proxies):
                 people = seats(made, places, urls=urls, token=system.token, seed=wishes.seed)
                 pace_s = wishes.clients * HANDS / wishes.rate
@@ -124,7 +122,7 @@ async def campaign(
                     )
                     await _strike(scene, wishes, outcome, on_cycle)
                     await _finish(scene, wishes.patience_s, places, writer)
-                    outcome.acked, outcome.retried = crowd.acked, crowd.retried
+                    outcome.acked = crowd.acked
             await _wait_let_go(system, outcome)
         except* Violated as group:
             outcome.violations += [str(error) for error in _flat(group)]
@@ -232,11 +230,9 @@ async def _finish(
         try:
             with trio.fail_after(patience_s):
                 least = crowd.heads.get(room, 0)
-                stored = await rooms.read(scene.system, room, members[0], least)
+                heads[room] = await rooms.read(scene.system, room, members[0], least, writer.write)
         except trio.TooSlowError:
             raise Violated(f"the log of {room} does not reach what was acknowledged") from None
-        writer.write(stored)
-        heads[room] = stored.head
     await crowd.tell(Order(verb="finish", heads=tuple(heads.items())))
     await _wait(
         crowd,

@@ -79,11 +79,6 @@ class Crowd:
         return sum(worker.report.acked for worker in self.workers)
 
     @property
-    def retried(self) -> int:
-        """Requests that were unanswered when their connection broke."""
-        return sum(worker.report.retried for worker in self.workers)
-
-    @property
     def online(self) -> int:
         """Clients that have a connection."""
         return sum(worker.report.online for worker in self.workers)

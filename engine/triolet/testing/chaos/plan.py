@@ -1,6 +1,6 @@
 """Who takes part, and in which rooms: pure, from a number of clients and a name for the run."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, final
 
 import msgspec
@@ -24,6 +24,7 @@ class Seat(Struct, frozen=True, kw_only=True):
         url: where it connects.
         token: what it greets with.
         rooms: what it follows, from where.
+        watched: whose presence it looks at.
         seed: of its choices.
     """
 
@@ -32,6 +33,7 @@ class Seat(Struct, frozen=True, kw_only=True):
     url: str
     token: str
     rooms: tuple[Place, ...]
+    watched: tuple[str, ...]
     seed: str
 
 
@@ -101,10 +103,16 @@ def seats(
             url=urls[number % len(urls)],
             token=token(user),
             rooms=tuple(place for place, members in rooms.items() if user in members),
+            watched=_acquaintances(user, rooms.values()),
             seed=f"{seed}/{client}",
         )
         for number, (client, user) in enumerate(made.clients)
     ]
+
+
+def _acquaintances(user: str, rooms: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
+    found = {other: None for members in rooms if user in members for other in members}
+    return tuple(other for other in found if other != user)
 
 
 # --- what is said between the harness and the processes of the clients -------------------
@@ -133,7 +141,6 @@ class Report(Struct, frozen=True, kw_only=True):
         state: `talking`, `quiet` (all is answered), `read` (so is everything), `done` (all left).
         online: clients that have a connection.
         acked: acknowledgements so far.
-        retried: requests that were unanswered when their connection broke.
         waiting: requests without an answer now.
         heads: the greatest acknowledged seq of each room.
     """
@@ -141,7 +148,6 @@ class Report(Struct, frozen=True, kw_only=True):
     state: str
     online: int = 0
     acked: int = 0
-    retried: int = 0
     waiting: int = 0
     heads: dict[str, int] = {}
 

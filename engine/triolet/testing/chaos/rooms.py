@@ -1,35 +1,38 @@
 """The rooms of a run: made before it, and read in the end by clients that were never there."""
 
 import time
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
 from ..._model.commands import Place
 from ..._model.entries import Entry
-from ...client import Client, connect
+from ...client import Client
 from .. import history
-from .person import BACKOFF, LIMITS
 from .plan import Plan
+from .recording import open_recorded
 from .system import System
 
+_Write = Callable[[history.Event], None]
 
-async def found(system: System, made: Plan) -> dict[Place, tuple[str, ...]]:
+
+async def found(system: System, made: Plan, write: _Write) -> dict[Place, tuple[str, ...]]:
     """Make the rooms of a plan; return from where each is followed, and its members."""
     rooms: dict[Place, tuple[str, ...]] = {}
     for name, members in made.groups.items():
-        async with _client(system, members[0]) as client:
+        async with _client(system, f"founder-{name}", members[0], write) as client:
             await client.create("group", room=name, members=members[1:], cid=f"make-{name}")
             rooms[await _beginning(client, name)] = members
-    for pair in made.pairs:
-        async with _client(system, pair[0]) as client:
+    for number, pair in enumerate(made.pairs):
+        async with _client(system, f"founder-{number}", pair[0], write) as client:
             opened = await client.direct(pair[1])
             rooms[await _beginning(client, opened.room)] = pair
     return rooms
 
 
-async def read(system: System, room: str, user: str, least: int) -> history.Stored:
-    """Return a room's whole log; waits until it reaches `least`."""
+async def read(system: System, room: str, user: str, least: int, write: _Write) -> int:
+    """Write down a room's whole log, and return its head; waits until it reaches `least`."""
     entries: list[history.Logged] = []
-    async with _client(system, user) as client:
+    async with _client(system, f"reader-{room}"[:64], user, write) as client:
         asked = await client.subscribe(room)
         await client.unsubscribe(room)
         upto = max(asked.head, least)
@@ -38,22 +41,25 @@ async def read(system: System, room: str, user: str, least: int) -> history.Stor
                 event = await anext(events)
                 if isinstance(event, Entry):
                     entries.append(history.logged(event))
-    return history.Stored(
-        t=time.monotonic(),
-        room=room,
-        epoch=asked.epoch,
-        head=upto,
-        entries=tuple(entries),
-        floor=asked.floor,
+    write(
+        history.Stored(
+            time.monotonic(),
+            room=room,
+            epoch=asked.epoch,
+            head=upto,
+            entries=tuple(entries),
+            floor=asked.floor,
+        )
     )
+    return upto
 
 
-def _client(system: System, user: str) -> AbstractAsyncContextManager[Client]:
-    url = system.urls[0]
-    return connect(url, token=system.token(user), backoff=BACKOFF, limits=LIMITS)
+def _client(
+    system: System, name: str, user: str, write: _Write
+) -> AbstractAsyncContextManager[Client]:
+    return open_recorded(system.urls[0], system.token(user), name=name, user=user, write=write)
 
 
 async def _beginning(client: Client, room: str) -> Place:
     answer = await client.subscribe(room)
-    await client.unsubscribe(room)
     return room, answer.epoch, answer.floor

@@ -77,8 +77,7 @@ class Crew:
         self._heads: dict[str, int] = {}
         self._leave = trio.Event()
         self._quiet = self._read = self._done = 0
-        # Not the clocks that are lied about: a history has one clock, the machine's.
-        self.people = [Person(seat, writer.write, time.monotonic) for seat in order.seats]
+        self.people = [Person(seat, writer.write) for seat in order.seats]
 
     async def run(self, orders: AsyncIterator[bytes]) -> None:
         """Live, do what is ordered, and report; until everybody has left."""
@@ -148,7 +147,6 @@ class Crew:
             state=state,
             online=sum(person.is_online for person in self.people),
             acked=sum(person.acked for person in self.people),
-            retried=sum(person.retried for person in self.people),
             waiting=sum(person.waiting for person in self.people),
             heads=heads,
         )
