@@ -225,7 +225,7 @@ async def test_a_second_subscription_from_elsewhere_is_a_cursor_of_its_own(autoj
     async with open_stage() as stage, stage.client("anna") as anna:
         await anna.create(room="r")
         await anna.send("r", "one")
-        stream = anna.events()
+        stream = anna.room("r").entries()
         first = await anna.subscribe("r")
         await anna.subscribe("r")
         await anna.subscribe("r", since=(first.epoch, 1))

@@ -115,7 +115,7 @@ class Wire:
         if self._is_connected:
             self._is_connected = False
             told = code != _ABNORMAL
-            self._scribe.write(history.Disconnected(*self._scribe.here, code=code, told=told))
+            self._scribe.write(history.Disconnected(*self._scribe.here, code=int(code), told=told))
 
     # --- what leaves -------------------------------------------------------------------
 
