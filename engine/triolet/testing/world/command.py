@@ -1,0 +1,120 @@
+"""`python -m triolet.testing world`: seeds of a simulated world, each judged."""
+
+import argparse
+import os
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import final
+
+from ..history import Writer
+from ..progress import bar
+from .run import Outcome, play
+from .scenario import Plan, draw
+from .script import Script, ScriptError, read
+from .seeds import Verdict, judge_all
+from .verbs import VERBS
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Say what can be asked."""
+    parser.add_argument("--seeds", type=int, default=500, metavar="N", help="how many (500)")
+    parser.add_argument(
+        "--from", dest="first", type=int, default=0, metavar="S", help="the first one (0)"
+    )
+    parser.add_argument("--seed", type=int, metavar="S", help="this one alone")
+    parser.add_argument("--script", type=Path, metavar="FILE", help="a script instead of a seed")
+    parser.add_argument("--history", type=Path, metavar="FILE", help="keep the history of one run")
+    parser.add_argument("--nodes", type=int, default=0, metavar="N", help="engines (1 to 3)")
+    parser.add_argument("--clients", type=int, default=0, metavar="M", help="devices (2 to 8)")
+    parser.add_argument(
+        "--hours", type=float, default=0, metavar="H", help="simulated hours a seed (a minute)"
+    )
+    parser.add_argument(
+        "--jobs", type=int, default=os.cpu_count() or 1, metavar="J", help="processes"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Play, and return the exit status."""
+    plan = Plan(nodes=options.nodes, clients=options.clients, hours=options.hours)
+    if options.script is not None:
+        try:
+            return _one(read(options.script), options.history)
+        except (OSError, ScriptError) as error:
+            sys.stderr.write(f"{error}\n")
+            return 2
+    if options.seed is not None:
+        return _one(draw(options.seed, plan), options.history)
+    return _many(range(options.first, options.first + options.seeds), plan, options.jobs)
+
+
+def _one(script: Script, path: Path | None) -> int:
+    outcome = play(script)
+    if path is not None:
+        with Writer(path) as writer:
+            for event in outcome.history:
+                writer.write(event)
+    sys.stdout.write(_told(outcome))
+    return 1 if outcome.complaints else 0
+
+
+def _told(outcome: Outcome) -> str:
+    lines = [f"VIOLATED: {complaint}" for complaint in outcome.complaints]
+    lines.append(
+        f"{outcome.entries} entries in {outcome.virtual_s:.0f} simulated seconds, "
+        f"digest {outcome.digest}"
+    )
+    return "\n".join(lines) + "\n"
+
+
+def _many(seeds: range, plan: Plan, jobs: int) -> int:
+    tally = _Tally(plan)
+    with bar("seeds", len(seeds)) as progress:
+        try:
+            for verdict in judge_all(seeds, plan, jobs=jobs):
+                tally.count(verdict)
+                progress.advance()
+        except KeyboardInterrupt:
+            sys.stderr.write(f"stopped; go on with --from {seeds.start + tally.seeds}\n")
+    sys.stdout.write(tally.summary())
+    return 1 if tally.failed else 0
+
+
+@final
+class _Tally:
+    """What many seeds came to."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._options = plan.options()
+        self._began = time.monotonic()
+        self.seeds = 0
+        self.failed = 0
+        self._client_s = 0.0
+        self._entries = 0
+        self._faults: Counter[str] = Counter()
+
+    def count(self, verdict: Verdict) -> None:
+        """Take one seed in; what it violated is told at once."""
+        self.seeds += 1
+        self._client_s += verdict.client_s
+        self._entries += verdict.entries
+        self._faults.update(verdict.faults)
+        if verdict.complaints:
+            self.failed += 1
+            told = "".join(f"VIOLATED: {complaint}\n" for complaint in verdict.complaints)
+            command = f"python -m triolet.testing world --seed {verdict.seed}{self._options}"
+            sys.stdout.write(f"{told}again: {command}\n")
+            sys.stdout.flush()
+
+    def summary(self) -> str:
+        """Return what is told in the end."""
+        took_s = time.monotonic() - self._began
+        faults = ", ".join(f"{name} {self._faults[name]}" for name in VERBS)
+        return (
+            f"{self.seeds} seeds, {self.failed} violated; "
+            f"{self._client_s / 3600:.1f} simulated client hours, {self._entries} entries\n"
+            f"faults: {self._faults.total()} ({faults})\n"
+            f"{took_s:.1f} s, {self.seeds / took_s:.2f} seeds/s\n"
+        )

@@ -1,0 +1,90 @@
+"""Many seeds, in several processes: each is drawn, played and judged, and one line is returned."""
+
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from multiprocessing import get_context
+from types import FrameType
+from typing import Final, final
+
+from msgspec import Struct
+
+from .run import play
+from .scenario import Plan, draw
+from .verbs import VERBS
+
+# No seed takes so long, even the long ones on a busy machine: it hangs in a loop without time.
+_HANGS_S: Final = 600
+
+
+@final
+class Verdict(Struct, frozen=True, kw_only=True):
+    """What came of one seed: see `run.Outcome`.
+
+    Attributes:
+        client_s: simulated time, summed over the devices.
+        faults: how often each verb was done.
+    """
+
+    seed: int
+    complaints: tuple[str, ...]
+    client_s: float
+    entries: int
+    faults: dict[str, int]
+
+
+@final
+class WorldHangs(Exception):
+    """A world has taken very long in real time: something goes round without waiting."""
+
+
+def judge(seed: int, plan: Plan) -> Verdict:
+    """Play one seed."""
+    script = draw(seed, plan)
+    try:
+        with _alarm():
+            outcome = play(script)
+    except Exception as error:  # noqa: BLE001 - whatever ends a world is what is looked for
+        return Verdict(
+            seed=seed, complaints=(f"the world ended: {error!r}",), client_s=0, entries=0, faults={}
+        )
+    verbs = Counter(step.verb for step in script.steps if step.verb in VERBS)
+    return Verdict(
+        seed=seed,
+        complaints=tuple(outcome.complaints),
+        client_s=outcome.virtual_s * script.people * script.devices,
+        entries=outcome.entries,
+        faults=dict(verbs),
+    )
+
+
+@contextmanager
+def _alarm() -> Iterator[None]:
+    def ring(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        raise WorldHangs(f"not over within {_HANGS_S} s")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.alarm(_HANGS_S)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _ignore_interrupts() -> None:
+    # Ctrl+C is the parent's: it ends the others in order.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def judge_all(seeds: range, plan: Plan, *, jobs: int) -> Iterator[Verdict]:
+    """Play seeds in so many processes; yield what came of them, in their order."""
+    if jobs == 1:
+        yield from (judge(seed, plan) for seed in seeds)
+        return
+    # Forked before any thread or loop is there; nothing is imported again.
+    with get_context("fork").Pool(jobs, _ignore_interrupts) as pool:
+        yield from pool.imap(partial(judge, plan=plan), seeds, chunksize=1)

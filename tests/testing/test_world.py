@@ -1,0 +1,50 @@
+"""Laws of worlds: they repeat themselves exactly, and what they find is found again."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from triolet.testing.world import Plan, Script, Step, draw, play
+
+AGAIN = """
+from triolet.testing.world import Plan, draw, play
+outcome = play(draw({seed}, Plan(nodes={nodes})))
+print(outcome.digest, len(outcome.history), outcome.virtual_s, outcome.entries)
+"""
+
+
+def elsewhere(seed, nodes, hash_seed):
+    """Play a seed in a process of its own."""
+    command = [sys.executable, "-c", AGAIN.format(seed=seed, nodes=nodes)]
+    environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize(("seed", "nodes"), [(5, 1)])
+def test_a_seed_goes_the_same_way_in_every_process(seed, nodes):
+    """Every byte that every host receives, and when: whatever the hashes of strings are."""
+    outcome = play(draw(seed, Plan(nodes=nodes)))
+    here = [outcome.digest, len(outcome.history), outcome.virtual_s, outcome.entries]
+
+    assert outcome.entries > 0
+    for hash_seed in ("1", "2"):
+        assert elsewhere(seed, nodes, hash_seed) == [str(one) for one in here]
+
+
+def test_another_seed_goes_another_way():
+    """Else nothing was drawn."""
+    outcomes = [play(Script(seed=seed, steps=(Step("send"),))) for seed in (1, 2)]
+
+    assert outcomes[0].digest != outcomes[1].digest
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_promises_are_kept(seed):
+    """A few seeds, so that the machinery is seen to work; the command runs many."""
+    outcome = play(draw(seed, Plan(nodes=1)))
+
+    assert outcome.complaints == []
+    assert outcome.entries > 0

@@ -1,0 +1,68 @@
+"""Laws of the command: its exit status, its summary, and how to see a failure again."""
+
+import argparse
+
+import pytest
+
+from triolet.testing.world import Script, Step, command, seeds
+from triolet.testing.world.script import read, write
+
+
+def run(*arguments):
+    parser = argparse.ArgumentParser()
+    command.configure(parser)
+    return command.run(parser.parse_args([str(one) for one in arguments]))
+
+
+def test_seeds_are_counted_and_what_they_did_is_summed_up(capsys):
+    assert run("--seeds", 2, "--jobs", 1, "--nodes", 1, "--from", 3) == 0
+
+    told = capsys.readouterr().out
+    assert "2 seeds, 0 violated" in told
+    assert "seeds/s" in told
+
+
+def test_one_seed_writes_its_history(tmp_path, capsys):
+    path = tmp_path / "history.jsonl"
+
+    assert run("--seed", 3, "--nodes", 1, "--history", path) == 0
+
+    assert b'"event":"settled"' in path.read_bytes()
+    assert "digest" in capsys.readouterr().out
+
+
+def test_a_script_is_played_from_a_file(tmp_path, capsys):
+    path = tmp_path / "script.json"
+    write(Script(steps=(Step("send"),)), path)
+
+    assert run("--script", path) == 0
+
+    assert read(path).steps == (Step("send"),)
+    assert "digest" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("content", [None, b"{", b'{"steps": 1}'])
+def test_a_file_that_is_no_script_is_misuse(tmp_path, capsys, content):
+    path = tmp_path / "script.json"
+    if content is not None:
+        path.write_bytes(content)
+
+    assert run("--script", path) == 2
+
+    assert str(path) in capsys.readouterr().err
+
+
+def test_a_violation_is_told_with_the_command_that_shows_it_again(monkeypatch, capsys):
+    """And the exit status is 1."""
+
+    def play(script):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(seeds, "play", play)
+
+    assert run("--seeds", 1, "--jobs", 1, "--from", 8, "--nodes", 2) == 1
+
+    told = capsys.readouterr().out
+    assert "VIOLATED: the world ended: RuntimeError('a bug')" in told
+    assert "python -m triolet.testing world --seed 8 --nodes 2\n" in told
+    assert "1 seeds, 1 violated" in told
