@@ -236,6 +236,21 @@ async def test_drain_spreads_the_closes_over_its_window(nursery):
         assert max(b - a for a, b in itertools.pairwise(times)) <= 1.01
 
 
+async def test_drain_sleeps_no_more_often_than_a_clock_can_tell(nursery):
+    """With a pause after each, a thousand people took a second, whatever the window was."""
+    async with open_scene(drain_window_s=0.05) as scene:
+        cast = [await scene.enter("anna", device=f"d{number}") for number in range(100)]
+        began = trio.current_time()
+        await draining(scene, nursery)
+        times = {}
+        for one in cast:
+            assert await one.ended() == 1012
+            times[trio.current_time() - began] = None
+
+        assert 2 <= len(times) <= 5
+        assert max(times) <= 0.05
+
+
 async def test_while_draining_newcomers_are_sent_away(nursery):
     async with open_scene() as scene:
         await scene.enter("anna")

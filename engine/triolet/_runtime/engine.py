@@ -51,6 +51,10 @@ _LIMITS_TOLD: Final = (
     "watched_max",
 )
 
+# Clients are told to leave so often. epoll counts in whole milliseconds: with a sleep after each,
+# 15,000 clients took 11 s to send away where 2 s were meant.
+_DRAIN_STEP_S: Final = 0.01
+
 
 def _leaves(error: BaseException) -> list[BaseException]:
     if isinstance(error, BaseExceptionGroup):
@@ -377,12 +381,19 @@ class Engine:
         # Later than that they have been answered `outcome_unknown`.
         with trio.move_on_after(self.limits.append_deadline_s):
             await self.sequencer.wait_idle()
-        pause_s = window_s / max(1, len(sessions))
-        for session in sessions:
-            session.close(Close(CloseCode.DRAINING, "come back"))
-            await trio.sleep(pause_s)
+        await self._close_all(sessions, window_s)
         with trio.move_on_after(self.limits.close_timeout_s):
             await self.heartbeat.wait_empty()
+
+    async def _close_all(self, sessions: Sequence[Session], window_s: float) -> None:
+        """Close sessions in order, spread evenly over the window."""
+        began, count = trio.current_time(), len(sessions)
+        steps = max(1, min(count, int(window_s / _DRAIN_STEP_S)))
+        for step in range(steps):
+            for session in sessions[count * step // steps : count * (step + 1) // steps]:
+                session.close(Close(CloseCode.DRAINING, "come back"))
+                await trio.lowlevel.checkpoint()
+            await trio.sleep_until(began + window_s * (step + 1) / steps)
 
     def statistics(self) -> Statistics:
         """Return what the engine is doing now."""
