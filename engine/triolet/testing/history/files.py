@@ -82,5 +82,9 @@ def read(lines: Iterable[bytes]) -> Iterator[Event]:
 
 
 def merge(histories: Iterable[Iterable[Event]]) -> Iterator[Event]:
-    """Yield the events of several histories of one run by time; each keeps its own order."""
+    """Yield the events of several histories of one run by time; each keeps its own order.
+
+    What happened at the very same time comes in any order: what is recorded by a clock that
+    stands still meanwhile, as a virtual one does, belongs into one history.
+    """
     return merged(*histories, key=attrgetter("t"))

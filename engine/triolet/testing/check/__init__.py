@@ -1,0 +1,1 @@
+"""The command `check`: a recorded history, judged."""
