@@ -1,0 +1,137 @@
+"""A server's end of one WebSocket, of which every frame can be chosen, and which can be cut."""
+
+from typing import Final, final
+
+import trio
+from websockets.datastructures import Headers
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request, Response
+from websockets.server import ServerProtocol
+from websockets.typing import Subprotocol
+
+_RECEIVE_BYTES: Final = 64 * 1024
+_SUBPROTOCOLS: Final = ("triolet.v1.msgpack", "triolet.v1.json")
+
+
+@final
+class Gone(Exception):
+    """The client's side of the connection has ended."""
+
+
+@final
+class ServerSocket:
+    """One connection; `websockets` judges what comes in, and frames what goes out."""
+
+    def __init__(self, stream: trio.SocketStream) -> None:
+        self._stream = stream
+        self._protocol = ServerProtocol(subprotocols=[Subprotocol(name) for name in _SUBPROTOCOLS])
+        self._frames: list[Frame] = []
+        self._message: list[bytes] = []
+        # Payloads of pongs, in the order in which they came.
+        self.pongs: list[bytes] = []
+
+    async def request(self) -> Request:
+        """Return the request that opens the connection.
+
+        Raises:
+            Gone: there came none.
+        """
+        while True:
+            for event in self._protocol.events_received():
+                if isinstance(event, Request):
+                    return event
+            await self._receive()
+
+    async def accept(self, request: Request) -> str:
+        """Answer the upgrade, and return the subprotocol chosen, which may be empty.
+
+        Raises:
+            Gone: the upgrade was none, and was refused.
+        """
+        self._protocol.send_response(self._protocol.accept(request))
+        await self._flush()
+        if self._protocol.subprotocol is None and self._protocol.handshake_exc is not None:
+            raise Gone(str(self._protocol.handshake_exc))
+        return self._protocol.subprotocol or ""
+
+    async def answer(self, status: int, text: str, headers: dict[str, str] | None = None) -> None:
+        """Answer over HTTP, and end the connection."""
+        body = text.encode()
+        fields = Headers({"Content-Length": str(len(body)), "Connection": "close"})
+        fields.update(headers or {})
+        self._protocol.send_response(Response(status, "Answer", fields, body))
+        await self._flush()
+        await self.cut()
+
+    async def message(self) -> bytes:
+        """Return the next message; pings are answered meanwhile.
+
+        Raises:
+            Gone: there will be none.
+        """
+        while True:
+            while self._frames:
+                frame = self._frames.pop(0)
+                if frame.opcode is Opcode.PONG:
+                    self.pongs.append(bytes(frame.data))
+                elif frame.opcode is Opcode.CLOSE:
+                    raise Gone("closed by the client")
+                elif frame.opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
+                    self._message.append(bytes(frame.data))
+                    if frame.fin:
+                        whole, self._message = b"".join(self._message), []
+                        return whole
+            await self._receive()
+            await self._flush()
+            self._frames += [e for e in self._protocol.events_received() if isinstance(e, Frame)]
+
+    async def send(self, payload: bytes, *, is_text: bool, pieces: int = 1) -> None:
+        """Send a message, in one frame or in several, with a ping between each two.
+
+        Raises:
+            Gone: the connection has ended.
+        """
+        size = max(1, -(-len(payload) // pieces))
+        parts = [payload[at : at + size] for at in range(0, len(payload), size)]
+        start = self._protocol.send_text if is_text else self._protocol.send_binary
+        start(parts[0], fin=len(parts) == 1)
+        for number, part in enumerate(parts[1:], 2):
+            self._protocol.send_ping(b"between %d" % number)
+            self._protocol.send_continuation(part, fin=number == len(parts))
+        await self._flush()
+
+    async def close(self, code: int, reason: str) -> None:
+        """Begin the closing handshake, and wait a little for the client's part of it."""
+        self._protocol.send_close(code, reason)
+        try:
+            await self._flush()
+            with trio.move_on_after(1):
+                while True:
+                    await self._receive()
+        except Gone:
+            pass  # it was to end
+        await self.cut()
+
+    async def cut(self) -> None:
+        """End the connection as a broken network does: without a word."""
+        await trio.aclose_forcefully(self._stream)
+
+    async def _receive(self) -> None:
+        try:
+            data = await self._stream.receive_some(_RECEIVE_BYTES)
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            raise Gone(str(error)) from error
+        if not data:
+            raise Gone("the client has ended the connection")
+        self._protocol.receive_data(data)
+        if self._protocol.parser_exc is not None:
+            await self._flush()
+            raise Gone(f"broken frames: {self._protocol.parser_exc}")
+
+    async def _flush(self) -> None:
+        try:
+            for data in self._protocol.data_to_send():
+                if data:
+                    await self._stream.send_all(data)
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            raise Gone(str(error)) from error
