@@ -11,27 +11,28 @@ import trio
 
 import triolet
 from triolet import Message, Reset
+from triolet.client import ClientEvent, EventStream, Room
 
 
-def say(**line):
+def say(**line: object) -> None:
     print(json.dumps(line), flush=True)
 
 
-async def fresh_token():
-    def fetch():
-        with urllib.request.urlopen(os.environ["TRIOLET_TOKEN_URL"], timeout=10) as answer:
+async def fresh_token() -> str:
+    def fetch() -> str:
+        with urllib.request.urlopen(os.environ["TRIOLET_TOKEN_URL"], timeout=10) as answer:  # noqa: S310 - the kit's
             return answer.read().decode()
 
     return await trio.to_thread.run_sync(fetch)
 
 
-async def send_all(room):
-    for number in range(int(os.environ["TRIOLET_SENDS"])):
-        async with trio.open_nursery() as nursery:
+async def send_all(room: Room) -> None:
+    async with trio.open_nursery() as nursery:
+        for number in range(int(os.environ["TRIOLET_SENDS"])):
             nursery.start_soon(send, room, str(number + 1))
 
 
-async def send(room, text):
+async def send(room: Room, text: str) -> None:
     try:
         written = await room.send(text)
     except triolet.Refusal as refusal:
@@ -40,8 +41,8 @@ async def send(room, text):
         say(acked=text, seq=written.seq)
 
 
-async def show(client, room):
-    async for event in room.events():
+async def show(room: Room, events: EventStream[ClientEvent]) -> None:
+    async for event in events:
         match event:
             case triolet.Entry(fact=Message(body=body)):
                 say(seen=event.seq, text=body["text"])
@@ -57,14 +58,16 @@ async def show(client, room):
                 return
 
 
-async def main():
+async def main() -> None:
     async with triolet.connect(os.environ["TRIOLET_URL"], token=fresh_token) as client:
         room = client.room(os.environ["TRIOLET_ROOM"])
+        # Opened first: what comes while nobody listens waits at the server.
+        events = room.events()
         await room.subscribe()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(send_all, room)
             try:
-                await show(client, room)
+                await show(room, events)
             except triolet.ConnectionClosed as closed:
                 say(stopped=closed.code)
 

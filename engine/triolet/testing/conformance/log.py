@@ -5,7 +5,6 @@ from typing import Final, TypeAlias, final
 
 from msgspec import Struct
 
-
 # A message of the wire, decoded.
 Map: TypeAlias = dict[str, object]
 

@@ -11,7 +11,7 @@ import trio
 from .log import ROOM
 
 # Of what a failed program wrote to stderr, this much is repeated.
-_STDERR_CHARS: Final = 2000
+_STDERR_CHARS: Final = 300
 
 
 @final

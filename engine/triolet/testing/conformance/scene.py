@@ -5,7 +5,7 @@ from typing import ClassVar, Final, cast
 
 import msgspec
 
-from .log import ROOM, Map
+from .log import ROOM
 from .program import Printed
 from .stage import Stage
 from .visit import Asked, Visit
@@ -30,7 +30,7 @@ class Scene:
     clause: ClassVar[str]
     sends: ClassVar[int] = 1
     lines: ClassVar[Sequence[str]] = ()
-    timeout_s: ClassVar[float] = 20
+    timeout_s: ClassVar[float] = 30
     ends: ClassVar[bool] = True
 
     def __init__(self, stage: Stage) -> None:
@@ -175,7 +175,9 @@ class Scene:
             cids.setdefault(asked.text, set()).add(asked.fields.get("cid"))
         for text, of in cids.items():
             if None in of or len(of) > 1:
-                self.stage.complain(f"message {text} was sent under the cids {sorted(map(str, of))}")
+                self.stage.complain(
+                    f"message {text} was sent under the cids {sorted(map(str, of))}"
+                )
         if len(set().union(*cids.values())) < len(cids):
             self.stage.complain("two messages share a cid")
 

@@ -97,8 +97,6 @@ class Stage:
         self.visits.append(visit)
         self.log.listeners.append(visit.tell)
         try:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(visit.write)
-                await visit.read(self.play.react)
+            await visit.run(self.play.react)
         finally:
             self.log.listeners.remove(visit.tell)

@@ -14,8 +14,18 @@ if TYPE_CHECKING:
     from .stage import Stage
 
 _ONE_DAY_MS: Final = 86_400_000
-_decoders: Final = {"json": msgspec.json.decode, "msgpack": msgspec.msgpack.decode}
-_encoders: Final = {"json": msgspec.json.encode, "msgpack": msgspec.msgpack.encode}
+# Messages that wait in either direction; a scene has dozens.
+_QUEUE_MAX: Final = 1000
+# Within which a client that lives answers a ping, on a busy machine.
+_PONG_TIMEOUT_S: Final = 5.0
+_decoders: Final[dict[str, Callable[[bytes], object]]] = {
+    "json": msgspec.json.decode,
+    "msgpack": msgspec.msgpack.decode,
+}
+_encoders: Final[dict[str, Callable[[object], bytes]]] = {
+    "json": msgspec.json.encode,
+    "msgpack": msgspec.msgpack.encode,
+}
 
 
 @final
@@ -52,7 +62,8 @@ class Visit:
         self.asked: list[Asked] = []
         # How many pieces each message is sent in.
         self.pieces = 1
-        self._outgoing, self._outbox = trio.open_memory_channel[Map](1000)
+        self._outgoing, self._outbox = trio.open_memory_channel[Map | bytes](_QUEUE_MAX)
+        self._incoming, self._inbox = trio.open_memory_channel[bytes](_QUEUE_MAX)
 
     # --- sending -----------------------------------------------------------------------
 
@@ -77,17 +88,27 @@ class Visit:
             }
         )
 
-    async def write(self) -> None:
-        """Send what is put, as long as the connection lives."""
+    async def _write(self) -> None:
         async for message in self._outbox:
+            if isinstance(message, bytes):
+                await self.socket.ping(message)
+                continue
             payload = _encoders[self.form](message)
             await self.socket.send(payload, is_text=self.form == "json", pieces=self.pieces)
 
     async def settle(self) -> None:
-        """Wait until what was put has been sent."""
-        while self._outbox.statistics().current_buffer_used:
-            await trio.sleep(0.005)
-        await trio.sleep(0.02)
+        """Wait until the client has read what was put: it answers a ping behind it.
+
+        Raises:
+            Gone: it does not, for `_PONG_TIMEOUT_S`.
+        """
+        ping = b"settle %d" % next(_made)
+        self._outgoing.send_nowait(ping)
+        with trio.move_on_after(_PONG_TIMEOUT_S):
+            await self.socket.wait_pong(ping)
+            return
+        self.stage.complain(f"a ping was not answered within {_PONG_TIMEOUT_S} s")
+        raise Gone("no pong")
 
     def tell(self, line: Line) -> None:
         """Send an entry to a client that follows the room and has not had it."""
@@ -97,25 +118,34 @@ class Visit:
 
     # --- receiving ---------------------------------------------------------------------
 
-    async def read(self, react: Callable[["Visit", Asked], Awaitable[None]]) -> None:
-        """Hand each message of the client to the scene.
+    async def run(self, react: Callable[["Visit", Asked], Awaitable[None]]) -> None:
+        """Hand each message of the client to the scene, and send what is put.
 
         Raises:
-            Gone: the connection has ended.
+            Gone: the connection has ended; in a group.
         """
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._write)
+            nursery.start_soon(self._receive)
+            async for payload in self._inbox:
+                asked = self._read(payload)
+                self.asked.append(asked)
+                await react(self, asked)
+
+    async def _receive(self) -> None:
+        # Apart from the reaction, which may wait for a pong.
         while True:
-            payload = await self.socket.message()
-            try:
-                fields = _decoders[self.form](payload)
-            except ValueError:
-                self.stage.complain(f"a message is no {self.form}: {payload[:60]!r}")
-                raise Gone("malformed") from None
-            if not isinstance(fields, dict) or not isinstance(fields.get("op"), str):
-                self.stage.complain(f"a message is no map with an op: {payload[:60]!r}")
-                raise Gone("malformed")
-            asked = Asked(trio.current_time(), fields["op"], fields)
-            self.asked.append(asked)
-            await react(self, asked)
+            self._incoming.send_nowait(await self.socket.message())
+
+    def _read(self, payload: bytes) -> Asked:
+        try:
+            fields = _decoders[self.form](payload)
+        except ValueError:
+            fields = None
+        if not isinstance(fields, dict) or not isinstance(fields.get("op"), str):
+            self.stage.complain(f"a message is no {self.form} map with an op: {payload[:60]!r}")
+            raise Gone("malformed")
+        return Asked(trio.current_time(), fields["op"], fields)
 
     # --- what a good server answers ----------------------------------------------------
 
@@ -136,10 +166,10 @@ class Visit:
             }
         )
 
-    def subscribed(self, since: tuple[str, int] | None, **more: object) -> Map:
+    def subscribed(self, asked_from: tuple[str, int] | None, **more: object) -> Map:
         """Return what an answer to `subscribe` says of the room."""
         log = self.stage.log
-        recovered = since is not None and since[0] == log.epoch and since[1] >= log.floor
+        recovered = self._is_prefix(asked_from)
         return {
             "room": ROOM,
             "epoch": log.epoch,
@@ -154,11 +184,14 @@ class Visit:
             **more,
         }
 
+    def _is_prefix(self, since: tuple[str, int] | None) -> bool:
+        log = self.stage.log
+        return since is not None and since[0] == log.epoch and since[1] >= log.floor
+
     def follow(self, since: tuple[str, int] | None) -> None:
         """Start the cursor, and send what lies before the head."""
         log = self.stage.log
-        recovered = since is not None and since[0] == log.epoch and since[1] >= log.floor
-        self.position = since[1] if recovered and since is not None else log.head
+        self.position = since[1] if since is not None and self._is_prefix(since) else log.head
         for line in log.after(self.position):
             self.tell(line)
 

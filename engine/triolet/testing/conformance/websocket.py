@@ -10,6 +10,7 @@ from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
 _RECEIVE_BYTES: Final = 64 * 1024
+_CLOSE_TIMEOUT_S: Final = 1.0
 _SUBPROTOCOLS: Final = ("triolet.v1.msgpack", "triolet.v1.json")
 
 
@@ -29,6 +30,8 @@ class ServerSocket:
         self._message: list[bytes] = []
         # Payloads of pongs, in the order in which they came.
         self.pongs: list[bytes] = []
+        self._over = trio.Event()
+        self._pong = trio.lowlevel.ParkingLot()
 
     async def request(self) -> Request:
         """Return the request that opens the connection.
@@ -74,7 +77,9 @@ class ServerSocket:
                 frame = self._frames.pop(0)
                 if frame.opcode is Opcode.PONG:
                     self.pongs.append(bytes(frame.data))
+                    self._pong.unpark_all()
                 elif frame.opcode is Opcode.CLOSE:
+                    self._over.set()
                     raise Gone("closed by the client")
                 elif frame.opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
                     self._message.append(bytes(frame.data))
@@ -100,14 +105,27 @@ class ServerSocket:
             self._protocol.send_continuation(part, fin=number == len(parts))
         await self._flush()
 
+    async def ping(self, payload: bytes) -> None:
+        """Send a ping.
+
+        Raises:
+            Gone: the connection has ended.
+        """
+        self._protocol.send_ping(payload)
+        await self._flush()
+
+    async def wait_pong(self, payload: bytes) -> None:
+        """Wait for a ping's answer; another task reads messages meanwhile."""
+        while payload not in self.pongs:
+            await self._pong.park()
+
     async def close(self, code: int, reason: str) -> None:
-        """Begin the closing handshake, and wait a little for the client's part of it."""
+        """Close it, and leave the client a little time for its part of it."""
         self._protocol.send_close(code, reason)
         try:
             await self._flush()
-            with trio.move_on_after(1):
-                while True:
-                    await self._receive()
+            with trio.move_on_after(_CLOSE_TIMEOUT_S):
+                await self._over.wait()
         except Gone:
             pass  # it was to end
         await self.cut()
@@ -122,6 +140,7 @@ class ServerSocket:
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             raise Gone(str(error)) from error
         if not data:
+            self._over.set()
             raise Gone("the client has ended the connection")
         self._protocol.receive_data(data)
         if self._protocol.parser_exc is not None:

@@ -1,5 +1,6 @@
 """Scenes of a server that is away: how a client comes back, and how often it tries."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Final, final
 
@@ -44,7 +45,7 @@ class Away(Scene):
         """Also: the pauses are not all the same."""
         super().judge(printed)
         attempts = self.stage.attempts
-        gaps = [after - before for before, after in zip(attempts, attempts[1:], strict=False)]
+        gaps = [after - before for before, after in itertools.pairwise(attempts)]
         if len(gaps) > 1 and all(abs(gap - gaps[0]) < _JITTER_S for gap in gaps):
             self.stage.complain(f"it tries every {gaps[0]:.2f} s: a herd would stay one")
 

@@ -67,7 +67,7 @@ class Repeated(_Resuming):
 
     async def followed(self, visit: Visit) -> None:
         """Say three of them again, and the last word."""
-        if visit.number == 1:
+        if not self.log.lines:
             for text in _DAY:
                 self.log.append(text)
             for line in self.log.lines[2:5]:
@@ -151,7 +151,7 @@ class ResetBack(_Resuming):
 
     async def followed(self, visit: Visit) -> None:
         """Fork, and say so."""
-        if visit.number == 1:
+        if not self.log.lines:
             for text in _DAY:
                 self.log.append(text)
             self.log.fork(2)
@@ -178,7 +178,7 @@ class ResetFloor(_Resuming):
 
     async def followed(self, visit: Visit) -> None:
         """Raise the floor above the cursor, and say so."""
-        if visit.number == 1:
+        if not self.log.lines:
             for text in _DAY:
                 self.log.append(text)
             await visit.settle()

@@ -1,0 +1,117 @@
+"""The kit passes clients that keep the protocol, and finds every flaw of one that does not."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import trio
+
+from triolet.testing.__main__ import main
+from triolet.testing.conformance.command import play, play_all
+from triolet.testing.conformance.scenarios import SCENES
+
+ROOT = Path(__file__).parents[3]
+PYTHON_CLIENT = (sys.executable, str(ROOT / "examples/conformance/client.py"))
+NODE_CLIENT = str(ROOT / "examples/conformance/client.mjs")
+FLAWED = str(Path(__file__).with_name("flawed.mjs"))
+# They mostly wait.
+AT_ONCE = 5
+BY_NAME = {scene.name: scene for scene in SCENES}
+
+# Long enough for a client without the flaw to pass.
+PATIENCE_S = {name: 14 if name in ("away", "silent") else 8 for name in BY_NAME}
+# Each flaw, and a scene that must find it.
+FLAWS = {
+    "a new cid for each attempt": "lost-answer",
+    "what is unanswered is forgotten": "lost-request",
+    "a refusal that passes is final": "store-unavailable",
+    "retries at once": "rate-limited",
+    "positions are forgotten": "resume",
+    "the ok of a message moves the position": "talk",
+    "entries are shown as they come": "repeated",
+    "a fork is not heard of": "fork",
+    "resets are not heard of": "reset-since",
+    "history is not refetched": "not-recovered",
+    "tokens are not refreshed": "token-expiring",
+    "tokens are kept for ever": "token-expired",
+    "never stops": "banned",
+    "no backoff": "away",
+    "a fixed backoff": "away",
+    "hints are not heeded": "too-many",
+    "silence is not noticed": "silent",
+    "no bound in flight": "in-flight",
+    "removal is not heard of": "removed",
+}
+
+
+@pytest.fixture(scope="module")
+def of_python():
+    """What came of each scene with the Python client; several at once."""
+    results = trio.run(play_all, SCENES, PYTHON_CLIENT, AT_ONCE)
+    return {result.scene.name: result.complaints for result in results}
+
+
+@pytest.fixture(scope="module")
+def of_node(node_modules):
+    """What came of each scene with the example client in JavaScript."""
+    results = trio.run(play_all, SCENES, in_node(node_modules, NODE_CLIENT), AT_ONCE)
+    return {result.scene.name: result.complaints for result in results}
+
+
+@pytest.fixture(scope="module")
+def of_flaws(node_modules):
+    """What the scene that is about each flaw complained of."""
+    complaints = {}
+
+    async def play_flaw(flaw, name):
+        scene = type("Quick", (BY_NAME[name],), {"timeout_s": PATIENCE_S[name]})
+        complaints[flaw] = (await play(scene, in_node(node_modules, FLAWED, flaw))).complaints
+
+    async def play_flaws():
+        async with trio.open_nursery() as nursery:
+            for flaw, name in FLAWS.items():
+                nursery.start_soon(play_flaw, flaw, name)
+
+    trio.run(play_flaws)
+    return complaints
+
+
+def in_node(node_modules, *arguments):
+    # `ws` is looked for in the working folder.
+    return ("sh", "-c", 'cd "$0" && exec node "$@"', str(node_modules), *arguments)
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_the_python_client_keeps_the_protocol(of_python, name):
+    assert of_python[name] == []
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_the_example_in_javascript_keeps_the_protocol(of_node, name):
+    assert of_node[name] == []
+
+
+@pytest.mark.parametrize("flaw", FLAWS)
+def test_a_flaw_is_found(of_flaws, flaw):
+    """In the scene that is about it."""
+    assert of_flaws[flaw]
+
+
+def test_every_scene_names_its_clause_and_itself():
+    assert len(BY_NAME) == len(SCENES)
+    assert all(scene.clause and scene.__doc__ for scene in SCENES)
+
+
+def test_the_command_says_what_it_cannot_play(capsys):
+    """Exit status 2 is misuse, and tells which word was wrong."""
+    assert main(["conformance", "--only", "tea", "--", "true"]) == 2
+    assert "tea" in capsys.readouterr().err
+    assert main(["conformance"]) == 2
+
+
+def test_the_command_lists_and_judges(capsys):
+    """A program that does nothing fails with 1."""
+    assert main(["conformance", "--list"]) == 0
+    assert "lost-answer" in capsys.readouterr().out
+    assert main(["conformance", "--only", "talk", "--", "true"]) == 1
+    assert "0 of 1 scenes passed" in capsys.readouterr().out
