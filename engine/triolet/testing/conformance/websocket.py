@@ -6,6 +6,7 @@ import trio
 from websockets.datastructures import Headers
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
+from websockets.protocol import State
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
@@ -30,6 +31,7 @@ class ServerSocket:
         self._message: list[bytes] = []
         # Payloads of pongs, in the order in which they came.
         self.pongs: list[bytes] = []
+        self._sending = trio.Lock()
         self._over = trio.Event()
         self._pong = trio.lowlevel.ParkingLot()
 
@@ -98,6 +100,7 @@ class ServerSocket:
         """
         size = max(1, -(-len(payload) // pieces))
         parts = [payload[at : at + size] for at in range(0, len(payload), size)]
+        self._check_open()
         start = self._protocol.send_text if is_text else self._protocol.send_binary
         start(parts[0], fin=len(parts) == 1)
         for number, part in enumerate(parts[1:], 2):
@@ -111,6 +114,7 @@ class ServerSocket:
         Raises:
             Gone: the connection has ended.
         """
+        self._check_open()
         self._protocol.send_ping(payload)
         await self._flush()
 
@@ -121,8 +125,9 @@ class ServerSocket:
 
     async def close(self, code: int, reason: str) -> None:
         """Close it, and leave the client a little time for its part of it."""
-        self._protocol.send_close(code, reason)
         try:
+            self._check_open()
+            self._protocol.send_close(code, reason)
             await self._flush()
             with trio.move_on_after(_CLOSE_TIMEOUT_S):
                 await self._over.wait()
@@ -133,6 +138,10 @@ class ServerSocket:
     async def cut(self) -> None:
         """End the connection as a broken network does: without a word."""
         await trio.aclose_forcefully(self._stream)
+
+    def _check_open(self) -> None:
+        if self._protocol.state is not State.OPEN:
+            raise Gone("the connection is about to end")
 
     async def _receive(self) -> None:
         try:
@@ -148,9 +157,11 @@ class ServerSocket:
             raise Gone(f"broken frames: {self._protocol.parser_exc}")
 
     async def _flush(self) -> None:
-        try:
-            for data in self._protocol.data_to_send():
-                if data:
-                    await self._stream.send_all(data)
-        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-            raise Gone(str(error)) from error
+        # The reading task answers pings and closes while another one sends.
+        async with self._sending:
+            try:
+                for data in self._protocol.data_to_send():
+                    if data:
+                        await self._stream.send_all(data)
+            except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+                raise Gone(str(error)) from error
