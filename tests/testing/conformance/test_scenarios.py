@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import trio
 
-from triolet.testing.__main__ import main
 from triolet.testing.conformance.command import play, play_all
 from triolet.testing.conformance.scenarios import SCENES
 
@@ -100,18 +99,3 @@ def test_a_flaw_is_found(of_flaws, flaw):
 def test_every_scene_names_its_clause_and_itself():
     assert len(BY_NAME) == len(SCENES)
     assert all(scene.clause and scene.__doc__ for scene in SCENES)
-
-
-def test_the_command_says_what_it_cannot_play(capsys):
-    """Exit status 2 is misuse, and tells which word was wrong."""
-    assert main(["conformance", "--only", "tea", "--", "true"]) == 2
-    assert "tea" in capsys.readouterr().err
-    assert main(["conformance"]) == 2
-
-
-def test_the_command_lists_and_judges(capsys):
-    """A program that does nothing fails with 1."""
-    assert main(["conformance", "--list"]) == 0
-    assert "lost-answer" in capsys.readouterr().out
-    assert main(["conformance", "--only", "talk", "--", "true"]) == 1
-    assert "0 of 1 scenes passed" in capsys.readouterr().out
