@@ -118,10 +118,6 @@ TESTED_ELSEWHERE: dict[str, tuple[str, str]] = {
         "tests/testing/chaos/test_campaign.py",
         "what a run is about",
     ),
-    "engine/triolet/testing/chaos/verdict.py": (
-        "tests/testing/chaos/test_command.py",
-        "a disk that lies is found out there",
-    ),
     "engine/triolet/testing/chaos/worker.py": (
         "tests/testing/chaos/test_campaign.py",
         "the process of the clients, which a run has",

@@ -10,7 +10,7 @@ from triolet.testing import history
 from triolet.testing.chaos.campaign import Deck, Wishes, campaign
 from triolet.testing.chaos.faults import FAULTS
 from triolet.testing.chaos.system import Deployed, open_served
-from triolet.testing.chaos.verdict import judge
+from triolet.testing.checker import Bounds, check
 
 
 def test_each_fault_strikes_as_often_as_any_other():
@@ -53,7 +53,7 @@ async def test_a_deployment_is_judged_by_faults_of_its_network(tmp_path):
         tokens = {}
 
         class Known:
-            urls, processes, data = served.urls, {}, None
+            urls, processes, data, bounds = served.urls, {}, None, Bounds()
 
             def token(self, user):
                 return tokens.setdefault(user, served.token(user))
@@ -75,5 +75,5 @@ async def test_a_deployment_is_judged_by_faults_of_its_network(tmp_path):
     assert len(outcome.histories) == 3
     parts = [history.read(path.read_bytes().splitlines()) for path in outcome.histories]
     found = list(history.merge(parts))
-    assert judge(found) == []
+    assert check(found, outcome.bounds).violations == ()
     assert {one.user for one in found if isinstance(one, history.Opened)} <= tokens.keys()

@@ -48,7 +48,7 @@ def test_a_disk_that_lies_is_found_out(tmp_path, capsys):
     asked = ["chaos", "--cycles", "1", "--faults", "kill", *SMALL, "--server", server]
     assert main([*asked, "--patience", "8", "--data", str(data)]) == 1
     said = capsys.readouterr().out
-    assert "violated: " in said
+    assert "violated: acknowledged means stored: " in said
     assert "0 acknowledged lost" not in said
     assert (data / "history.jsonl").exists()
 

@@ -4,6 +4,7 @@ from triolet.testing import history
 from triolet.testing.chaos.campaign import Outcome
 from triolet.testing.chaos.process import Usage
 from triolet.testing.chaos.summary import count, percentile, rows
+from triolet.testing.checker import Bounds
 
 HERE = {"client": "c1", "conn": 1}
 
@@ -46,6 +47,7 @@ def test_the_table_tells_growth():
         after={"server": Usage(6, 20, 7, 4096), "other": None},
         violations=[],
         histories=[],
+        bounds=Bounds(),
     )
     told = dict(rows(count([]), outcome))
     assert told["faults"] == "2 kill"

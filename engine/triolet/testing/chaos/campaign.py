@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from ..._model.commands import Place
 from .. import history
+from ..checker import Bounds
 from . import rooms
 from .crowd import Crowd, open_crowd
 from .faults import FAULTS, Scene, Violated
@@ -74,6 +75,7 @@ class Outcome(Struct, kw_only=True):
         after: … and after the last one had left.
         violations: what does not hold, and no history shows.
         histories: the parts.
+        bounds: how long what is told of people may lag behind them.
         seconds: how long the faults took.
     """
 
@@ -85,6 +87,7 @@ class Outcome(Struct, kw_only=True):
     after: dict[str, Usage | None]
     violations: list[str]
     histories: list[Path]
+    bounds: Bounds
     seconds: float = 0
 
 
@@ -96,7 +99,15 @@ async def campaign(
     Raises:
         OSError: the history cannot be written.
     """
-    outcome = Outcome(struck={}, downs_s=[], before={}, after={}, violations=[], histories=[])
+    outcome = Outcome(
+        struck={},
+        downs_s=[],
+        before={},
+        after={},
+        violations=[],
+        histories=[],
+        bounds=system.bounds,
+    )
     run = f"chaos{wishes.seed}-{int(time.time()):x}"
     made = plan(run, wishes.clients)
     outcome.before = _usage(system)

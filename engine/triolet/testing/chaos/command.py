@@ -15,18 +15,18 @@ from rich.console import Console
 
 from ..._model.errors import ConfigurationError, TrioletError
 from .. import history
+from ..checker import Bounds, Verdict, check, counter_example, timeline
 from ..progress import bar
 from .campaign import Outcome, Wishes, campaign
 from .faults import FAULTS
 from .summary import count, rows, table
 from .system import Deployed, System, open_served
-from .verdict import judge
 
 # Without `--seconds`: a cycle takes two seconds on a quiet machine, five on a busy one.
 _CYCLE_S: Final = 10
 _SPARE_S: Final = 60
-# Without a terminal a violation is told in one line; nobody reads more of them than this.
-_TOLD_MAX: Final = 20
+# Nobody reads more counter-examples than this at once; `check` shows more.
+_SHOWN_MAX: Final = 3
 
 _EPILOG = """\
 A fault strikes, is healed, and everybody must come back; every fifth time several strike at
@@ -120,15 +120,18 @@ def _run(options: argparse.Namespace, folder: Path) -> int:
             writer.write(event)
     for part in outcome.histories:
         part.unlink()
-    figures = count(_events(kept))
-    violations = outcome.violations + judge(_events(kept))
-    console = Console()
-    console.print(table(rows(figures, outcome)))
-    if violations:
-        _tell(console, violations, kept, folder)
-        return 1
-    console.print("0 acknowledged lost, 0 repeated, 0 out of order")
-    return 0
+    verdict = check(_events(kept), outcome.bounds)
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(table(rows(count(_events(kept)), outcome)))
+    judged = f"{sum(verdict.judged.values())} times by {len(verdict.judged)} rules"
+    if verdict.holds and not outcome.violations:
+        console.print(f"0 acknowledged lost, 0 repeated, 0 out of order: judged {judged}")
+        return 0
+    for violation in outcome.violations:
+        console.print(f"violated: {violation}", markup=False)
+    _show(console, verdict, kept, outcome.bounds)
+    console.print(f"history: {kept}\ndata: {folder}")
+    return 1
 
 
 def _events(path: Path) -> Iterator[history.Event]:
@@ -136,12 +139,17 @@ def _events(path: Path) -> Iterator[history.Event]:
         yield from history.read(lines)
 
 
-def _tell(console: Console, violations: list[str], kept: Path, folder: Path) -> None:
-    for violation in violations[:_TOLD_MAX]:
-        console.print(f"violated: {violation}", soft_wrap=True, highlight=False, markup=False)
-    if len(violations) > _TOLD_MAX:
-        console.print(f"and {len(violations) - _TOLD_MAX} more")
-    console.print(f"history: {kept}\ndata: {folder}", soft_wrap=True, highlight=False)
+def _show(console: Console, verdict: Verdict, kept: Path, bounds: Bounds) -> None:
+    """Show how often each promise was broken, and the shortest examples."""
+    for rule, times in verdict.found.items():
+        console.print(f"violated: {rule.promise.value}: {rule.value}, {times} times", markup=False)
+    if verdict.holds:
+        return
+    events = list(_events(kept))
+    firsts = {violation.rule: violation for violation in reversed(verdict.violations)}
+    for violation in list(firsts.values())[:_SHOWN_MAX]:
+        few = timeline(counter_example(events, violation, bounds))
+        console.print(f"\n{violation}\n\n{few}", markup=False)
 
 
 def _wishes(options: argparse.Namespace, folder: Path) -> Wishes:

@@ -2,7 +2,7 @@
 
 `Served` is a `triolet serve` of our own; `Deployed` is somebody's, by its address, whose
 network can be made bad but whose processes are not ours. Another system (several nodes,
-another store, a bus) is one more class with these four members.
+another store, a bus) is one more class with these five members.
 """
 
 import os
@@ -21,6 +21,7 @@ import trio
 
 from ..._model.errors import ConfigurationError
 from ...adapters.tokens import mint
+from ..checker import Bounds
 from .process import Process
 
 TOKEN_TTL_S: Final = 24 * 3600
@@ -32,6 +33,8 @@ SETTINGS: Final = {
     "TRIOLET_LIMIT_GRACE_S": "2",
     "TRIOLET_LOG_LEVEL": "warning",
 }
+# What follows from them; a silent client is let go after two heartbeats.
+BOUNDS: Final = Bounds(grace_s=2, silence_s=3)
 
 
 class System(Protocol):
@@ -52,6 +55,11 @@ class System(Protocol):
         """Where its files are that a full disk would keep from growing."""
         ...
 
+    @property
+    def bounds(self) -> Bounds:
+        """How long what it tells of people may lag behind them."""
+        ...
+
     def token(self, user: str) -> str:
         """Return a token for `user`, good for the whole run."""
         ...
@@ -63,6 +71,7 @@ class Served:
 
     def __init__(self, folder: Path, command: Sequence[str], settings: Mapping[str, str]) -> None:
         self.data: Path | None = folder
+        self.bounds = BOUNDS
         self._folder = folder
         self._start = tuple(command)
         self._port = 0
@@ -103,6 +112,7 @@ class Deployed:
 
     processes: Mapping[str, Process] = {}
     data: Path | None = None
+    bounds = Bounds()
 
     def __init__(self, url: str, *, secret: bytes = b"", token_command: str = "") -> None:
         if bool(secret) == bool(token_command):
