@@ -46,6 +46,26 @@ TESTED_ELSEWHERE: dict[str, tuple[str, str]] = {
         "tests/runtime/test_hub.py",
         "a part of the hub, which is what everybody else sees",
     ),
+    "engine/triolet/_runtime/doorbells.py": (
+        "tests/runtime/test_nodes_entries.py",
+        "what is rung of rooms is seen on several nodes",
+    ),
+    "engine/triolet/_runtime/failing.py": (
+        "tests/runtime/test_engine.py",
+        "which error leaves the engine's block is the engine's promise",
+    ),
+    "engine/triolet/_runtime/following.py": (
+        "tests/runtime/test_nodes.py",
+        "a part of the node among others",
+    ),
+    "engine/triolet/_runtime/relay.py": (
+        "tests/runtime/test_nodes_live.py",
+        "what is not durable is seen on several nodes",
+    ),
+    "engine/triolet/_runtime/revocations.py": (
+        "tests/runtime/test_nodes_rights.py",
+        "revoking is seen on several nodes",
+    ),
     "engine/triolet/client/_answers.py": (
         "tests/client/test_client_live.py",
         "what an answer does is seen over a connection",

@@ -70,8 +70,8 @@ class Sink:
     def reseat(self, room, fact):
         self.log.append(("reseat", fact.user))
 
-    def revoked(self, room):
-        self.log.append(("revoked", room))
+    def revoked(self, room, acl_ver, seq):
+        self.log.append(("revoked", room, acl_ver, seq))
 
     def missed(self, room):
         self.log.append(("missed", room))
@@ -331,7 +331,7 @@ async def test_a_revocation_is_known_before_its_entry_is_offered(lane, sink, own
     submit(lane, owner, "kick", revokes=True)
     await settled()
 
-    assert sink.log == [("revoked", "tea"), ("offer", "kick"), ("settled", "kick")]
+    assert sink.log == [("revoked", "tea", 0, 1), ("offer", "kick"), ("settled", "kick")]
 
 
 async def test_memberships_without_an_entry_are_told_too(lane, sink, owner):

@@ -78,6 +78,17 @@ class Limits(Struct, frozen=True, kw_only=True):
     # Clocks of issuer and server may differ by so much.
     token_leeway_s: float = 30
 
+    # --- other nodes -------------------------------------------------------------------
+    # A call of the bus that takes longer has failed: a round trip takes under a millisecond.
+    bus_timeout_s: float = 2
+    # Waiting to be rung; beyond it doorbells are dropped, and others compare heads.
+    bus_pending_bytes_max: int = 16 * 1024 * 1024
+    # A node rings itself so often; not heard for so long, it is deaf, and not ready.
+    canary_interval_s: float = 1
+    canary_timeout_s: float = 5
+    # Ask the store for revocations that no doorbell has told.
+    revocations_check_s: float = 5
+
     # --- one room ----------------------------------------------------------------------
     # Ready frames kept for cursors that are a little behind.
     ring_entries_max: int = 256

@@ -17,21 +17,27 @@ from .._domain.rates import Bucket
 from .._model.errors import Close, CloseCode, ErrorCode, Refusal, StoreError
 from .._model.events import Notice
 from .._model.limits import Limits
+from ..ports.bus import Bus
 from ..ports.clock import Clock, Entropy
 from ..ports.gate import Gate, Identity, Opening
-from ..ports.store import Revocation, Store
+from ..ports.store import Store
 from . import ops  # noqa: F401 - fills the table of handlers
+from .doorbells import Doorbells, RoomChannels
 from .edge import Edge, Fallback, bind
+from .failing import is_alone
 from .feed import Feeder
 from .flusher import Flusher
 from .heartbeat import Heartbeat
 from .hub import Hub
 from .keeping import Keeping
 from .marks import Marks
+from .nodes import Nodes
 from .outbox import Outbox
 from .pipe import Pipe
 from .poller import Poller, Watcher
 from .presence import Presence
+from .relay import Relay
+from .revocations import Revocations
 from .room import Cursor, Room, Seat
 from .sequencer import Sequencer
 from .session import Connection, Session
@@ -54,12 +60,6 @@ _LIMITS_TOLD: Final = (
 # Clients are told to leave so often. epoll counts in whole milliseconds: with a sleep after each,
 # 15,000 clients took 11 s to send away where 2 s were meant.
 _DRAIN_STEP_S: Final = 0.01
-
-
-def _leaves(error: BaseException) -> list[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        return [leaf for inner in error.exceptions for leaf in _leaves(inner)]
-    return [error]
 
 
 @final
@@ -85,6 +85,7 @@ class Engine:
         entropy: the source of names and of chance.
         limits: every bound.
         poller: what tells when sockets are ready, if not the system.
+        bus: this node's connection to others with the same store; it outlives the engine.
     """
 
     def __init__(
@@ -96,6 +97,7 @@ class Engine:
         entropy: Entropy,
         limits: Limits,
         poller: Watcher | None = None,
+        bus: Bus | None = None,
     ) -> None:
         self.store = store
         self.gate = gate
@@ -103,6 +105,7 @@ class Engine:
         self.entropy = entropy
         self.limits = limits
         self.limits_told = {name: getattr(limits, name) for name in _LIMITS_TOLD}
+        self.nodes = None if bus is None else Nodes(bus, entropy, limits)
         self.flusher = Flusher()
         self.marks = Marks(store, limits)
         self.presence = Presence(store, clock, limits)
@@ -115,19 +118,23 @@ class Engine:
             applied=self._applied,
             membership_moved=self._membership_moved,
             pending_mark=self.marks.pending,
+            channels=None if self.nodes is None else RoomChannels(self.nodes),
         )
         self.sequencer = Sequencer(
             store, self.hub, limits, flusher=self.flusher, now=trio.current_time
         )
         self.writer = Writer(self.sequencer, self.hub, self.feeder, self.spawn)
         self._keeping = Keeping(store, self.hub, clock, limits)
+        self._revocations = Revocations(store, self.presence, clock, limits, self.nodes)
+        self.relay: Relay | None = None
+        if self.nodes is not None:
+            self.relay = Relay(self.nodes, self.hub, self.states, self.feeder, limits)
+            Doorbells(self.nodes, self.hub, self.sequencer, self._keeping)
         self._hellos = Bucket(rate=limits.hellos_rate, burst=limits.hellos_burst)
         self.heartbeat = Heartbeat(clock, limits)
         # Not ready any more; and, a little later: taking no durable requests and no hellos.
         self._leaving = False
         self._draining = False
-        # Revoked here lately, by user: when (ms). A gate may have looked before it was stored.
-        self._revoked: dict[str, int] = {}
         self._stack = AsyncExitStack()
         self._nursery: trio.Nursery | None = None
         # Where connections run, while there may be new ones; they end before what they need does.
@@ -151,14 +158,7 @@ class Engine:
         try:
             return await self._stack.__aexit__(kind, error, trace)
         except BaseExceptionGroup as group:
-            leaves = _leaves(group)
-            # Tasks cancelled from outside meanwhile have nothing to add to an error.
-            others = [
-                leaf
-                for leaf in leaves
-                if leaf is not error and not isinstance(leaf, trio.Cancelled)
-            ]
-            if error is None or others or error not in leaves:
+            if error is None or not is_alone(error, group):
                 raise
             # The nurseries are ours: what the block raised leaves it as it was.
             return False
@@ -178,8 +178,11 @@ class Engine:
                 self.sequencer.run,
                 self._keeping.run,
                 self.heartbeat.run,
+                self._revocations.run,
             ):
                 core.start_soon(run)
+            if self.relay is not None:
+                core.start_soon(self.relay.run)
             await trio.lowlevel.checkpoint()
             try:
                 async with trio.open_nursery() as connections:
@@ -205,6 +208,8 @@ class Engine:
             await self.presence.flush()
         except StoreError as error:
             logger.warning("marks and last-seen times of the last second are lost: %s", error)
+        if self.nodes is not None:
+            await self.nodes.leave()
 
     def spawn(self, function: Callable[[], Awaitable[object]]) -> None:
         """Run something that ends with the engine."""
@@ -283,6 +288,8 @@ class Engine:
     def session_ended(self, session: Session) -> None:
         """Let go of what the engine holds of a session."""
         self.feeder.forget(session)
+        if self.relay is not None:
+            self.relay.gone(session)
         if session.present is not None:
             self.presence.depart(session)
 
@@ -305,16 +312,8 @@ class Engine:
         self.hub.released(cursor.room)
 
     async def revoke(self, user: str) -> None:
-        """End a user's sessions, and refuse tokens issued until now."""
-        now = self.clock.now_ms()
-        lately = now - int(1000 * self.limits.hello_timeout_s)
-        self._revoked = {other: at for other, at in self._revoked.items() if at > lately}
-        self._revoked[user] = now
-        await self.store.revoke(Revocation(user, now))
-        present = self.presence.present.get(user)
-        if present is not None:
-            for session in list(present.sessions.values()):
-                session.close(Close(CloseCode.UNAUTHENTICATED, "revoked"))
+        """End a user's sessions on all nodes, and refuse tokens issued until now."""
+        await self._revocations.revoke(user)
 
     async def admit(self, token: str | None, opening: Opening) -> Identity:
         """Return who holds `token`, revocations considered that came while the gate looked.
@@ -324,8 +323,7 @@ class Engine:
             StoreError: the gate could not look.
         """
         identity = await self.gate.admit(token, opening)
-        if identity.issued_at < self._revoked.get(identity.user, 0):
-            raise Refusal(ErrorCode.TOKEN_INVALID, "the token was revoked")
+        self._revocations.check(identity)
         return identity
 
     def require_running(self) -> None:
@@ -342,15 +340,21 @@ class Engine:
             )
 
     def _applied(self, room: Room, author: Seat | None) -> None:
-        if not room.is_feed_due:
+        is_ours = self.nodes is None or not self.nodes.is_hearing
+        if self.nodes is not None and is_ours:
+            self.feeder.moved_here(room)
+        elif not room.is_feed_due:
             self.feeder.moved(room)
         if author is None:
             return
-        if not author.are_marks_due:
+        # The node that committed it writes its author's marks.
+        if is_ours and not author.are_marks_due:
             self.marks.moved(author)
         if room.typists.until and room.typists.stop(author.user):
             room.typing_moved = True
             self.states.mark(room)
+            if self.relay is not None and is_ours:
+                self.relay.typing(room, author.user, on=False)
 
     def _membership_moved(self, room: Room, user: str, gained: bool) -> None:
         if gained:
@@ -361,8 +365,9 @@ class Engine:
     # --- leaving -----------------------------------------------------------------------
 
     def ready(self) -> bool:
-        """Whether new connections are welcome."""
-        return self._nursery is not None and not self._leaving
+        """Whether new connections are welcome: it runs, does not leave, and hears the others."""
+        is_deaf = self.nodes is not None and self.nodes.is_deaf
+        return self._nursery is not None and not self._leaving and not is_deaf
 
     async def drain(self) -> None:
         """Leave: tell clients when to come back, commit what was accepted, close with 1012."""

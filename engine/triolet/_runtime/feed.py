@@ -1,5 +1,6 @@
 """The feed: a user's rooms that moved, told to all their sessions, subscribed or not."""
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar, final
 
 import trio
@@ -18,6 +19,9 @@ Value = TypeVar("Value")
 
 # Rooms gathered between two checkpoints.
 _ROOMS_PER_TURN = 32
+# Users rung between two checkpoints, and rows of one doorbell: about 200 bytes each.
+_USERS_PER_TURN = 64
+_ROWS_PER_DOORBELL = 1000
 
 
 @final
@@ -40,6 +44,11 @@ class Feeder:
         self._presence = presence
         self._limits = limits
         self._news: dict[Session, FeedNews] = {}
+        # Where other nodes hear what is to be told to a user; None where there are none.
+        self.elsewhere: Callable[[str, tuple[FeedRow, ...]], None] | None = None
+        # Rooms that moved by a commit of this node, and what users read on in here.
+        self._here: dict[Room, None] = {}
+        self._read_here: dict[tuple[str, Room], None] = {}
         # Rooms to look at; None: only tell what is known already.
         self._coalescer: Coalescer[Room | None] = Coalescer(
             self._tell, interval_s=limits.feed_interval_s
@@ -51,6 +60,12 @@ class Feeder:
         if room.complete:
             room.is_feed_due = True
             self._coalescer.mark(room)
+
+    def moved_here(self, room: Room) -> None:
+        """Have a room told, also to members whose sessions are on other nodes."""
+        if room.complete:
+            self._here[room] = None
+            self.moved(room)
 
     def gained(self, user: str, room: Room) -> None:
         """A user became a member."""
@@ -66,12 +81,34 @@ class Feeder:
             self._note(room, seat)
             self._coalescer.mark(None)
 
+    def read_here(self, user: str, room: Room) -> None:
+        """A user read on: their other devices shall know, also on other nodes."""
+        self.read(user, room)
+        if self.elsewhere is not None:
+            self._read_here[user, room] = None
+
     def lost(self, user: str, room: Room) -> None:
         """A user is a member no more."""
         for news in self._news_of(user):
             news.rooms.pop(room.name, None)
             news.added.pop(room.name, None)
             self._keep(news.removed, room.name, None)
+        self._coalescer.mark(None)
+
+    def told(
+        self, user: str, rows: Sequence[FeedRow], added: Sequence[str], removed: Sequence[str]
+    ) -> None:
+        """Take what another node tells a user's feeds."""
+        for news in self._news_of(user):
+            for row in rows:
+                self._keep(news.rooms, row[0], row)
+            for name in added:
+                news.removed.pop(name, None)
+                self._keep(news.added, name, None)
+            for name in removed:
+                news.rooms.pop(name, None)
+                news.added.pop(name, None)
+                self._keep(news.removed, name, None)
         self._coalescer.mark(None)
 
     def forget(self, session: "Session") -> None:
@@ -96,10 +133,27 @@ class Feeder:
             if room is not None:
                 room.is_feed_due = False
                 self._gather(room)
+        await self._tell_elsewhere()
         for index, (session, news) in enumerate(list(self._news.items())):
             if index and not index % _ROOMS_PER_TURN:
                 await trio.lowlevel.checkpoint()
             self._tell_one(session, news)
+
+    async def _tell_elsewhere(self) -> None:
+        """Ring for the users whose rooms moved by what happened here: one doorbell each."""
+        if self.elsewhere is None:
+            return
+        here, self._here = self._here, {}
+        read, self._read_here = self._read_here, {}
+        rows: dict[str, list[FeedRow]] = {}
+        seats = [seat for room in here if room.complete for seat in room.member_seats.values()]
+        for seat in seats + [room.seats[user] for user, room in read if user in room.seats]:
+            rows.setdefault(seat.user, []).append(_row(seat))
+        for index, (user, some) in enumerate(rows.items()):
+            if index and not index % _USERS_PER_TURN:
+                await trio.lowlevel.checkpoint()
+            for start in range(0, len(some), _ROWS_PER_DOORBELL):
+                self.elsewhere(user, tuple(some[start : start + _ROWS_PER_DOORBELL]))
 
     def _gather(self, room: Room) -> None:
         if not room.complete:
@@ -108,9 +162,9 @@ class Feeder:
             self._note(room, seat)
 
     def _note(self, room: Room, seat: Seat) -> None:
-        count = unread(room.n, read_n=seat.read_n, floor_n=room.floor_n)
-        row = (room.name, room.epoch, room.head, count, seat.read)
+        row: FeedRow | None = None
         for news in self._news_of(seat.user):
+            row = row or _row(seat)
             self._keep(news.rooms, room.name, row)
 
     def _tell_one(self, session: "Session", news: FeedNews) -> None:
@@ -127,3 +181,9 @@ class Feeder:
                 removed=tuple(news.removed),
             )
         )
+
+
+def _row(seat: Seat) -> FeedRow:
+    room = seat.room
+    count = unread(room.n, read_n=seat.read_n, floor_n=room.floor_n)
+    return (room.name, room.epoch, room.head, count, seat.read)

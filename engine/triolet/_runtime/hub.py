@@ -188,10 +188,35 @@ class Hub:
                 loaded.close(cursor, "removed", loaded.head)
             self._tell_moves(loaded)
 
-    def revoked(self, room: str) -> None:
-        """Somebody lost a right by a commit of this node."""
+    def seated_elsewhere(self, room: Room, fact: Member) -> None:
+        """A membership changed by another node, without an entry: it says so, the store how."""
+        if room.complete or fact.user in room.seats:
+            self._spawn(partial(self._reseat, room, fact.user))
+        else:
+            self.reseat(room.name, fact)
+
+    async def _reseat(self, room: Room, user: str) -> None:
+        try:
+            ended = await self.members.reread(room, user)
+        except StoreError as error:
+            # Whoever writes is told by the store that rights have changed.
+            logger.warning("%s in %s could not be read: %s", user, room.name, error)
+            return
+        for cursor in ended:
+            room.close(cursor, "removed", room.head)
+        self._tell_moves(room)
+
+    def revoked(self, room: str, acl_ver: int, seq: int | None) -> None:
+        """Somebody loses a right by the entry `seq`, which comes next, if it has one.
+
+        The room's version of rights was `acl_ver`. Where something before it is missing, its
+        seats are not what that version says, and the room stays at its own: the store refuses
+        what is decided on it, and then it is read.
+        """
         loaded = self.rooms.get(room)
-        if loaded is not None:
+        if loaded is None or loaded.acl_ver != acl_ver:
+            return
+        if seq is None or seq == loaded.head + 1:
             loaded.acl_ver += 1
 
     def floor_moved(self, room: str, floor: int, floor_n: int) -> None:

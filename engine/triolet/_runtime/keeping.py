@@ -1,6 +1,7 @@
 """Retention: what is older or more than the limits allow is removed, a little at a time."""
 
 import logging
+from collections.abc import Callable
 from typing import final
 
 import trio
@@ -31,6 +32,8 @@ class Keeping:
         self._hub = hub
         self._clock = clock
         self._limits = limits
+        # Where other nodes hear of it; None where there are none.
+        self.floor_moved: Callable[[str, int, int], None] | None = None
 
     async def run(self) -> None:
         """Prune for as long as the engine lives."""
@@ -58,6 +61,8 @@ class Keeping:
             ):
                 for room, floor, floor_n in moved:
                     self._hub.floor_moved(room, floor, floor_n)
+                    if self.floor_moved is not None:
+                        self.floor_moved(room, floor, floor_n)
                 await trio.sleep(_STEP_S)
         if limits.dedupe_days:
             older_than = self._clock.now_ms() - limits.dedupe_days * _DAY_MS

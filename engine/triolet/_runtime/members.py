@@ -63,20 +63,29 @@ class Members:
         return room.members
 
     async def refresh(self, room: Room, user: str) -> Seat:
-        """Read the room's version of rights and one membership again, after a `Stale`."""
+        """Read one membership and the room's version of rights again, after a `Stale`.
+
+        The version is the seat's alone: what others lost meanwhile may not be known here.
+        """
         while True:
             before = room.member_changes, room.acl_ver
             state = await self._store.room(room.name)
             membership = await self._store.membership(room.name, user)
             if (room.member_changes, room.acl_ver) == before:
                 break
-        if state is not None:
-            room.acl_ver = state.acl_ver
-            room.public = state.public
         # A cursor whose right has ended is closed by the entry that ended it, or a reload.
         room.reseat(user, membership)
         seat = room.seats.get(user)
-        return self._overlay(room.sit(user, membership)) if seat is None else seat
+        if seat is None:
+            seat = self._overlay(room.sit(user, membership))
+        if state is not None:
+            room.public = state.public
+            seat.known_as_of = state.acl_ver
+        return seat
+
+    async def reread(self, room: Room, user: str) -> list[Cursor]:
+        """Read one membership again; return the cursors whose right has ended."""
+        return room.reseat(user, await self._membership(room, user))
 
     async def readmit(self, room: Room, state: RoomState) -> list[Cursor]:
         """Ask for everybody's rights again; return the cursors of those who have none."""

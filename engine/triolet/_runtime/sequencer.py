@@ -5,7 +5,7 @@ after the commit, and the entries enter their rooms through `hub.offer` alone.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol, final
 
 import trio
@@ -66,12 +66,22 @@ class Sink(Protocol):
         """Take a membership that changed without an entry."""
         ...
 
-    def revoked(self, room: str) -> None:
-        """Know that somebody lost a right in the room."""
+    def revoked(self, room: str, acl_ver: int, seq: int | None) -> None:
+        """Know that somebody loses a right, decided on `acl_ver`, by the entry `seq` if any."""
         ...
 
     def missed(self, room: str) -> None:
         """Look for entries of the room that were stored without being offered."""
+        ...
+
+
+class Publisher(Protocol):
+    """Where other nodes hear of what was committed."""
+
+    def committed(
+        self, batch: Sequence[Pending], outcomes: Sequence[Outcome | Refusal], *, is_unsure: bool
+    ) -> None:
+        """Take what became of drafts; `is_unsure`: duplicates may be of an earlier try."""
         ...
 
 
@@ -85,6 +95,9 @@ class Sequencer:
         limits: how much may wait, and go together.
         flusher: writes what owners and the sink have to say.
         now: the monotonic clock, s.
+
+    Attributes:
+        publisher: None where there are no other nodes.
     """
 
     def __init__(
@@ -96,6 +109,7 @@ class Sequencer:
         flusher: Held,
         now: Callable[[], float],
     ) -> None:
+        self.publisher: Publisher | None = None
         self._store = store
         self._sink = sink
         self._limits = limits
@@ -292,10 +306,12 @@ class Sequencer:
             elif is_unsure and isinstance(outcome, Duplicate):
                 self._sink.missed(pending.draft.room)
             self._settle(pending, outcome)
+        if self.publisher is not None:
+            self.publisher.committed(batch, outcomes, is_unsure=is_unsure)
 
     def _apply(self, draft: Draft, records: tuple[Record, ...]) -> None:
         if draft.revokes:
-            self._sink.revoked(draft.room)
+            self._sink.revoked(draft.room, draft.acl_ver, records[0].seq if records else None)
         for record in records:
             self._sink.offer(record)
         if not draft.logged:

@@ -238,6 +238,8 @@ class Session:
             identity = self.identity or await engine.admit(
                 command.token or self._token, self.opening
             )
+            if engine.relay is not None:
+                await engine.relay.come(self, identity.user)
             present = engine.presence.present.get(identity.user)
             sessions = len(present.sessions) if present else 0
             if sessions >= engine.limits.sessions_per_user_max:

@@ -22,6 +22,8 @@ class States:
         self._limits = limits
         self._coalescer: Coalescer[Room] = Coalescer(self._tell, interval_s=limits.state_interval_s)
         self.mark = self._coalescer.mark
+        # Those whose marks moved elsewhere, and who are not known here.
+        self._strangers: dict[tuple[Room, str], Seat] = {}
         # Rooms in which somebody types; a dict, for its order.
         self._typing: dict[Room, None] = {}
         self._typing_began = trio.Event()
@@ -36,6 +38,14 @@ class States:
         """Have the typing marks of a room end in time."""
         self._typing[room] = None
         self._typing_began.set()
+
+    def marks_moved(self, seat: Seat, *, since: int) -> None:
+        """Have the marks of a seat told; what lies beyond `since` is news to its authors."""
+        room, user = seat.room, seat.user
+        if user not in room.seats:
+            self._strangers[room, user] = seat
+        room.marks_moved[user] = min(room.marks_moved.get(user, since), since)
+        self.mark(room)
 
     async def _expire_typing(self) -> None:
         while True:
@@ -67,7 +77,9 @@ class States:
                 self._tell_receipts(room, moved)
 
     def _tell_receipts(self, room: Room, moved: dict[str, int]) -> None:
-        seats = [room.seats[user] for user in moved if user in room.seats]
+        found = {user: self._strangers.pop((room, user), None) for user in moved}
+        found |= {user: room.seats[user] for user in moved if user in room.seats}
+        seats = [seat for seat in found.values() if seat is not None]
         if room.complete and (room.members or 0) <= self._limits.receipts_members_max:
             marks = tuple((seat.user, seat.delivered, seat.read) for seat in seats)
             if marks:

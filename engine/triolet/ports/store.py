@@ -326,6 +326,10 @@ class Store(Protocol):
         """Return the user's `not_before` in ms, 0 if nothing is revoked."""
         ...
 
+    async def revocations(self, *, since: int, after: str | None, limit: int) -> list[Revocation]:
+        """Return those with `not_before >= since` (ms), by user, those after `after`."""
+        ...
+
     async def prune(
         self, *, older_than: int, entries_max: int, limit: int
     ) -> list[tuple[str, int, int]]:

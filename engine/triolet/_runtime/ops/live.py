@@ -1,6 +1,6 @@
 """What is not durable: receipts, typing, presence, watching, signals; and `refresh`."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import trio
@@ -22,8 +22,9 @@ from ..._model.events import Done, Refreshed, Signal, Watching
 from ..._wire.body import check_body
 from ...ports.gate import Action
 from ..pipeline import HANDLERS, Job
+from ..relay import receivers
 from ..rights import may, role_for
-from ..room import Cursor, Room, Seat
+from ..room import Room, Seat
 from ..session import Session
 from .messages import body_bytes
 
@@ -76,13 +77,14 @@ def _mark(
             if read_n is None:
                 return False
             seat.read, seat.read_n = after.read, read_n
-            session.engine.feeder.read(session.user, room)
+            session.engine.feeder.read_here(session.user, room)
         seat.delivered = after.delivered
         # What lies beyond the lower of the marks that moved is news to its authors.
         since = before.delivered if after.read == before.read else before.read
-        room.marks_moved[session.user] = min(room.marks_moved.get(session.user, since), since)
         session.engine.marks.moved(seat)
-        session.engine.states.mark(room)
+        session.engine.states.marks_moved(seat, since=since)
+        if session.engine.relay is not None:
+            session.engine.relay.marks(seat, since=since)
     session.write(Done(ref=command.ref))
     return True
 
@@ -120,6 +122,8 @@ def _type(session: Session, room: Room, seat: Seat, command: SetTyping) -> None:
         if moved:
             room.typing_moved = True
             engine.states.mark(room)
+        if engine.relay is not None and (moved or command.on):
+            engine.relay.typing(room, session.user, on=command.on)
     session.write(Done(ref=command.ref))
 
 
@@ -195,21 +199,15 @@ def _pass_on(session: Session, room: Room, seat: Seat, command: SendSignal) -> N
         kind=command.kind,
         data=command.data,
     )
-    room.signal(event, to=_receivers(session, room, command))
+    others = (
+        cursor
+        for cursor in receivers(room, command.to, command.to_device)
+        if cursor.session is not session
+    )
+    room.signal(event, to=others)
+    if session.engine.relay is not None:
+        session.engine.relay.signal(session, command)
     session.write(Done(ref=command.ref))
-
-
-def _receivers(session: Session, room: Room, command: SendSignal) -> Iterator[Cursor]:
-    if command.to is None:
-        candidates = list(room.cursors.values())
-    else:
-        seat = room.seats.get(command.to)
-        candidates = list(seat.cursors) if seat is not None else []
-    for cursor in candidates:
-        if cursor.session is session:
-            continue
-        if command.to_device is None or cursor.session.device == command.to_device:
-            yield cursor
 
 
 # --- the token -------------------------------------------------------------------------

@@ -121,7 +121,7 @@ def _draft(session: Session, seat: Seat, command: Writing) -> Draft:
         cid=cid or session.engine.entropy.token(),
         op=_OPS[type(command)],
         facts=((fact, packed),),
-        acl_ver=room.acl_ver,
+        acl_ver=seat.acl_ver,
         author=decision.author,
     )
 

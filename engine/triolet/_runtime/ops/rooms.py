@@ -7,7 +7,6 @@ import msgspec
 
 from ..._domain.room import NOTHING, Decision, Rights, decide, decide_create, decide_direct
 from ..._model.commands import Create, Direct, Invite, Join, Kick, Leave, SetMeta, SetRole
-from ..._model.entries import Role
 from ..._model.errors import ErrorCode, Refusal
 from ..._model.events import RoomOpened, Written
 from ..._model.ids import DIRECT_PREFIX, direct_room
@@ -49,7 +48,7 @@ async def _manage_slowly(session: Session, command: Managing) -> None:
         await session.pipeline.wait_quiet()
         for _ in range(_DECISIONS_MAX):
             try:
-                decision = await _decide(session, room, command)
+                decision, acl_ver = await _decide(session, room, command)
             except Refusal as refusal:
                 first = await _first_answer(session, command)
                 if first is None:
@@ -60,30 +59,39 @@ async def _manage_slowly(session: Session, command: Managing) -> None:
                 first = await _first_answer(session, command)
                 session.write(first or RoomOpened(ref=command.ref, room=room.name))
                 return
-            draft = _draft(session, room, command, cid, decision)
+            draft = _draft(session, command, cid, decision, acl_ver)
             outcome = await session.engine.writer.write(draft)
             if not isinstance(outcome, Stale):
                 session.write(written(command.ref, draft, outcome))
                 return
+            if isinstance(command, Invite | Kick | SetRole):
+                await hub.refresh_rights(room, command.user)
             await hub.refresh_rights(room, session.user)
         raise Refusal(ErrorCode.FORBIDDEN, "rights keep changing; try again")
 
 
-async def _decide(session: Session, room: Room, command: Managing) -> Decision:
+async def _decide(session: Session, room: Room, command: Managing) -> tuple[Decision, int]:
+    """Return a decision, and of which version of rights the roles are on which it was taken."""
     hub = session.engine.hub
     await hub.count(room)
-    target_role: Role | None = None
-    if isinstance(command, Invite | Kick | SetRole):
-        target_role = (await hub.seat(room, command.user)).role
-        room.retire_seat(command.user)
-    seat = await hub.seat(room, session.user)
-    return decide(
-        _rights(session, room, seat, command),
-        session.user,
-        command,
-        target_role=target_role,
-        entry_joins_members_max=session.engine.limits.entry_joins_members_max,
-    )
+    target: Seat | None = None
+    try:
+        if isinstance(command, Invite | Kick | SetRole):
+            target = await hub.seat(room, command.user)
+            target.pins += 1
+        seat = await hub.seat(room, session.user)
+        decision = decide(
+            _rights(session, room, seat, command),
+            session.user,
+            command,
+            target_role=target.role if target is not None else None,
+            entry_joins_members_max=session.engine.limits.entry_joins_members_max,
+        )
+        return decision, min(seat.acl_ver, seat.acl_ver if target is None else target.acl_ver)
+    finally:
+        if target is not None:
+            target.pins -= 1
+            room.retire_seat(target.user)
 
 
 def _rights(session: Session, room: Room, seat: Seat, command: Managing) -> Rights:
@@ -99,14 +107,16 @@ def _rights(session: Session, room: Room, seat: Seat, command: Managing) -> Righ
     return msgspec.structs.replace(rights, invited=True) if verdict else rights
 
 
-def _draft(session: Session, room: Room, command: Managing, cid: str, decision: Decision) -> Draft:
+def _draft(
+    session: Session, command: Managing, cid: str, decision: Decision, acl_ver: int
+) -> Draft:
     return Draft(
-        room=room.name,
+        room=command.room,
         sender=session.user,
         cid=cid,
         op=_OPS[type(command)],
         facts=packed_facts(decision),
-        acl_ver=room.acl_ver,
+        acl_ver=acl_ver,
         author=decision.author,
         revokes=decision.revokes,
         logged=decision.logged,

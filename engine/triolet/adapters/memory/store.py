@@ -268,6 +268,16 @@ class MemoryStore(Store):
         await trio.lowlevel.checkpoint()
         return self._revoked.get(user, 0)
 
+    async def revocations(self, *, since: int, after: str | None, limit: int) -> list[Revocation]:
+        """Return revocations with `not_before >= since` (ms), by user, those after `after`."""
+        await trio.lowlevel.checkpoint()
+        found = [
+            Revocation(user, not_before)
+            for user, not_before in sorted(self._revoked.items())
+            if not_before >= since and (after is None or user > after)
+        ]
+        return found[:limit]
+
     # --- keeping -------------------------------------------------------------------------
 
     async def prune(

@@ -196,6 +196,18 @@ def revoked(snapshot: Snapshot, user: str) -> int:
     return 0 if row is None else int(row[0])
 
 
+def revocations(
+    snapshot: Snapshot, *, since: int, after: str | None, limit: int
+) -> list[Revocation]:
+    """Return revocations with `not_before >= since` (ms), by user, those after `after`."""
+    rows = snapshot.connection.execute(
+        "SELECT user, not_before FROM revocations WHERE user > ? AND not_before >= ? "
+        "ORDER BY user LIMIT ?",
+        (after or "", since, limit),
+    )
+    return [Revocation(user, not_before) for user, not_before in rows]
+
+
 # --- writing, in the writer's thread -----------------------------------------------------
 
 

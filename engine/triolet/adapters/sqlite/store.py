@@ -207,6 +207,12 @@ class SqliteStore(Store):
         await trio.lowlevel.checkpoint()
         return known
 
+    async def revocations(self, *, since: int, after: str | None, limit: int) -> list[Revocation]:
+        """Return revocations with `not_before >= since` (ms), by user, those after `after`."""
+        return await self._read(
+            partial(directory.revocations, since=since, after=after, limit=limit)
+        )
+
     async def load_revocations(self) -> None:
         """Have `revoked` answer from memory."""
         connection = self._ledger.connection

@@ -136,6 +136,18 @@ class PeopleContract(Contract):
                 assert expected == await store.revoked("anna")
             assert 0 == await store.revoked("ben")
 
+    async def test_revocations_are_listed(self, home: Home) -> None:
+        """Those since a moment, that one included, by user and page by page."""
+        async with self.open_store(home) as store:
+            for user, not_before in (("dora", 7), ("anna", 5), ("carl", 9), ("ben", 4)):
+                await store.revoke(Revocation(user, not_before))
+            await store.revoke(Revocation("ben", 8))
+            found = await store.revocations(since=7, after=None, limit=2)
+            assert [Revocation("ben", 8), Revocation("carl", 9)] == found
+            rest = await store.revocations(since=7, after="carl", limit=2)
+            assert [Revocation("dora", 7)] == rest
+            assert [] == await store.revocations(since=10, after=None, limit=2)
+
     async def test_people_are_kept(self, home: Home) -> None:
         """Memberships, marks, people and revocations are there when the store is reopened."""
         self.require_durable()

@@ -1,0 +1,210 @@
+"""What is not durable, across nodes: typing, marks, signals, and what feeds tell of rooms.
+
+States are gathered by key, and the latest is rung; signals are rung in their order, one by one,
+at most once. A room's channel reaches the nodes that have it loaded, a user's channel those
+that have a session of the user.
+"""
+
+from collections.abc import Iterator
+from functools import partial
+from typing import TYPE_CHECKING, final
+
+import trio
+
+from .._model.commands import SendSignal
+from .._model.events import FeedRow, Signal
+from .._model.limits import Limits
+from .._wire.peers import RoomStates, Signalled, UserNews
+from .coalescer import Coalescer
+from .feed import Feeder
+from .hub import Hub
+from .nodes import Nodes, room_channel, user_channel
+from .room import Cursor, Room, Seat
+from .states import States
+
+if TYPE_CHECKING:
+    from .session import Session
+
+
+@final
+class _Moved:
+    """What moved of one room's states here, and is not rung yet: the latest of each user."""
+
+    __slots__ = ("marks", "typing")
+
+    def __init__(self) -> None:
+        self.typing: dict[str, bool] = {}
+        # The seat, and from where on its marks moved.
+        self.marks: dict[str, tuple[Seat, int]] = {}
+
+
+@final
+class Relay:
+    """See the module."""
+
+    def __init__(
+        self, nodes: Nodes, hub: Hub, states: States, feeder: Feeder, limits: Limits
+    ) -> None:
+        self._nodes = nodes
+        self._hub = hub
+        self._states = states
+        self._feeder = feeder
+        self._limits = limits
+        # By room; bounded by the seats that are here.
+        self._moved: dict[str, _Moved] = {}
+        self._coalescer: Coalescer[str] = Coalescer(
+            self._ring_states, interval_s=limits.state_interval_s
+        )
+        # Sessions whose user's channel is followed, and how many there are of each user.
+        self._sessions: dict[Session, str] = {}
+        self._users: dict[str, int] = {}
+        feeder.elsewhere = self.feed
+        nodes.handle(RoomStates, self._states_elsewhere)
+        nodes.handle(Signalled, self._signalled_elsewhere)
+        nodes.handle(UserNews, self._news_elsewhere)
+
+    async def run(self) -> None:
+        """Ring and hear for as long as the engine lives."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._nodes.run)
+            nursery.start_soon(self._coalescer.run)
+
+    # --- from here -------------------------------------------------------------------------
+
+    def typing(self, room: Room, user: str, *, on: bool) -> None:
+        """Somebody here types, still, or has stopped."""
+        self._moved_in(room).typing[user] = on
+
+    def marks(self, seat: Seat, *, since: int) -> None:
+        """Somebody here got further; what is after `since` is news."""
+        moved = self._moved_in(seat.room).marks
+        _, before = moved.get(seat.user, (seat, since))
+        moved[seat.user] = (seat, min(before, since))
+
+    def _moved_in(self, room: Room) -> _Moved:
+        self._coalescer.mark(room.name)
+        return self._moved.setdefault(room.name, _Moved())
+
+    async def _ring_states(self, rooms: list[str]) -> None:
+        await trio.lowlevel.checkpoint()
+        if self._nodes.is_down:
+            # They wait, by key, until somebody could hear them.
+            for room in rooms:
+                self._coalescer.mark(room)
+            return
+        for room in rooms:
+            moved = self._moved.pop(room, None) or _Moved()
+            marks = {
+                user: (seat.delivered, seat.read, seat.read_n, since)
+                for user, (seat, since) in moved.marks.items()
+            }
+            self._nodes.ring(room_channel(room), RoomStates(room, moved.typing, marks), again=True)
+
+    def signal(self, session: "Session", command: SendSignal) -> None:
+        """Pass a signal on, unless too much waits already."""
+        self._nodes.ring_if_idle(
+            room_channel(command.room),
+            Signalled(
+                command.room,
+                session.user,
+                session.device,
+                command.kind,
+                command.data,
+                command.to,
+                command.to_device,
+            ),
+        )
+
+    def feed(self, user: str, rows: tuple[FeedRow, ...]) -> None:
+        """Tell a user's feeds elsewhere of rooms that moved here."""
+        self._nodes.ring(user_channel(user), UserNews(user, rows))
+
+    # --- sessions --------------------------------------------------------------------------
+
+    async def come(self, session: "Session", user: str) -> None:
+        """Hear what is rung for a user, before the session is told that it is welcome."""
+        self._sessions[session] = user
+        self._users[user] = self._users.get(user, 0) + 1
+        await self._nodes.follow(user_channel(user))
+
+    def gone(self, session: "Session") -> None:
+        """A session has ended, wherever it was."""
+        user = self._sessions.pop(session, None)
+        if user is None:
+            return
+        self._users[user] -= 1
+        if not self._users[user]:
+            del self._users[user]
+            self._nodes.unfollow(user_channel(user))
+
+    # --- from elsewhere --------------------------------------------------------------------
+
+    def _states_elsewhere(self, node: str, message: RoomStates) -> None:
+        del node
+        self._hub.when_loaded(message.room, partial(self._take_states, message))
+
+    def _take_states(self, message: RoomStates, room: Room) -> None:
+        until = trio.current_time() + self._limits.typing_s
+        for user, on in message.typing.items():
+            moved = room.typists.renew(user, until=until) if on else room.typists.stop(user)
+            if on:
+                self._states.typing_in(room)
+            if moved:
+                room.typing_moved = True
+                self._states.mark(room)
+        for user, (delivered, read, read_n, since) in message.marks.items():
+            seat = room.seats.get(user) or Seat(room, user, None)
+            if read > seat.read:
+                seat.read, seat.read_n = read, read_n
+                self._feeder.read(user, room)
+            elif delivered <= seat.delivered:
+                continue
+            seat.delivered = max(seat.delivered, delivered)
+            self._states.marks_moved(seat, since=since)
+
+    def _signalled_elsewhere(self, node: str, message: Signalled) -> None:
+        del node
+        room = self._hub.rooms.get(message.room)
+        if room is None:
+            return
+        event = Signal(
+            room=message.room,
+            sender=message.sender,
+            from_device=message.from_device,
+            kind=message.kind,
+            data=message.data,
+        )
+        room.signal(event, to=receivers(room, message.to, message.to_device))
+
+    def _news_elsewhere(self, node: str, message: UserNews) -> None:
+        del node
+        rooms = self._hub.rooms
+        # Of a room that is here with all its members, its own entries tell.
+        rows = tuple(
+            row for row in message.rooms if row[0] not in rooms or not rooms[row[0]].complete
+        )
+        added = [name for name in message.added if self._is_member(name, message.user) is not False]
+        removed = [
+            name for name in message.removed if self._is_member(name, message.user) is not True
+        ]
+        self._feeder.told(message.user, rows, added, removed)
+
+    def _is_member(self, name: str, user: str) -> bool | None:
+        """Whether a room that is here knows somebody as a member; None: it does not know."""
+        room = self._hub.rooms.get(name)
+        seat = room.seats.get(user) if room is not None else None
+        if room is None or (seat is None and not room.complete):
+            return None
+        return seat is not None and seat.role is not None
+
+
+def receivers(room: Room, to: str | None, to_device: str | None) -> Iterator[Cursor]:
+    """Yield the cursors that a signal goes to."""
+    if to is None:
+        candidates = list(room.cursors.values())
+    else:
+        seat = room.seats.get(to)
+        candidates = list(seat.cursors) if seat is not None else []
+    for cursor in candidates:
+        if to_device is None or cursor.session.device == to_device:
+            yield cursor
