@@ -126,6 +126,7 @@ class Engine:
         self.writer = Writer(self.sequencer, self.hub, self.feeder, self.spawn)
         self._keeping = Keeping(store, self.hub, clock, limits)
         self._revocations = Revocations(store, self.presence, clock, limits, self.nodes)
+        self.revoke = self._revocations.revoke
         self.relay: Relay | None = None
         if self.nodes is not None:
             self.relay = Relay(self.nodes, self.hub, self.states, self.feeder, limits)
@@ -311,10 +312,6 @@ class Engine:
         cursor.room.retire_seat(cursor.seat.user)
         self.hub.released(cursor.room)
 
-    async def revoke(self, user: str) -> None:
-        """End a user's sessions on all nodes, and refuse tokens issued until now."""
-        await self._revocations.revoke(user)
-
     async def admit(self, token: str | None, opening: Opening) -> Identity:
         """Return who holds `token`, revocations considered that came while the gate looked.
 
@@ -341,10 +338,8 @@ class Engine:
 
     def _applied(self, room: Room, author: Seat | None) -> None:
         is_ours = self.nodes is None or not self.nodes.is_hearing
-        if self.nodes is not None and is_ours:
-            self.feeder.moved_here(room)
-        elif not room.is_feed_due:
-            self.feeder.moved(room)
+        if not room.is_feed_due or self.relay is not None:
+            self.feeder.moved(room, here=is_ours)
         if author is None:
             return
         # The node that committed it writes its author's marks.

@@ -55,17 +55,16 @@ class Feeder:
         )
         self.run = self._coalescer.run
 
-    def moved(self, room: Room) -> None:
-        """Have a room told. Rooms with more members than the limit are left to `sync`."""
+    def moved(self, room: Room, *, here: bool = True) -> None:
+        """Have a room told, and if it moved `here`, also to members who are elsewhere.
+
+        Rooms with more members than the limit are left to `sync`.
+        """
         if room.complete:
             room.is_feed_due = True
             self._coalescer.mark(room)
-
-    def moved_here(self, room: Room) -> None:
-        """Have a room told, also to members whose sessions are on other nodes."""
-        if room.complete:
-            self._here[room] = None
-            self.moved(room)
+            if here and self.elsewhere is not None:
+                self._here[room] = None
 
     def gained(self, user: str, room: Room) -> None:
         """A user became a member."""

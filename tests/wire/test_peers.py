@@ -1,0 +1,132 @@
+"""Laws of what nodes tell each other: every message comes back as it was, and nothing else does."""
+
+from contextlib import suppress
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from triolet._model.entries import Edit, Member, Message, Record
+from triolet._wire.codec import pack_fact
+from triolet._wire.peers import (
+    VERSION,
+    BadFrame,
+    Echo,
+    Entries,
+    Floor,
+    Grown,
+    Missed,
+    RoomStates,
+    Seated,
+    Signalled,
+    UserNews,
+    UserRevoked,
+    decode_peer,
+    encode_peer,
+    prefix_of,
+)
+
+
+def record(fact, kind, *, room="tea"):
+    return Record(room, 5, 3, kind, "anna", 1_700_000_000_000, "cid", pack_fact(fact))
+
+
+MESSAGES = [
+    Entries(
+        "tea",
+        "epoch",
+        (record(Message({"text": "hi"}), "message"), record(Member("ben", None), "member")),
+        ((5, 2),),
+    ),
+    Entries("tea", "epoch", ()),
+    Grown("tea", "epoch", 2**53 - 1),
+    Seated("tea", "ben", "admin"),
+    Seated("tea", "ben", None),
+    Floor("tea", 5, 3),
+    RoomStates("tea", {"anna": True, "ben": False}, {"carl": (5, 4, 3, 2)}),
+    Signalled("tea", "anna", "phone", "offer", {"sdp": ["x", 1, None]}, "ben", "tablet"),
+    Signalled("tea", "anna", "phone", "offer", {}),
+    UserNews("anna", (("tea", "epoch", 5, 1, 4),), ("tea",), ("cake",)),
+    UserRevoked("anna", 1_700_000_000_000),
+    Missed(),
+    Echo(7),
+]
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=lambda one: type(one).__name__)
+def test_a_message_comes_back_as_it_was(message):
+    frame = encode_peer("node:1", message)
+
+    assert decode_peer(frame) == ("node:1", message)
+    assert frame.startswith(prefix_of("node:1"))
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=lambda one: type(one).__name__)
+def test_half_a_message_is_none(message):
+    """Wherever it is cut off."""
+    frame = encode_peer("node:1", message)
+
+    for end in range(len(frame)):
+        with pytest.raises(BadFrame):
+            decode_peer(frame[:end])
+
+
+@given(st.binary(max_size=200))
+@settings(max_examples=300)
+def test_any_bytes_are_a_message_or_a_bad_frame(frame):
+    try:
+        node, message = decode_peer(frame)
+    except BadFrame:
+        return
+    assert decode_peer(encode_peer(node, message)) == (node, message)
+
+
+@given(st.sampled_from(MESSAGES), st.data())
+@settings(max_examples=300)
+def test_a_message_with_a_byte_changed_is_a_message_or_a_bad_frame(message, data):
+    frame = bytearray(encode_peer("node:1", message))
+    frame[data.draw(st.integers(0, len(frame) - 1))] = data.draw(st.integers(0, 255))
+    with suppress(BadFrame):
+        decode_peer(bytes(frame))
+
+
+@pytest.mark.parametrize("other", [VERSION + 1, 99])
+def test_another_version_is_named(other):
+    """Also where the rest of it would be no message of this one."""
+    same = msgspec.msgpack.encode([other, "node:1", ["echo", 1]])
+    strange = msgspec.msgpack.encode([other, "node:1", {"a": "map"}])
+
+    for frame in (same, strange):
+        with pytest.raises(BadFrame, match=f"version {other} is not {VERSION}"):
+            decode_peer(frame)
+
+
+def test_fields_of_a_later_version_are_passed_over():
+    """What is added at a message's end harms no older node."""
+    frame = msgspec.msgpack.encode([VERSION, "node:1", ["echo", 1, "and more"]])
+
+    assert decode_peer(frame) == ("node:1", Echo(1))
+
+
+@pytest.mark.parametrize(
+    "strange",
+    [
+        record(Message({}), "edit"),
+        record(Edit(3, {}), "message"),
+        record(Message({}), "message", room="cake"),
+        Record("tea", 5, 3, "message", "anna", 1, "cid", b"\xc1"),
+        Record("tea", 5, 3, "message", "anna", 1, "cid", b""),
+    ],
+)
+def test_a_record_that_could_not_be_applied_is_refused(strange):
+    """Its fact is what its header says, and of the room that is rung."""
+    frame = encode_peer("node:1", Entries("tea", "epoch", (strange,)))
+
+    with pytest.raises(BadFrame):
+        decode_peer(frame)
+
+
+def test_one_node_is_not_the_prefix_of_another():
+    assert not encode_peer("node:10", Echo(1)).startswith(prefix_of("node:1"))
+    assert not encode_peer("node:1", Echo(1)).startswith(prefix_of("node:10"))
