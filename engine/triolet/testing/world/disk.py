@@ -292,6 +292,11 @@ class NodeStore(Store):
         await self._reach()
         return await self._memory.revoked(user)
 
+    async def revocations(self, *, since: int, after: str | None, limit: int) -> list[Revocation]:
+        """See `Store`."""
+        await self._reach()
+        return await self._memory.revocations(since=since, after=after, limit=limit)
+
     # --- keeping -------------------------------------------------------------------------
 
     async def prune(
