@@ -87,6 +87,11 @@ class Audience:
         if self.live.get(cursor.outbox) is cursor:
             self._append((cursor.outbox,), frame, position)
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether `settle` has nothing to do."""
+        return not (self._served or self._frames)
+
     def settle(self) -> None:
         """Put what was told into the outboxes of those who have not got it yet."""
         if self._served:

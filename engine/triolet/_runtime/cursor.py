@@ -55,7 +55,10 @@ def catch_up(cursor: Cursor, limits: Limits) -> bool:
     """Feed a cursor that is behind from the ring what fits; return True once it is live."""
     room = cursor.room
     if cursor.position < room.head:
-        _feed(cursor, room.ring.after(cursor.position) or (), limits)
+        items = room.ring.after(cursor.position)
+        if items is None:
+            return False
+        _feed(cursor, items, limits)
     if cursor.position != room.head:
         return False
     if cursor.tellings != room.tellings:
@@ -65,11 +68,12 @@ def catch_up(cursor: Cursor, limits: Limits) -> bool:
 
 
 def _feed(cursor: Cursor, items: Iterable[Item], limits: Limits) -> None:
-    outbox = cursor.outbox
+    outbox, high = cursor.outbox, limits.outbox_bytes_high
+    text = outbox.text
     for item in items:
-        if outbox.size > limits.outbox_bytes_high:
+        if outbox.size > high:
             break
-        outbox.post(item.frame(text=outbox.text))
+        outbox.post(item.frame(text=text))
         cursor.position = item.record.seq
 
 

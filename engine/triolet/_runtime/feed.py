@@ -118,7 +118,13 @@ class Feeder:
         present = self._presence.present.get(user)
         if present is None:
             return []
-        return [self._news.setdefault(session, FeedNews()) for session in present.sessions.values()]
+        return [self._news_to(session) for session in present.sessions.values()]
+
+    def _news_to(self, session: "Session") -> FeedNews:
+        news = self._news.get(session)
+        if news is None:
+            news = self._news[session] = FeedNews()
+        return news
 
     def _keep(self, news: dict[str, Value], room: str, value: Value) -> None:
         """Note something of a room; beyond the bound it is left to `sync`."""
@@ -157,8 +163,10 @@ class Feeder:
     def _gather(self, room: Room) -> None:
         if not room.complete:
             return
-        for seat in room.member_seats.values():
-            self._note(room, seat)
+        here = self._presence.present
+        for user, seat in room.member_seats.items():
+            if user in here:
+                self._note(room, seat)
 
     def _note(self, room: Room, seat: Seat) -> None:
         row: FeedRow | None = None

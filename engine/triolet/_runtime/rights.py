@@ -19,7 +19,9 @@ def role_for(session: Session, seat: Seat, action: Action) -> Role | None:
     Raises:
         Refusal: `FORBIDDEN`, by the gate's word.
     """
-    verdict = may(session, action, room=seat.room.name)
+    identity = session.identity
+    assert identity is not None, "only admitted sessions ask for anything"
+    verdict = session.engine.gate.may(identity, action, room=seat.room.name)
     if verdict is None:
         return seat.role
     if verdict:

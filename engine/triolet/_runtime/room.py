@@ -301,16 +301,19 @@ class Room:
     def enter(self, cursor: Cursor) -> None:
         """Take a cursor in; the pump or `go_live` comes next."""
         self.cursors[cursor.session] = cursor
-        cursor.seat.cursors += (cursor,)
+        seat = cursor.seat
+        seat.cursors = (*seat.cursors, cursor) if seat.cursors else (cursor,)
 
     def go_live(self, cursor: Cursor) -> None:
         """A cursor has reached the head; from now on `apply` feeds it, unless it is closed."""
         cursor.step(CursorEvent.REACHED_HEAD)
         if cursor.state is CursorState.CLOSED:
             return
-        audience = self._audience(cursor)
-        audience.settle()
-        audience.live[cursor.outbox] = cursor
+        outbox = cursor.outbox
+        audience = self.audiences[outbox.text]
+        if not audience.is_settled:
+            audience.settle()
+        audience.live[outbox] = cursor
 
     def displace(self, head: int) -> None:
         """The room was reloaded: every cursor that was live stood at `head`, and is behind."""

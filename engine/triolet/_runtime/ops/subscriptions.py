@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
-from typing import TypeAlias, final
+from typing import TypeAlias
 
 from msgspec import UNSET
 
@@ -12,6 +12,7 @@ from ..._domain.room import sees
 from ..._model.commands import Position, Subscribe, Unsubscribe
 from ..._model.errors import ErrorCode, Refusal
 from ..._model.events import Done, Refused, Subscribed, SubscribedMany, Subscription
+from ..._model.limits import Limits
 from ...ports.gate import Action
 from ..cursor import catch_up, receipts_of
 from ..pipeline import HANDLERS, Job
@@ -19,20 +20,10 @@ from ..rights import role_for
 from ..room import Cursor, Room, Seat
 from ..session import Session
 
-
-@final
-class _Asked:
-    """A room that was asked for and is loaded, the asker's seat in it, and from where on."""
-
-    __slots__ = ("room", "seat", "since")
-
-    def __init__(self, room: Room, seat: Seat, since: Position | None) -> None:
-        self.room = room
-        self.seat = seat
-        self.since = since
-
-
 _Place: TypeAlias = tuple[str, Position | None]
+# A room that was asked for and is loaded, the asker's seat in it, and from where on. A bare
+# tuple: in a storm a hundred thousand of them are asked for within seconds.
+_Asked: TypeAlias = tuple[Room, Seat, Position | None]
 
 
 def _subscribe(session: Session, command: Subscribe) -> Job | None:
@@ -63,14 +54,16 @@ def _at_hand(session: Session, places: list[_Place]) -> list[_Asked] | None:
     asked: list[_Asked] = []
     for name, since in places:
         room = rooms.get(name)
-        if room is None or room.members is None or _is_ahead(room, since):
+        if room is None or room.members is None:
+            break
+        if since is not None and since[1] > room.head and _is_ahead(room, since):
             break
         seat = room.seats.get(user)
         if seat is None:
             if not room.complete:
                 break
             seat = room.sit(user, None)
-        asked.append(_Asked(room, seat, since))
+        asked.append((room, seat, since))
     else:
         return asked
     _leave_seats(asked)
@@ -80,8 +73,8 @@ def _at_hand(session: Session, places: list[_Place]) -> list[_Asked] | None:
 def _leave_seats(asked: Iterable[_Asked | Refused]) -> None:
     """Take back the seats that were given to be asked about, and are not needed."""
     for one in asked:
-        if isinstance(one, _Asked) and not one.seat.cursors:
-            one.room.retire_seat(one.seat.user)
+        if not isinstance(one, Refused) and not one[1].cursors:
+            one[0].retire_seat(one[1].user)
 
 
 async def _subscribe_later(session: Session, command: Subscribe, places: list[_Place]) -> None:
@@ -131,12 +124,11 @@ async def _prepare(session: Session, place: _Place, kept: AsyncExitStack) -> _As
     if room is None:
         raise Refusal(ErrorCode.NO_SUCH_ROOM)
     seat = kept.enter_context(_pinned(await hub.seat(room, session.user)))
-    asked = _Asked(room, seat, since)
-    _require_sight(session, asked)
+    _require_sight(session, room, seat)
     await hub.count(room)
     if _is_ahead(room, since):
         await hub.catch_up(room)
-    return asked
+    return room, seat, since
 
 
 @contextmanager
@@ -149,15 +141,14 @@ def _pinned(seat: Seat) -> Iterator[Seat]:
         seat.pins -= 1
 
 
-def _require_sight(session: Session, asked: _Asked) -> None:
+def _require_sight(session: Session, room: Room, seat: Seat) -> None:
     """Make sure the user may read here, and that here is still somewhere.
 
     Raises:
         Refusal: what was granted before the last wait may have been taken since.
     """
-    room = asked.room
     is_here = session.engine.hub.rooms.get(room.name) is room
-    if not is_here or not sees(role_for(session, asked.seat, Action.READ), public=room.public):
+    if not is_here or not sees(role_for(session, seat, Action.READ), public=room.public):
         raise Refusal(ErrorCode.NO_SUCH_ROOM)
 
 
@@ -167,12 +158,12 @@ def _answer(session: Session, command: Subscribe, asked: Sequence[_Asked | Refus
         rows, granted = _grant(session, asked, alone=command.room is not None)
         if session.cursors:
             # What a subscription that is replaced was told comes before the answer.
-            for one, _ in granted:
-                session.drop_cursor(one.room)
+            for room, _, _ in granted:
+                session.drop_cursor(room)
         if command.room is None:
             session.write_in_order(SubscribedMany(ref=command.ref, rooms=tuple(rows)))
         else:
-            _, found = granted[0]
+            (found,) = rows
             session.write_in_order(
                 Subscribed(
                     ref=command.ref,
@@ -180,37 +171,41 @@ def _answer(session: Session, command: Subscribe, asked: Sequence[_Asked | Refus
                 )
             )
         # Of a room that was asked twice, the second one stands.
-        for one, found in {one.room: (one, found) for one, found in granted}.values():
-            _place(session, one, found)
+        for place in {place[0]: place for place in granted}.values():
+            _place(session, *place)
     finally:
         _leave_seats(asked)
 
 
 def _grant(
     session: Session, asked: Sequence[_Asked | Refused], *, alone: bool
-) -> tuple[list[Subscription | Refused], list[tuple[_Asked, Subscription]]]:
-    """Return a row for each room asked, and those granted.
+) -> tuple[list[Subscription | Refused], list[tuple[Room, Seat, int]]]:
+    """Return a row for each room asked, and those granted, each with where it begins.
 
     Raises:
         Refusal: there are too many; or, of one that is asked `alone`, it may not be read.
     """
     rows: list[Subscription | Refused] = []
-    granted: list[tuple[_Asked, Subscription]] = []
+    granted: list[tuple[Room, Seat, int]] = []
+    limits = session.engine.limits
     for one in asked:
         if isinstance(one, Refused):
             rows.append(one)
             continue
+        room, seat, since = one
         try:
-            _require_sight(session, one)
+            _require_sight(session, room, seat)
         except Refusal as refusal:
             if alone:
                 raise
-            rows.append(_refused(one.room.name, refusal))
+            rows.append(_refused(room.name, refusal))
             continue
-        found = _describe(session, one)
-        rows.append(found)
-        granted.append((one, found))
-    _check_count(session, [one.room.name for one, _ in granted])
+        position, recovered, moved = _begin(room, since)
+        rows.append(
+            _describe(room, seat, limits, position=position, recovered=recovered, moved=moved)
+        )
+        granted.append((room, seat, position))
+    _check_count(session, [room.name for room, _, _ in granted])
     return rows, granted
 
 
@@ -227,43 +222,45 @@ def _check_count(session: Session, names: list[str]) -> None:
         raise Refusal(ErrorCode.TOO_MANY_ROOMS, f"a session follows at most {limit} rooms")
 
 
-def _describe(session: Session, asked: _Asked) -> Subscription:
-    room, seat = asked.room, asked.seat
-    recovered, since = True, None
-    if asked.since is not None:
-        epoch, seq = asked.since
-        match locate(room.lineage, head=room.head, floor=room.floor, epoch=epoch, seq=seq):
-            case Resume(after):
-                since = (room.epoch, after) if epoch != room.epoch else None
-            case Forked(after):
-                since = (room.epoch, after)
-            case Lost():
-                recovered = False
-    is_member = seat.role is not None
-    receipts = receipts_of(room, session.engine.limits)
+def _begin(room: Room, since: Position | None) -> tuple[int, bool, bool]:
+    """Return where a cursor begins, whether that goes on from `since`, and whether it moved."""
+    if since is None:
+        return room.head, False, False
+    epoch, seq = since
+    if epoch == room.epoch and room.floor <= seq <= room.head:
+        return seq, True, False  # nearly everybody; `locate` would say the same
+    match locate(room.lineage, head=room.head, floor=room.floor, epoch=epoch, seq=seq):
+        case Resume(after):
+            return after, True, epoch != room.epoch
+        case Forked(after):
+            return after, True, True
+        case Lost():
+            return room.head, False, False
+
+
+def _describe(
+    room: Room, seat: Seat, limits: Limits, *, position: int, recovered: bool, moved: bool
+) -> Subscription:
+    receipts = receipts_of(room, limits)
     return Subscription(
         room=room.name,
         epoch=room.epoch,
         head=room.head,
         floor=room.floor,
         role=seat.role,
-        recovered=recovered and asked.since is not None,
-        unread=unread(room.n, read_n=seat.read_n, floor_n=room.floor_n) if is_member else 0,
+        recovered=recovered,
+        unread=0 if seat.role is None else unread(room.n, read_n=seat.read_n, floor_n=room.floor_n),
         read=seat.read,
         members=room.members or 0,
-        since=UNSET if since is None else since,
+        since=(room.epoch, position) if moved else UNSET,
         receipts=UNSET if receipts is None else receipts.marks,
-        typing=room.typists.shown(session.engine.limits.typists_max)[0],
+        typing=room.typists.shown(limits.typists_max)[0] if room.typists.until else (),
     )
 
 
-def _place(session: Session, asked: _Asked, found: Subscription) -> None:
+def _place(session: Session, room: Room, seat: Seat, position: int) -> None:
     """Insert the cursor, and feed it what is at hand."""
-    room = asked.room
-    position = room.head
-    if found.recovered and asked.since is not None:
-        position = asked.since[1] if found.since is UNSET else found.since[1]
-    cursor = Cursor(session, room, asked.seat, position)
+    cursor = Cursor(session, room, seat, position)
     session.cursors[room.name] = cursor
     room.enter(cursor)
     if not catch_up(cursor, session.engine.limits):
