@@ -110,6 +110,7 @@ class Checker:
     def _sent(self, event: history.Sent) -> None:
         self._commands.sent(event, self._user(event))
         self._cursors.sent()
+        self._marks.sent(event, self._user(event))
 
     def _acked(self, event: history.Acked) -> None:
         self._commands.acked(event, self._user(event))

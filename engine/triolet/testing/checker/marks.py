@@ -5,7 +5,7 @@ Unread is derived: messages up to the head, less those up to the mark or to the 
 
 from typing import final
 
-from ..history import Asked, Connected, Event, Receipts, Unread
+from ..history import Asked, Connected, Event, Receipts, Sent, Unread
 from .logs import Log, Logs
 from .promises import Findings, Rule
 
@@ -22,11 +22,20 @@ class Marks:
         # The greatest marks that anybody was told, and that the user asked for.
         self._most: dict[tuple[str, str], tuple[int, int, Event]] = {}
         self._asked: dict[tuple[str, str], tuple[int, int]] = {}
+        # Who was to become a member of which room, under which sender's cids.
+        self._joining: dict[tuple[str, str], list[tuple[str, str]]] = {}
         self._unread: dict[tuple[str, str, int, int, int], Unread] = {}
 
     def connected(self, event: Connected) -> None:
         """Another connection may be to another node, which has yet to hear of late marks."""
         self._told.pop(event.client, None)
+
+    def sent(self, event: Sent, user: str) -> None:
+        """Somebody may become a member, with marks at the head, and without an entry."""
+        if event.op in ("join", "invite"):
+            member = user if event.fact is None else event.fact.user
+            joining = self._joining.setdefault((event.room, member), [])
+            joining.append((user, event.cid))
 
     def asked(self, event: Asked, user: str) -> None:
         """Somebody moves a mark."""
@@ -105,6 +114,10 @@ class Marks:
         room, user = who
         if user not in claims:
             # No member as far as the log says: the room is so large that joining is no entry.
+            return
+        logged = {(entry.sender, entry.cid) for entry, _ in self._logs.log(room).final().values()}
+        if any(joining not in logged for joining in self._joining.get(who, ())):
+            # May have left and come back without an entry: nobody knows where the head was then.
             return
         delivered, read = self._asked.get(who, (0, 0))
         self._findings.judge(Rule.MARK_CLAIMED)
