@@ -15,6 +15,7 @@ from msgspec import Struct
 from trio.testing import MockClock
 
 from .. import history
+from ..checker import Rule, check
 from .chance import SeededEntropy
 from .script import Script
 from .world import World
@@ -26,6 +27,7 @@ class Outcome(Struct, kw_only=True):
 
     Attributes:
         complaints: what must not be; empty: every promise was kept.
+        judged: how often the checker applied each of its rules.
         digest: of all that happened: equal runs have equal ones.
         virtual_s: how long it took in the world.
         entries: how many entries the rooms have in the end.
@@ -33,6 +35,7 @@ class Outcome(Struct, kw_only=True):
     """
 
     complaints: list[str]
+    judged: dict[Rule, int]
     digest: str
     virtual_s: float
     entries: int
@@ -100,8 +103,10 @@ async def _play(script: Script) -> Outcome:
         finally:
             engine_logger.removeHandler(handler)
         nursery.cancel_scope.cancel()
+    verdict = check(world.history)
     return Outcome(
-        complaints=world.complaints,
+        complaints=world.complaints + [str(violation) for violation in verdict.violations],
+        judged=verdict.judged,
         digest=digest.hexdigest(),
         virtual_s=trio.current_time(),
         entries=sum(len(e.entries) for e in world.history if isinstance(e, history.Stored)),
