@@ -107,6 +107,10 @@ class Network:
         """Whether nothing is on its way."""
         return not self._timetable
 
+    def is_whole(self) -> bool:
+        """Whether no open connection is half open."""
+        return not any(end.is_mute for end in self.open)
+
     def at(self, time: float, happens: Callable[[], None]) -> None:
         """Have something happen at a time, after all that was due then already."""
         self._count += 1

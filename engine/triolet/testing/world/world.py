@@ -202,6 +202,8 @@ class World:
         self.mend()
         for device in self.devices:
             device.dozes_until = 0.0
+        # Half-open connections are noticed by their silence alone.
+        await self._wait(self.network.is_whole)
         if not await self._wait(self._come_home):
             offline = [device.name for device in self.devices if not device.is_online]
             self.complain(f"still offline after everything was mended: {offline}")
