@@ -44,6 +44,7 @@ class Life:
             entropy=SeededEntropy(node.seed, name),
             limits=node.limits,
             poller=self.poller,
+            bus=self.bus,
         )
 
     def mend(self) -> None:
