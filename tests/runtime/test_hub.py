@@ -150,6 +150,26 @@ async def test_a_gap_beyond_the_bounds_reloads_the_room(limits):
             assert one.seqs("tea") == list(range(head + 1, head + 51))
 
 
+async def test_too_much_that_comes_while_a_room_is_loaded_is_read_at_once():
+    """Not when its next entry comes, or heads are compared, which may be five seconds later."""
+    async with open_scene(early_max=4) as scene:
+        anna, ben, head = await tea(scene)
+        epoch = scene.loaded("tea").epoch
+        for one in (anna, ben):
+            await one.ask("unsubscribe", room="tea")
+        scene.unload("tea")
+        step = scene.store.script("rooms", after=True)
+        asked = await anna.say("subscribe", room="tea", since=[epoch, head])
+        await settled()
+        for record in await records_of(scene, 8):
+            scene.hub.offer(record)
+        step.release()
+        await anna.answer(asked)
+        await trio.sleep(0.1)
+
+        assert anna.seqs("tea") == list(range(head + 1, head + 9))
+
+
 async def test_a_gap_that_retention_has_removed_reloads_the_room(scene):
     anna, ben, head = await tea(scene)
     records = await records_of(scene, 10)

@@ -141,7 +141,8 @@ class Hub:
             self.offer(load.early[seq])
         for tell in load.later:
             tell(room)
-        if len(load.later) >= self._limits.early_max:
+        # What came when it was full was not kept.
+        if max(len(load.early), len(load.later)) >= self._limits.early_max:
             self.look(room)
 
     def when_loaded(self, name: str, tell: Callable[[Room], None]) -> None:
