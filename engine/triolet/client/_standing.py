@@ -71,12 +71,15 @@ class Marks:
         return _receipt(row.room, mark)
 
     def untold(self, but: Iterable[str]) -> list[SetReceipt]:
-        """Return marks not yet told, but for rooms whose subscription will show them."""
+        """Return marks not yet told, but for rooms whose subscription will show them.
+
+        A mark at 0 says nothing, and a `receipt` that says nothing is refused.
+        """
         asked = dict.fromkeys(but)
         return [
             _receipt(room, mark)
             for room, mark in self._marks.items()
-            if not mark.is_told and room not in asked
+            if not mark.is_told and room not in asked and (mark.delivered or mark.read)
         ]
 
 
