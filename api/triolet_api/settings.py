@@ -46,6 +46,7 @@ _MAY_BE_ZERO: Final = (
     "gap_wait_s",
     "grace_s",
     "idle_rooms_max",
+    "idle_seats_max",
     "lb_delay_s",
     "receipts_members_max",
     "token_leeway_s",

@@ -12,17 +12,27 @@ from ..peers.triolet_log import Log
 from ..server import ROOT
 
 
-def fill(file: Path, log: Log, told: Callable[[float], None]) -> None:
-    """Fill a new store; `told` hears the part that is stored.
+def fill_log(file: Path, log: Log, told: Callable[[float], None]) -> None:
+    """Fill a new store with messages; `told` hears the part that is stored.
 
     Raises:
         ServerFailed: it could not be filled.
     """
+    asked = ("log", log.rooms, log.messages)
+    _fill(file, asked, lambda stored: told(stored / (log.rooms * log.messages)))
+
+
+def fill_rooms(file: Path, rooms: int, writers: int, told: Callable[[float], None]) -> None:
+    """Fill a new store with the rooms that so many writers would make; see `fill_log`."""
+    _fill(file, ("rooms", rooms, writers), lambda stored: told(stored / rooms))
+
+
+def _fill(file: Path, asked: tuple[str, int, int], told: Callable[[int], None]) -> None:
     file.parent.mkdir(parents=True)
     paths = [str(ROOT / "engine"), os.environ.get("PYTHONPATH", "")]
     with pinned(SERVER_CORE):
         process = subprocess.Popen(
-            [sys.executable, "-m", "bench.filling", str(file), str(log.rooms), str(log.messages)],
+            [sys.executable, "-m", "bench.filling", str(file), *map(str, asked)],
             cwd=ROOT,
             env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in paths if path)},
             stdout=subprocess.PIPE,
@@ -31,7 +41,7 @@ def fill(file: Path, log: Log, told: Callable[[float], None]) -> None:
     try:
         assert process.stdout is not None
         for line in process.stdout:
-            told(int(line) / (log.rooms * log.messages))
+            told(int(line))
         if process.wait():
             raise ServerFailed(f"filling {file.name} ended with {process.returncode}")
     finally:

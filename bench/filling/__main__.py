@@ -1,7 +1,10 @@
-"""Fills a store through its own port: `python -m bench.filling FILE ROOMS MESSAGES`.
+"""Fills a store through its own port: a log to read in, or rooms to write in.
 
-In large batches a message takes 19 µs. Each line it prints is the number of messages that are
-stored by then.
+    python -m bench.filling FILE log ROOMS MESSAGES
+    python -m bench.filling FILE rooms ROOMS WRITERS
+
+In large batches a message takes 19 µs. Each line it prints is the number of messages, or of
+rooms, that are stored by then.
 """
 
 import sys
@@ -18,6 +21,7 @@ from triolet.adapters.sqlite import open_sqlite_store
 from triolet.adapters.system import SystemClock, SystemEntropy
 from triolet.ports.store import Appended, Draft, RoomSpec, Store
 
+from ..peers import triolet_rooms
 from ..peers.triolet_log import AUTHOR, Log, cid_of, room_name, text_at
 
 # Drafts of one commit: more are no faster.
@@ -55,15 +59,37 @@ async def _append(store: Store, drafts: Iterator[Draft]) -> int:
     return len(batch)
 
 
-async def _fill(file: str, log: Log) -> None:
+def _rooms(count: int, writers: int) -> Iterator[Draft]:
+    """The rooms that writers would make, as `create` makes them."""
+    for one in triolet_rooms.Rooms(count, writers, "", 0).writers:
+        members = [Member(triolet_rooms.user_of(guest), "member") for guest in one.guests]
+        facts = [Member(one.user, "owner"), *members]
+        for room in one.follows:
+            name = triolet_rooms.room_name(room)
+            yield Draft(
+                room=name,
+                sender=one.user,
+                cid=name,
+                op="create",
+                facts=tuple((fact, pack_fact(fact)) for fact in facts),
+                create=RoomSpec(kind="group"),
+            )
+
+
+async def _fill(file: str, kind: str, first: int, second: int) -> None:
     opened = open_sqlite_store(file, clock=SystemClock(), entropy=SystemEntropy(), limits=Limits())
     async with opened as store:
-        await _append(store, _makings(log))
-        messages, stored = _messages(log), 0
-        while count := await _append(store, messages):
+        if kind == "log":
+            log = Log(first, second)
+            await _append(store, _makings(log))
+            drafts = _messages(log)
+        else:
+            drafts = _rooms(first, second)
+        stored = 0
+        while count := await _append(store, drafts):
             stored += count
             print(stored, flush=True)
 
 
 if __name__ == "__main__":
-    trio.run(_fill, sys.argv[1], Log(int(sys.argv[2]), int(sys.argv[3])))
+    trio.run(_fill, sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))

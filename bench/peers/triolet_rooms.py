@@ -34,7 +34,8 @@ def user_of(writer: int) -> str:
     return f"writer-{writer:05d}"
 
 
-def _name(room: int) -> str:
+def room_name(room: int) -> str:
+    """Return what a room is called."""
     return f"room-{room:06d}"
 
 
@@ -45,7 +46,7 @@ class Rooms:
     def __init__(self, count: int, writers: int, text: str, seed: int) -> None:
         self.count = count
         self.text = text
-        self.numbers = {_name(room): room for room in range(count)}
+        self.numbers = {room_name(room): room for room in range(count)}
         # By room: its head as its follower has seen it.
         self.heads: dict[int, int] = {}
         # Messages said, by cid: their room. Taken out when they are delivered.
@@ -94,32 +95,32 @@ class Writer(Asker):
         self.follows = range(number, rooms.count, writers)
         self._writes_in: Sequence[int] = self.follows or (number % rooms.count,)
         # Who else writes in the rooms this one makes.
-        self._guests = range(number + rooms.count, writers, rooms.count) if self.follows else ()
+        self.guests = range(number + rooms.count, writers, rooms.count) if self.follows else ()
         self._count = 0
         self._asked: Message | None = None
 
-    def prepare(self) -> list[Step]:
-        """Return what makes the rooms that this one follows, and follows them."""
-        making = [self._make(room) for room in self.follows]
+    def prepare(self, *, are_made: bool) -> list[Step]:
+        """Return what makes the rooms that this one follows, unless they are, and follows them."""
+        making = [] if are_made else [self._make(room) for room in self.follows]
         parts = [self.follows[at : at + _BATCH] for at in range(0, len(self.follows), _BATCH)]
         return making + [self._follow(part) for part in parts]
 
     def _make(self, room: int) -> Step:
-        name = _name(room)
+        name = room_name(room)
         command = {"op": "create", "ref": 0, "cid": name, "room": name, "kind": "group"}
-        command["members"] = [user_of(guest) for guest in self._guests]
+        command["members"] = [user_of(guest) for guest in self.guests]
         return Step(masked(BINARY, _encode(command)), lambda payload: self._is_ok(payload, room))
 
     def _is_ok(self, payload: bytes, room: int) -> bool:
         head = msgspec.msgpack.decode(payload)
         if head["op"] in ("feed", "receipts", "typing"):
             return False
-        if head["op"] != "ok" or head.get("room") != _name(room):
-            raise Unexpected(f"{_name(room)} was not made: {head}")
+        if head["op"] != "ok" or head.get("room") != room_name(room):
+            raise Unexpected(f"{room_name(room)} was not made: {head}")
         return True
 
     def _follow(self, part: Sequence[int]) -> Step:
-        rooms = [(_name(room), "", 0) for room in part]
+        rooms = [(room_name(room), "", 0) for room in part]
 
         def is_followed(payload: bytes) -> bool:
             found = msgspec.msgpack.decode(payload)
@@ -142,7 +143,7 @@ class Writer(Asker):
         cid = f"{self._number}-{self._count}"
         self._asked = Message(cid, room)
         self._rooms.said[cid] = room
-        command = {"op": "send", "ref": self._count, "room": _name(room), "cid": cid}
+        command = {"op": "send", "ref": self._count, "room": room_name(room), "cid": cid}
         return masked(BINARY, _encode(command | {"body": {"text": self._rooms.text}}))
 
     def take(self, payload: bytes) -> bool:
@@ -160,7 +161,8 @@ class Writer(Asker):
         if (
             asked is None
             or not isinstance(found, Ok)
-            or (found.ref, found.room, found.duplicate) != (self._count, _name(asked.room), False)
+            or (found.ref, found.room, found.duplicate)
+            != (self._count, room_name(asked.room), False)
         ):
             raise Unexpected(f"{self.user} was told {found}")
         rooms = self._rooms

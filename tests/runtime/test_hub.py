@@ -342,6 +342,20 @@ async def test_rooms_nobody_needs_are_dropped_the_longest_unneeded_first():
         assert sorted(scene.hub.rooms) == ["a", "b", "c"]
 
 
+async def test_idle_rooms_have_so_many_seats_and_no_more():
+    """Large rooms cost more: the longest unneeded go while their members are too many."""
+    async with open_scene(idle_seats_max=5) as scene:
+        anna, ben = await scene.enter("anna"), await scene.enter("ben")
+        for name in "abcd":
+            await scene.room(name, anna, ben, subscribe=False)
+        assert sorted(scene.hub.rooms) == ["c", "d"]
+        await anna.ask("subscribe", room="c")
+        for name in "ef":
+            await scene.room(name, anna, ben, subscribe=False)
+
+        assert sorted(scene.hub.rooms) == ["c", "e", "f"]
+
+
 async def test_a_followed_room_is_never_dropped():
     async with open_scene(idle_rooms_max=1) as scene:
         anna, ben, head = await tea(scene)

@@ -53,9 +53,20 @@ async def test_cids_are_remembered_as_long_as_promised():
         await trio.sleep(70)
         assert (await anna.send("tea", cid="c1"))["duplicate"] is True
         scene.engine.clock.ahead_ms += DAY_MS
-        await trio.sleep(70)
+        await trio.sleep(3700)
 
         assert (await anna.send("tea", cid="c1"))["duplicate"] is False
+
+
+async def test_old_cids_are_looked_for_once_an_hour_entries_each_minute():
+    """To find cids all that is recent is folded first; a failed look is repeated soon."""
+    async with open_scene(dedupe_days=1, retention_days=1) as scene:
+        await trio.sleep(3590)
+        assert scene.store.count("prune_cids") == 1
+        assert scene.store.count("prune") > 50
+        scene.store.script("prune_cids", error=StoreUnavailable("no"))
+        await trio.sleep(130)
+        assert scene.store.count("prune_cids") == 3
 
 
 async def test_a_round_goes_on_until_all_is_done_and_lets_others_in():

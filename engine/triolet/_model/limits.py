@@ -110,8 +110,10 @@ class Limits(Struct, frozen=True, kw_only=True):
     # Above it, and in public rooms and channels, joins are rows, not entries: 100,000 joins
     # told to 100,000 people would be 10^10 deliveries.
     entry_joins_members_max: int = 1000
-    # Rooms kept loaded with nobody subscribed, so that the next subscriber need not wait.
-    idle_rooms_max: int = 1000
+    # Rooms kept loaded with nobody subscribed, so that the next one who writes or subscribes
+    # need not wait: 2.5 KB each, so 50 MB; and their members together, 250 B each, 50 MB again.
+    idle_rooms_max: int = 20_000
+    idle_seats_max: int = 200_000
 
     # --- pages and batches -------------------------------------------------------------
     # Entries of one page that brings a cursor to the head.

@@ -17,6 +17,8 @@ logger = logging.getLogger(__name__)
 _DAY_MS = 86_400_000
 # Between two rounds; retention is counted in days, so a minute is exact enough.
 _ROUND_S = 60.0
+# Between two looks for old cids, for which all that is recent must be folded first.
+_CIDS_ROUND_S = 3600.0
 # Rows removed at once: about 10 ms of the writer.
 _ROWS_PER_STEP = 1000
 # Between two steps of a round, so that messages come first.
@@ -34,6 +36,8 @@ class Keeping:
         self._limits = limits
         # Where other nodes hear of it; None where there are none.
         self.floor_moved: Callable[[str, int, int], None] | None = None
+        # When old cids are looked for again (monotonic, s).
+        self._cids_due = 0.0
 
     async def run(self) -> None:
         """Prune for as long as the engine lives."""
@@ -64,9 +68,13 @@ class Keeping:
                     if self.floor_moved is not None:
                         self.floor_moved(room, floor, floor_n)
                 await trio.sleep(_STEP_S)
-        if limits.dedupe_days:
-            older_than = self._clock.now_ms() - limits.dedupe_days * _DAY_MS
-            pruned = _ROWS_PER_STEP
-            while pruned >= _ROWS_PER_STEP:
-                pruned = await self._store.prune_cids(older_than=older_than, limit=_ROWS_PER_STEP)
-                await trio.sleep(_STEP_S)
+        if limits.dedupe_days and trio.current_time() >= self._cids_due:
+            await self._prune_cids()
+            self._cids_due = trio.current_time() + _CIDS_ROUND_S
+
+    async def _prune_cids(self) -> None:
+        older_than = self._clock.now_ms() - self._limits.dedupe_days * _DAY_MS
+        pruned = _ROWS_PER_STEP
+        while pruned >= _ROWS_PER_STEP:
+            pruned = await self._store.prune_cids(older_than=older_than, limit=_ROWS_PER_STEP)
+            await trio.sleep(_STEP_S)

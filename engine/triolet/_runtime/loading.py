@@ -101,7 +101,7 @@ class Rooms:
     Attributes:
         loaded: by name.
         loads: on their way in, by name.
-        idle: those nobody needs at present, the longest unneeded first.
+        idle: those nobody needs at present, the longest unneeded first, with their seats.
     """
 
     def __init__(
@@ -126,7 +126,8 @@ class Rooms:
         self._channels = channels
         self.loaded: dict[str, Room] = {}
         self.loads: dict[str, Load] = {}
-        self.idle: dict[str, None] = {}
+        self.idle: dict[str, int] = {}
+        self._idle_seats = 0
         # Those of the loads that are in no read yet, the first one first.
         self._asked: dict[str, Load] = {}
         self._slots = trio.CapacityLimiter(_READS_MAX)
@@ -231,12 +232,14 @@ class Rooms:
         """A pin or a cursor has gone; drop the longest unneeded rooms if there are too many."""
         if room.pins or room.cursors or self.loaded.get(room.name) is not room:
             return
-        self.idle.pop(room.name, None)
-        self.idle[room.name] = None
-        while len(self.idle) > self._limits.idle_rooms_max:
-            oldest = self.loaded.get(next(iter(self.idle)))
+        self._idle_seats += len(room.seats) - self.idle.pop(room.name, 0)
+        self.idle[room.name] = len(room.seats)
+        limits = self._limits
+        while len(self.idle) > limits.idle_rooms_max or self._idle_seats > limits.idle_seats_max:
+            name = next(iter(self.idle))
+            oldest = self.loaded.get(name)
             if oldest is None or not self.drop_idle(oldest):
-                del self.idle[next(iter(self.idle))]
+                self._idle_seats -= self.idle.pop(name)
 
     def drop_idle(self, room: Room) -> bool:
         """Drop a room if nobody needs it; return whether nobody does."""
@@ -250,6 +253,6 @@ class Rooms:
         self._rings.drop(room.ring)
         if self.loaded.get(room.name) is room:
             del self.loaded[room.name]
-            self.idle.pop(room.name, None)
+            self._idle_seats -= self.idle.pop(room.name, 0)
             if self._channels is not None:
                 self._channels.unfollow(room.name)

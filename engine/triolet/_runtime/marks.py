@@ -59,8 +59,9 @@ class Marks:
                 for key in keys[start:]:
                     self._coalescer.mark(key)
                 return
-            for key, mark in zip(chunk, marks, strict=True):
-                if _mark(self._seats[key]) == mark:
+            for key, seat in zip(chunk, seats, strict=True):
+                # Else they have moved since, and are due again.
+                if self._seats[key] is seat and not seat.are_marks_due:
                     del self._seats[key]
 
 
