@@ -8,7 +8,7 @@ from outbox_sinks import Pipe, socket_outbox
 from scene import settled
 
 from triolet._runtime.audience import Audience
-from triolet._runtime.flusher import SENDS_PER_TURN, Flusher
+from triolet._runtime.flusher import PARTS_PER_TURN, SENDS_PER_PART, Flusher
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ async def test_the_urgent_queue_is_served_every_64_writes(flusher, nursery):
     await settled()
 
     assert len(log) == 1001
-    assert log.index(("late", b"ok")) <= SENDS_PER_TURN
+    assert log.index(("late", b"ok")) <= SENDS_PER_PART
 
 
 async def test_other_tasks_run_between_the_turns_of_the_flusher(flusher, nursery):
@@ -108,7 +108,7 @@ async def test_other_tasks_run_between_the_turns_of_the_flusher(flusher, nursery
 
     # Trio shuffles each batch: first in one and last in the next, another task misses two turns.
     steps = [after - before for before, after in pairwise([0, *seen])]
-    assert max(steps) <= 2 * SENDS_PER_TURN
+    assert max(steps) <= 2 * PARTS_PER_TURN * SENDS_PER_PART
 
 
 async def test_a_discarded_outbox_that_is_still_marked_is_written_nothing(flusher, nursery):
@@ -203,7 +203,28 @@ async def test_a_large_audience_is_written_to_in_turns(flusher, nursery):
     await settled()
 
     # Trio shuffles each batch: first in one and last in the next, another task misses two turns.
-    assert max(after - before for before, after in pairwise([0, *seen])) <= 2 * SENDS_PER_TURN
+    steps = [after - before for before, after in pairwise([0, *seen])]
+    assert max(steps) <= 2 * PARTS_PER_TURN * SENDS_PER_PART
+
+
+async def test_the_poller_looks_between_the_parts_of_a_turn(flusher, nursery):
+    """What it finds, a ping, is answered before the next part is written."""
+    log = []
+    audience, _ = large(flusher, log)
+    late = socket_outbox(flusher, logging_sink(log, "late"))
+
+    def look():
+        if len(log) == 2 * SENDS_PER_PART:
+            late.reply(b"pong")
+
+    flusher.look = look
+    audience.tell(b"entry", 0)
+
+    nursery.start_soon(flusher.run)
+    await settled()
+
+    assert log.index(("late", b"pong")) == 2 * SENDS_PER_PART
+    assert len(log) == 1001
 
 
 @pytest.mark.parametrize("kind", ["reply", "post", "small room", "large room"])
@@ -226,7 +247,7 @@ async def test_nobody_waits_for_a_large_audience(flusher, nursery, kind):
     nursery.start_soon(flusher.run)
     await settled()
 
-    assert log.index(("late", b"news")) <= 100 + 3 * SENDS_PER_TURN
+    assert log.index(("late", b"news")) <= 100 + 3 * SENDS_PER_PART
     assert len(log) == 1001
 
 

@@ -8,7 +8,7 @@ from edge_peer import open_port
 from outbox_sinks import Pipe, socket_outbox
 from scene import settled
 
-from triolet._runtime.flusher import SENDS_PER_TURN, Flusher
+from triolet._runtime.flusher import SENDS_PER_PART, Flusher
 from triolet._runtime.poller import READ, Poller
 from triolet._runtime.turn import Turn
 from triolet.adapters.memory import MemoryStore
@@ -83,7 +83,7 @@ async def test_what_is_too_much_for_a_turn_is_written_by_the_task(nursery):
     flusher = Flusher()
     nursery.start_soon(flusher.run)
     await settled()
-    sinks = [Pipe() for _ in range(3 * SENDS_PER_TURN)]
+    sinks = [Pipe() for _ in range(3 * SENDS_PER_PART)]
 
     def work():
         for sink in sinks:
@@ -91,7 +91,7 @@ async def test_what_is_too_much_for_a_turn_is_written_by_the_task(nursery):
         return 0
 
     Turn(flusher).take(work)
-    assert sum(len(sink.writes) for sink in sinks) == SENDS_PER_TURN
+    assert sum(len(sink.writes) for sink in sinks) == SENDS_PER_PART
     await settled()
 
     assert [sink.writes for sink in sinks] == [[b"entry"]] * len(sinks)

@@ -140,7 +140,7 @@ class Engine:
         self._nursery: trio.Nursery | None = None
         # Where connections run, while there may be new ones; they end before what they need does.
         self.connection_nursery: trio.Nursery | None = None
-        self._poller: Watcher = poller or Poller(Turn(self.sequencer, self.flusher))
+        self._poller: Watcher = poller or self._own_poller()
         self._edges: list[Edge] = []
 
     # --- living ------------------------------------------------------------------------
@@ -216,6 +216,11 @@ class Engine:
         """Run something that ends with the engine."""
         assert self._nursery is not None, "the engine is not running"
         self._nursery.start_soon(function)
+
+    def _own_poller(self) -> Poller:
+        poller = Poller(Turn(self.sequencer, self.flusher))
+        self.flusher.look = poller.look
+        return poller
 
     async def listen(
         self,

@@ -99,8 +99,14 @@ class Poller(Watcher):
         watched = self._epoll.fileno()
         while True:
             await trio.lowlevel.wait_readable(watched)
-            while self._turn.take(self._look) == _EVENTS_PER_TURN:
+            while self.look() == _EVENTS_PER_TURN:
                 await trio.lowlevel.checkpoint()
+
+    def look(self) -> int:
+        """Have what is ready handled now, up to a number; return how much it was."""
+        if self._epoll is None or not self.is_shared or self._is_over:
+            return 0
+        return self._turn.take(self._look)
 
     def _look(self) -> int:
         """Tell what is ready now, up to a number; return how much it was."""
