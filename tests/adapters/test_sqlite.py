@@ -204,6 +204,21 @@ async def test_too_many_waiting_writes_are_refused(home):
         assert 3 == (await d.state(store, "a")).head
 
 
+async def test_who_stops_waiting_for_a_write_disturbs_no_other(home):
+    """The write is done all the same, and what wakes its caller late wakes nobody too early."""
+    async with open_plain(home) as store:
+        await d.append(store, d.founding("a", "anna"))
+        for number in range(20):
+            with trio.CancelScope() as scope:
+                scope.cancel()
+                await d.append(store, d.say("a", "anna", f"left {number}"))
+            (record,) = await d.append(store, d.say("a", "anna", f"awaited {number}"))
+            assert f"awaited {number}" == record.cid
+        assert 41 == (await d.state(store, "a")).head
+        writer = store._writer
+        assert len(writer._bells) + len(writer._left) <= 2
+
+
 # --- transactions that fail --------------------------------------------------------------
 
 
