@@ -12,7 +12,7 @@ from checker_mutations import MUTATIONS
 from triolet.testing import history
 from triolet.testing.checker import Promise, Rule, check, counter_example, timeline
 
-SEEDS = range(30)
+SEEDS = range(20)
 STEPS = 120
 
 

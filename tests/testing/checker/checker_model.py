@@ -53,6 +53,7 @@ class ModelSystem:
         self.marks = dict.fromkeys(USERS, 0)
         self.by_cid = {}
         self.shown = dict.fromkeys(USERS, "offline")
+        self.left = {}
         self.typing = {}
         self._timers = []
         self._numbers = count(1)
@@ -113,6 +114,7 @@ class ModelSystem:
         client.conn += 1
         client.is_online = True
         self.say(history.Connected, client, session=f"s{next(self._numbers)}")
+        self.left.pop(client.user, None)
         if self.shown[client.user] == "offline":
             self.show(client.user, "online")
         rows = tuple((user, self.shown[user], 0) for user in USERS if user != client.user)
@@ -130,13 +132,12 @@ class ModelSystem:
         self.say(history.Disconnected, client, code=1000 if told else 1006, told=told)
         if not self.user_clients(client.user):
             # A silent end is found out after the heartbeat.
-            self.later(0 if told else 40, lambda: self.ended(client.user))
+            number = self.left[client.user] = next(self._numbers)
+            self.later(GRACE_S + (0 if told else 40), lambda: self.gone(client.user, number))
 
-    def ended(self, user):
-        self.later(GRACE_S, lambda: self.gone(user))
-
-    def gone(self, user):
-        if not self.user_clients(user) and self.shown[user] != "offline":
+    def gone(self, user, number):
+        """The grace is over, unless they came back meanwhile, even if they went again."""
+        if self.left.get(user) == number and not self.user_clients(user):
             self.show(user, "offline")
 
     def show(self, user, status):

@@ -630,6 +630,28 @@ def a_removed_member_goes_on_reading(events, chance):
     return inserted(appended(events, gone, after), end, *told)
 
 
+@mutation(Rule.WRITTEN_BY_RIGHT)
+def a_removed_member_goes_on_writing(events, chance):
+    last = stored_of(events)[1].entries[-1]
+    user = chance.choice(("anna", "ben", "eva"))
+    gone = replace(
+        last,
+        seq=last.seq + 1,
+        sender="owner",
+        cid="kick",
+        fact=history.Trace(kind="member", user=user),
+    )
+    wrote = replace(
+        gone,
+        seq=last.seq + 2,
+        n=last.n + 1,
+        sender=user,
+        cid="after",
+        fact=history.Trace(kind="message", body=KEY),
+    )
+    return appended(events, gone, wrote)
+
+
 # --- people --------------------------------------------------------------------------------
 
 
@@ -669,6 +691,18 @@ def somebody_is_shown_offline_who_is_here(events, chance):
     wrong = replace(event, t=max(t, events[last].t + 100), users=(("ben", "offline", 0),))
     late = [replace(event, t=wrong.t) for event in events[end:]]
     return [*events[:end], wrong, *late]
+
+
+@mutation(Rule.GRACE_IS_KEPT)
+def somebody_is_shown_offline_at_once(events, chance):
+    end, t = end_of(events)
+    shown = last_shown(events, "ben", end)
+    last = max(places(events, history.Connected, lambda event: event.client == "ben-1"))
+    if not shown:
+        return None
+    gone = history.Disconnected(t, "ben-1", events[last].conn, code=1000, told=True)
+    event = shown[chance.choice(sorted(shown))]
+    return inserted(events, end, gone, replace(event, t=t, users=(("ben", "offline", 0),)))
 
 
 @mutation(Rule.NO_STUCK_TYPING)

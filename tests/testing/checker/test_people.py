@@ -34,6 +34,13 @@ def test_who_went_in_silence_may_be_shown_until_the_silence_is_noticed(until, ru
     assert found(sees(0, "online"), ben_goes(10, told=False), sees(until, "offline")) == rules
 
 
+@pytest.mark.parametrize(("at", "rules"), [(16.9, {Rule.GRACE_IS_KEPT}), (17, set())])
+def test_who_went_is_shown_for_the_grace(at, rules) -> None:
+    assert found(sees(0, "online"), ben_goes(10), sees(at, "offline")) == rules
+    # When the server noticed that the connection was dead, the client cannot know.
+    assert found(sees(0, "online"), ben_goes(10, told=False), sees(at, "offline")) == set()
+
+
 def test_who_came_back_in_time_is_no_ghost() -> None:
     back = history.Connected(20, "b", 2)
 

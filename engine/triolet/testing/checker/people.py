@@ -178,8 +178,15 @@ class People:
 
     def _told_offline(self, user: str, event: Presence) -> None:
         found = self._users[user]
-        if found.conns and found.event is not None and not found.is_hidden:
+        if found.event is None or found.is_hidden:
+            return
+        if found.conns:
             self._here(event.client, user, event, found.since)
+        elif found.told:
+            self._findings.judge(Rule.GRACE_IS_KEPT)
+            early = event.t + self._bounds.slack_s < found.since + self._bounds.grace_s
+            if early and self._mended(found.since, event.t) == float("-inf"):
+                self._add(Rule.GRACE_IS_KEPT, event.client, user, event)
 
     def _here(self, client: str, user: str, now: Event, since: float) -> None:
         """Judge that somebody who is here since then is shown offline."""
@@ -196,7 +203,7 @@ class People:
 
     def _add(self, rule: Rule, client: str, user: str, now: Event) -> None:
         shown, found = self._shown[client][user], self._users[user]
-        what = "gone" if rule is Rule.NO_GHOST else "here"
+        what = "here" if found.conns else "gone"
         self._findings.add(
             rule,
             (client, user, str(found.since)),

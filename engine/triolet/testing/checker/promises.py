@@ -19,7 +19,7 @@ class Promise(Enum):
     DERIVED = "no counter drifts"
     BOUNDED = "bounded"
     NO_ORPHAN = "no orphan"
-    RIGHTS = "who may not see, sees nothing"
+    RIGHTS = "who may not, sees and writes nothing"
     ERASED = "deleted means erased"
     FORWARD = "marks move forward"
     FOLDED = "history is the fold of the log"
@@ -54,7 +54,9 @@ class Rule(Enum):
     NO_GHOST = "somebody is shown who has gone"
     NO_STUCK_TYPING = "somebody is shown typing who has stopped"
     HERE_IS_SHOWN = "somebody is shown offline who is here"
+    GRACE_IS_KEPT = "somebody is shown offline who went a moment ago"
     NOTHING_AFTER_REMOVAL = "an entry came to somebody who may not see it"
+    WRITTEN_BY_RIGHT = "somebody wrote who was no member any more"
     ERASED_BY_DELETION = "a body is gone that nobody deleted"
     DELETED_IS_GONE = "a deleted body is still there"
     MARK_FORWARD = "a mark moved back"
@@ -93,7 +95,9 @@ _PROMISES: Final[dict[Rule, Promise]] = {
     Rule.NO_GHOST: Promise.NO_ORPHAN,
     Rule.NO_STUCK_TYPING: Promise.NO_ORPHAN,
     Rule.HERE_IS_SHOWN: Promise.PRESENT,
+    Rule.GRACE_IS_KEPT: Promise.PRESENT,
     Rule.NOTHING_AFTER_REMOVAL: Promise.RIGHTS,
+    Rule.WRITTEN_BY_RIGHT: Promise.RIGHTS,
     Rule.ERASED_BY_DELETION: Promise.ERASED,
     Rule.DELETED_IS_GONE: Promise.ERASED,
     Rule.MARK_FORWARD: Promise.FORWARD,

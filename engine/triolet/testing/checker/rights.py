@@ -1,28 +1,31 @@
-"""Rights: who was removed from a room sees nothing of it that came after, deletions least of all.
+"""Rights: who was removed from a room sees nothing of it that came after, and writes nothing.
 
 A cursor was authorised when it was granted, by the log up to the head of that moment; later
-entries come by the right of the entry before. Only what a log says can be judged: guests of
-public rooms, and members of rooms so large that joining makes no entry, are left alone.
+entries come by the right of the entry before.
+Only removals that a log tells of are judged, and only where the room was never public since:
+there guests read, and joining makes no entry.
 """
 
-from bisect import bisect_right
-from typing import final
+from bisect import bisect_left, bisect_right
+from typing import Final, final
 
-from ..history import Event, Seen, Subscribed
-from .logs import Log, Logs
+from ..history import Seen, Subscribed
+from .logs import Known, Log, Logs
 from .promises import Findings, Rule
+
+_WRITTEN: Final = ("message", "edit", "delete", "react")
 
 
 @final
 class _Delivery:
-    """Entries from `first` to `last` that came on one cursor, all by the same right."""
+    """What came on one cursor: where it was granted, and the last entry so far."""
 
-    __slots__ = ("event", "first", "last", "start")
+    __slots__ = ("event", "last", "start")
 
     def __init__(self, start: Subscribed, event: Seen) -> None:
         self.start = start
         self.event = event
-        self.first = self.last = event.entry.seq
+        self.last = event.entry.seq
 
 
 @final
@@ -32,7 +35,6 @@ class Rights:
     def __init__(self, findings: Findings, logs: Logs) -> None:
         self._findings = findings
         self._logs = logs
-        # Room → user → where the user was removed, and by which event it is known.
         self._seen: dict[tuple[str, int], _Delivery] = {}
 
     def seen(self, event: Seen, start: Subscribed) -> None:
@@ -48,66 +50,79 @@ class Rights:
 
     def finish(self, users: dict[str, str]) -> None:
         """Judge; `users` says for whom each client acted."""
-        removals: dict[str, dict[str, _Removals]] = {}
+        changes = {
+            room: _Changes(log) for room, log in self._logs.rooms.items() if log.stored is not None
+        }
         for (client, sub), delivery in self._seen.items():
-            self._findings.judge(Rule.NOTHING_AFTER_REMOVAL)
-            log = self._logs.log(delivery.start.room)
-            if log.stored is not None and log.stored.public:
-                continue
-            if log.room not in removals:
-                removals[log.room] = _removals(log)
-            found = removals[log.room].get(users.get(client, ""))
-            if found is None:
-                continue
-            lost = found.lost_within(delivery.start.head, delivery.last)
-            if lost is None:
-                continue
-            seq, event = lost
+            found = changes.get(delivery.start.room)
+            if found is not None:
+                self._judge(client, sub, delivery, users.get(client, client), found)
+        for room, found in changes.items():
+            self._judge_writing(self._logs.log(room), found)
+
+    def _judge(
+        self, client: str, sub: int, delivery: _Delivery, user: str, changes: "_Changes"
+    ) -> None:
+        self._findings.judge(Rule.NOTHING_AFTER_REMOVAL)
+        removal = changes.removal(user, delivery.start.head, delivery.last)
+        if removal is not None:
+            seq = removal[0].seq
             self._findings.add(
                 Rule.NOTHING_AFTER_REMOVAL,
                 (client, sub, seq),
-                f"{users.get(client, client)} was no member of {log.room} after {seq}, "
+                f"{user} was removed from {delivery.start.room} at {seq}, "
                 f"and {client} got {delivery.last}",
                 delivery.start,
-                event,
+                removal[1],
                 delivery.event,
             )
 
+    def _judge_writing(self, log: Log, changes: "_Changes") -> None:
+        for seq, (entry, event) in log.final().items():
+            if entry.fact.kind not in _WRITTEN:
+                continue
+            self._findings.judge(Rule.WRITTEN_BY_RIGHT)
+            removal = changes.removal(entry.sender, seq - 1, seq)
+            if removal is not None:
+                self._findings.add(
+                    Rule.WRITTEN_BY_RIGHT,
+                    (log.room, removal[0].seq, seq),
+                    f"{entry.sender} was removed from {log.room} at {removal[0].seq}, "
+                    f"and wrote {seq}",
+                    removal[1],
+                    event,
+                )
+
 
 @final
-class _Removals:
-    """The changes of one user's membership in one room, in order."""
+class _Changes:
+    """Who became a member or was removed where in a log, and where it became public."""
 
-    def __init__(self) -> None:
-        self._seqs: list[int] = []
-        self._is_member: list[bool] = []
-        self._events: list[Event] = []
+    def __init__(self, log: Log) -> None:
+        self._members: dict[str, list[Known]] = {}
+        # Seqs at which its visibility changed, and whether it was public from there.
+        self._public: list[tuple[int, bool]] = []
+        final = log.final()
+        for seq in sorted(final):
+            fact = final[seq][0].fact
+            if fact.kind == "member":
+                self._members.setdefault(fact.user, []).append(final[seq])
+            elif fact.public is not None:
+                self._public.append((seq, fact.public))
 
-    def add(self, seq: int, event: Event, *, is_member: bool) -> None:
-        """Take the next change."""
-        self._seqs.append(seq)
-        self._is_member.append(is_member)
-        self._events.append(event)
-
-    def lost_within(self, head: int, last: int) -> tuple[int, Event] | None:
-        """Return where membership ended before `last`, for who was let in at `head`."""
-        start = max(0, bisect_right(self._seqs, head) - 1)
-        for seq, is_member, event in zip(
-            self._seqs[start:], self._is_member[start:], self._events[start:], strict=True
-        ):
-            if seq >= last:
-                return None
-            if not is_member:
-                return seq, event
+    def removal(self, user: str, head: int, last: int) -> Known | None:
+        """Return what took away, before `last`, the right of somebody who was let in at `head`."""
+        known = self._members.get(user, ())
+        start = bisect_right(known, head, key=lambda one: one[0].seq) - 1
+        for one in known[max(0, start) :]:
+            entry = one[0]
+            if entry.seq >= last:
+                break
+            if entry.fact.role is None and not self._was_public(entry.seq, last):
+                return one
         return None
 
-
-def _removals(log: Log) -> dict[str, _Removals]:
-    found: dict[str, _Removals] = {}
-    final = log.final()
-    for seq in sorted(final):
-        entry, event = final[seq]
-        if entry.fact.kind == "member":
-            changes = found.setdefault(entry.fact.user, _Removals())
-            changes.add(seq, event, is_member=entry.fact.role is not None)
-    return found
+    def _was_public(self, first: int, last: int) -> bool:
+        """Whether it was public at any time between two entries."""
+        start = bisect_left(self._public, (first, False)) - 1
+        return any(public for seq, public in self._public[max(0, start) :] if public and seq < last)

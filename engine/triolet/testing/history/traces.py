@@ -38,6 +38,7 @@ class Trace(Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
         on: whether a reaction was put or taken back.
         user: whose membership changed.
         role: what it is now; None: none.
+        public: whether guests may read from now on; None: as before.
         erased: whether its body has been taken away by a deletion.
     """
 
@@ -49,6 +50,7 @@ class Trace(Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     on: bool = False
     user: str = ""
     role: Role | None = None
+    public: bool | None = None
     erased: bool = False
 
 
@@ -67,7 +69,7 @@ def trace(fact: Fact) -> Trace:
 
     >>> trace(React(7, "👍", on=True))
     Trace(kind='react', body='', about='', target=7, emoji='👍', on=True, user='', role=None, \
-erased=False)
+public=None, erased=False)
     """
     match fact:
         case Message():
@@ -88,7 +90,9 @@ erased=False)
         case Member():
             return Trace(kind="member", user=fact.user, role=fact.role)
         case _:
-            return Trace(kind="meta", about=digest(fact))
+            public = None if fact.public is UNSET else fact.public
+            about = "" if fact.title is UNSET else digest(fact.title)
+            return Trace(kind="meta", about=about, public=public)
 
 
 def _digest_of(body: JsonMap | UnsetType) -> str:
