@@ -25,7 +25,6 @@ BEFORE, AFTER = frame(TEXT, b"before"), frame(TEXT, b"after")
         (frame(TEXT, b"x", rsv=4), [], 1002),
         (frame(3, b"x"), [], 1002),
         (frame(CONT, b"x"), [], 1002),
-        (frame(PING, b"q" * 126), [], 1002),
         (frame(TEXT, b"x", masked=False), [], 1002),
         (frame(CLOSE, b"\x03\xe8"), [], 1000),
         (frame(CLOSE), [], 1005),

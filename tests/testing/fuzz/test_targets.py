@@ -1,15 +1,22 @@
 """Laws of the targets: each finds the bugs that it is there for, planted one by one."""
 
+import re
 from contextlib import contextmanager
 
 import pytest
+import trio
 
 from triolet._model.commands import Ping
-from triolet._wire import codec, frames
+from triolet._runtime import native, session
+from triolet._runtime.ops import live
+from triolet._wire import codec, frames, handshake
+from triolet.testing.fuzz import campaign
 from triolet.testing.fuzz.campaign import Budget, run
 from triolet.testing.fuzz.readings import Reading
 from triolet.testing.fuzz.targets.codec import CodecTarget
+from triolet.testing.fuzz.targets.edge import EdgeTarget
 from triolet.testing.fuzz.targets.frames import FramesTarget, compare_with_wsproto
+from triolet.testing.fuzz.targets.head import HeadTarget
 from triolet.testing.fuzz.violation import Violation
 
 
@@ -116,3 +123,69 @@ def test_a_command_that_is_another_in_the_other_format_is_found(monkeypatch):
     monkeypatch.setattr(codec, "_json_command", lambda payload: real(payload.lower()))
 
     assert "another one" in found(CodecTarget())
+
+
+# --- heads ---------------------------------------------------------------------------------
+
+HEAD_BUGS = {
+    "a body is no reason to refuse": ("_is_plain", lambda _headers: True),
+    "a key of any length": ("_KEY", re.compile(rb".*").fullmatch),
+    "the token of a list is not looked for": ("_names_upgrade", lambda _connection: True),
+    "no upgrade is the engine's": ("_UPGRADE", lambda _head: None),
+    "the first of two values counts": ("_SINGLE", ()),
+    "a blank before the colon": (
+        "_HEAD",
+        re.compile(rb"GET (/[\x21-\x7e]*+) HTTP/1\.1\r\n(?:[^\r\n]*\r\n)*\r\n").fullmatch,
+    ),
+    "the response repeats what was sent": ("_text", lambda value: value and value.decode() + "x"),
+}
+
+
+@pytest.mark.parametrize("bug", HEAD_BUGS)
+def test_bugs_of_the_handshake_are_found(bug, monkeypatch):
+    name, planted = HEAD_BUGS[bug]
+    monkeypatch.setattr(handshake, name, planted)
+
+    assert found(HeadTarget(), units=6_000) is not None
+
+
+# --- whole connections ---------------------------------------------------------------------
+
+
+def _fails(*_args, **_kwargs):
+    raise KeyError("a bug")
+
+
+def _leaves_a_task(connection, real=native.NativeConnection._end):
+    real(connection)
+    connection._nursery.start_soon(trio.sleep_forever)
+
+
+async def _never(_session):
+    await trio.sleep_forever()
+
+
+EDGE_BUGS = {
+    "a handler that raises": (live, "_receipt_slowly", _fails, "a bug of ours is told"),
+    "a codec that raises": (session, "BadCommand", ZeroDivisionError, "a bug of ours is told"),
+    "a task that outlives its connection": (
+        native.NativeConnection, "_end", _leaves_a_task, "is left of a connection",
+    ),
+    "a reader that is read although it never reads": (
+        session.Session, "is_busy", property(lambda _session: False), "holds more than its bound",
+    ),
+    "a wait that does not end": (session.Session, "wait_ready", _never, "does not read on"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("bug", EDGE_BUGS)
+def test_bugs_of_the_edge_and_the_session_are_found(bug, monkeypatch):
+    where, name, planted, words = EDGE_BUGS[bug]
+    monkeypatch.setattr(where, name, planted)
+    # To make it small is shown elsewhere; here it takes seconds.
+    monkeypatch.setattr(campaign, "_SMALL_S", 0.0)
+
+    what = found(EdgeTarget(), units=12_000)
+
+    assert what is not None
+    assert words in what

@@ -21,6 +21,8 @@ HANG_S: Final = 20.0
 # Inputs after which caches are filled and the collector has found its pace, if no time is given.
 _WARM_SHARE: Final = 0.1
 _WARM_S_MAX: Final = 20.0
+# How long a failing input is made small.
+_SMALL_S: Final = 30.0
 # Between two looks at memory and clock.
 _INPUTS_A_LOOK: Final = 64
 
@@ -113,8 +115,10 @@ def _smallest(target: Target, seed: int, batch: tuple[bytes, ...], error: Except
     """
     what = described(error)
 
+    until = time.monotonic() + _SMALL_S
+
     def fails(inputs: tuple[bytes, ...]) -> bool:
-        return what_fails(target, inputs) == what
+        return time.monotonic() < until and what_fails(target, inputs) == what
 
     small = minimised(batch, fails) if not isinstance(error, Hang) and fails(batch) else batch
     return Failure(target=target.name, seed=seed, what=what, inputs=small)

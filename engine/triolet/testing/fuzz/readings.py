@@ -140,8 +140,10 @@ def read_by_wsproto(stream: bytes) -> Reading:
                     parts.clear()
     except ParseFailed as error:
         found.code, found.failed = int(error.code), True
-        if "would have sufficed" in str(error):
-            # RFC 6455, 5.2 tells senders to use the shortest form; nobody must refuse another.
+        # RFC 6455, 5.2 tells senders to use the shortest form of a length; nobody must refuse
+        # another. Of a control frame in another form it says that it is too long.
+        if "would have sufficed" in str(error) or "Control frame with payload" in str(error):
             found.code = None
-    found.is_open_ended = bool(parts)
+    decoder = protocol._frame_decoder  # noqa: SLF001 - what is waited for shows nowhere else
+    found.is_open_ended = bool(parts or decoder.header or decoder.buffer)
     return found
