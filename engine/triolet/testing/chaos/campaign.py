@@ -59,7 +59,7 @@ class Wishes(Struct, frozen=True, kw_only=True):
     seed: int
     folder: Path
     tempo: float = 1
-    patience_s: float = 60
+    patience_s: float = 120
 
 
 @final

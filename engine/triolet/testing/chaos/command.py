@@ -68,9 +68,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add(
         "--patience",
         type=float,
-        default=60,
+        default=120,
         metavar="S",
-        help="how long it may take after a fault until all is well (60)",
+        help="how long it may take after a fault until all is well (120)",
     )
     add("--history", type=Path, metavar="FILE", help="write the history there")
     add("--data", type=Path, metavar="DIR", help="the server's folder; kept (a temporary one)")

@@ -56,9 +56,11 @@ class Worker:
         self._process.send_signal(signal.SIGCONT)
 
     async def end(self) -> None:
-        """See that it has ended."""
+        """See that it has ended; what it wrote of its clients is in its file then."""
         self._is_ending = True
-        with trio.move_on_after(_END_TIMEOUT_S if self.report.state == "done" else 0):
+        assert self._process.stdin is not None
+        await self._process.stdin.aclose()
+        with trio.move_on_after(_END_TIMEOUT_S):
             await self._process.wait()
         if self._process.returncode is None:
             self._process.kill()

@@ -110,7 +110,7 @@ async def pause(scene: Scene) -> None:
     name, process = scene.process()
     with scene.during("pause", name):
         process.pause()
-        await scene.last(0.1, 4)
+        await scene.last(0.1, 7)
         process.resume()
 
 
@@ -145,7 +145,7 @@ async def sever(scene: Scene) -> None:
     proxy = scene.proxy()
     with scene.during("sever", f"port {proxy.port}"):
         proxy.sever()
-        await scene.last(0.2, 4)
+        await scene.last(0.2, 7)
         proxy.heal()
 
 
@@ -155,7 +155,7 @@ async def hold(scene: Scene) -> None:
     ways = scene.random.choice((WAYS, WAYS[:1], WAYS[1:]))
     with scene.during("hold", f"port {proxy.port} {'+'.join(ways)}"):
         proxy.hold(*ways)
-        await scene.last(0.2, 4)
+        await scene.last(0.2, 7)
         proxy.release()
 
 
@@ -201,7 +201,7 @@ async def sleep(scene: Scene) -> None:
     worker = scene.random.choice(scene.crowd.workers)
     with scene.during("sleep", "clients"):
         worker.pause()
-        await scene.last(0.1, 4)
+        await scene.last(0.1, 7)
         worker.resume()
 
 

@@ -13,10 +13,8 @@ from ..recorder import Recorder
 
 # A restart takes a second; the usual ceiling of 30 s is for servers that stay away.
 BACKOFF: Final = Backoff(base_s=0.1, ceiling_s=0.4)
-# A silent server is found out two heartbeats and this later, a closed one costs no farewell.
-LIMITS: Final = ClientLimits(
-    silence_margin_s=0.5, close_timeout_s=0.2, dial_timeout_s=3, welcome_timeout_s=3
-)
+# A silent server is found out two heartbeats and this later; a closed one costs no farewell.
+LIMITS: Final = ClientLimits(silence_margin_s=1, close_timeout_s=0.2, dial_timeout_s=5)
 
 
 @asynccontextmanager

@@ -26,15 +26,16 @@ from .process import Process
 
 TOKEN_TTL_S: Final = 24 * 3600
 _ANNOUNCEMENT: Final = re.compile(rb"http://127\.0\.0\.1:([0-9]+)")
-# A half-open connection is noticed within seconds, and a drain does not take two.
+# A half-open connection is noticed within seconds, and a drain does not take two. With a
+# heartbeat of 1 s a starved machine took clients that waited for the processor for dead.
 SETTINGS: Final = {
-    "TRIOLET_LIMIT_HEARTBEAT_S": "1",
+    "TRIOLET_LIMIT_HEARTBEAT_S": "2",
     "TRIOLET_LIMIT_DRAIN_WINDOW_S": "0.2",
     "TRIOLET_LIMIT_GRACE_S": "2",
     "TRIOLET_LOG_LEVEL": "warning",
 }
 # What follows from them; a silent client is let go after two heartbeats.
-BOUNDS: Final = Bounds(grace_s=2, silence_s=3)
+BOUNDS: Final = Bounds(grace_s=2, silence_s=6)
 
 
 class System(Protocol):

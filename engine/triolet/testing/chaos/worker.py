@@ -15,7 +15,7 @@ from .. import history
 from .person import Person
 from .plan import Order, Report, decode_order, encode
 
-_REPORT_INTERVAL_S: Final = 0.05
+_REPORT_INTERVAL_S: Final = 0.1
 _READ_BYTES: Final = 64 * 1024
 
 
