@@ -59,12 +59,29 @@ def test_a_disk_that_lies_is_found_out(tmp_path, capsys):
         (["--faults", "kill,fire"], "'fire' is none of kill, "),
         (["--url", "ws://localhost:1/ws"], "give --secret-file or --token-command"),
         (["--url", "ws://localhost:1/ws", "--faults", "kill"], "'kill' is none of cut, "),
+        (["--url", "wss://localhost:1/ws", "--faults", "cut"], "'cut' is none of jump, "),
+        (["--url", "ws://", "--token-command", "true"], "is no ws:, wss:, http: or https: address"),
+        (["--url", "ws://localhost:1/ws", "--token-command", "false"], "--token-command: "),
     ],
 )
 def test_misuse_is_told_with_2(tmp_path, capsys, asked, why):
     """Law: what cannot be done is told before anything is."""
     assert main(["chaos", *asked, "--data", str(tmp_path)]) == 2
     assert why in capsys.readouterr().err
+
+
+def test_a_deployment_that_is_not_there_is_no_proof(tmp_path, capsys):
+    """Law: what cannot be reached is told, with 1, and not waited for any longer."""
+    where = ["--url", "ws://127.0.0.1:1/ws", "--token-command", "echo {user}", "--patience", "0.3"]
+    assert main(["chaos", *where, "--data", str(tmp_path)]) == 1
+    assert "no rooms could be made within 0.3 s" in capsys.readouterr().out
+
+
+def test_a_server_that_does_not_start_is_told(tmp_path, capsys):
+    """Law: its last words are shown."""
+    server = "sh -c 'echo no such option >&2; exit 2'"
+    assert main(["chaos", "--server", server, "--data", str(tmp_path)]) == 1
+    assert "no such option" in capsys.readouterr().err
 
 
 def test_numbers_that_make_no_sense_are_refused(capsys):

@@ -22,8 +22,8 @@ from .crowd import Crowd, open_crowd
 from .faults import FAULTS, Scene, Violated
 from .faults import Place as Where
 from .person import HANDS
-from .plan import Order, plan, seats
-from .process import Usage
+from .plan import Order, Plan, plan, seats
+from .process import ProcessFailed, Usage
 from .proxy import Proxy, open_proxy
 from .system import System
 
@@ -116,7 +116,7 @@ async def campaign(
     outcome.histories = [own, *parts]
     with history.Writer(own) as writer:
         try:
-            places = await rooms.found(system, made, writer.write)
+            places = await _found(system, wishes, made, writer)
             async with _ways(system.urls) as (urls, proxies):
                 people = seats(made, places, urls=urls, token=system.token, seed=wishes.seed)
                 pace_s = wishes.clients * HANDS / wishes.rate
@@ -135,17 +135,26 @@ async def campaign(
                     await _finish(scene, wishes.patience_s, places, writer)
                     outcome.acked = crowd.acked
             await _wait_let_go(system, outcome)
-        except* Violated as group:
-            outcome.violations += [str(error) for error in _flat(group)]
+        except* (Violated, ProcessFailed) as group:
+            outcome.violations += [str(error) for error in leaves(group)]
     return outcome
 
 
-def _flat(group: BaseExceptionGroup) -> Iterator[BaseException]:
+def leaves(group: BaseExceptionGroup) -> Iterator[BaseException]:
+    """Yield the exceptions of a group, and of groups in it."""
     for error in group.exceptions:
         if isinstance(error, BaseExceptionGroup):
-            yield from _flat(error)
+            yield from leaves(error)
         else:
             yield error
+
+
+async def _found(
+    system: System, wishes: Wishes, made: Plan, writer: history.Writer
+) -> dict[Place, tuple[str, ...]]:
+    with trio.move_on_after(wishes.patience_s):
+        return await rooms.found(system, made, writer.write)
+    raise Violated(f"{system.urls[0]}: no rooms could be made within {wishes.patience_s} s")
 
 
 # --- faults ------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from ..._model.errors import ConfigurationError, TrioletError
 from .. import history
 from ..checker import Bounds, Verdict, check, counter_example, timeline
 from ..progress import bar
-from .campaign import Outcome, Wishes, campaign
+from .campaign import Outcome, Wishes, campaign, leaves
 from .faults import FAULTS
 from .summary import count, rows, table
 from .system import Deployed, System, open_served
@@ -98,14 +98,14 @@ def run(options: argparse.Namespace) -> int:
     """Let faults strike, judge, and tell."""
     folder = options.data or Path(tempfile.mkdtemp(prefix="triolet-chaos-"))
     folder.mkdir(parents=True, exist_ok=True)
+    status = 1
     try:
         status = _run(options, folder)
-    except ConfigurationError as error:
-        sys.stderr.write(f"{error}\n")
-        return 2
-    except TrioletError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
+    except* TrioletError as group:
+        errors = list(leaves(group))
+        sys.stderr.writelines(f"{error}\n" for error in errors)
+        is_misuse = all(isinstance(error, ConfigurationError) for error in errors)
+        status = 2 if is_misuse else 1
     if options.data is None and status == 0:
         shutil.rmtree(folder)
     return status
@@ -115,10 +115,12 @@ def _run(options: argparse.Namespace, folder: Path) -> int:
     wishes = _wishes(options, folder)
     outcome = trio.run(_strike, options, wishes)
     kept = options.history or folder / "history.jsonl"
+    # A run that has not come to its clients has no history of theirs.
+    parts = [part for part in outcome.histories if part.exists()]
     with history.Writer(kept) as writer:
-        for event in history.merge(map(_events, outcome.histories)):
+        for event in history.merge(map(_events, parts)):
             writer.write(event)
-    for part in outcome.histories:
+    for part in parts:
         part.unlink()
     verdict = check(_events(kept), outcome.bounds)
     console = Console(highlight=False, soft_wrap=True)
@@ -153,8 +155,12 @@ def _show(console: Console, verdict: Verdict, kept: Path, bounds: Bounds) -> Non
 
 
 def _wishes(options: argparse.Namespace, folder: Path) -> Wishes:
-    network = [name for name, (place, _) in FAULTS.items() if place != "process"]
-    possible = network if options.url else list(FAULTS)
+    places = ["clients"]
+    if not options.url or options.url.startswith(("ws:", "http:")):
+        places.append("network")
+    if not options.url:
+        places.append("process")
+    possible = [name for name, (place, _) in FAULTS.items() if place in places]
     faults = options.faults.split(",") if options.faults else possible
     for name in faults:
         if name not in possible:

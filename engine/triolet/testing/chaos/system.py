@@ -21,6 +21,7 @@ import trio
 
 from ..._model.errors import ConfigurationError
 from ...adapters.tokens import mint
+from ...client._link import websocket_url
 from ..checker import Bounds
 from .process import Process
 
@@ -109,6 +110,9 @@ class Deployed:
         url: where its clients connect.
         secret: what signs its tokens (HS256); or
         token_command: what prints one, `{user}` in it replaced: `triolet token {user}`.
+
+    Raises:
+        ConfigurationError: the URL is none, or not just one way to tokens was given.
     """
 
     processes: Mapping[str, Process] = {}
@@ -118,7 +122,7 @@ class Deployed:
     def __init__(self, url: str, *, secret: bytes = b"", token_command: str = "") -> None:
         if bool(secret) == bool(token_command):
             raise ConfigurationError("--url: give --secret-file or --token-command, one of them")
-        self.urls: Sequence[str] = (url,)
+        self.urls: Sequence[str] = (websocket_url(url),)
         self._secret = secret
         self._token_command = token_command
 
@@ -128,7 +132,11 @@ class Deployed:
             return _mint(self._secret, user)
         command = [part.replace("{user}", user) for part in shlex.split(self._token_command)]
         # The person who runs this says which program it is.
-        said = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603
+        try:
+            said = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603
+        except (OSError, subprocess.CalledProcessError) as error:
+            why = getattr(error, "stderr", "") or error
+            raise ConfigurationError(f"--token-command: {why}") from None
         return said.stdout.strip()
 
 
