@@ -347,8 +347,11 @@ class Engine:
             self.feeder.moved(room, here=is_ours)
         if author is None:
             return
-        # The node that committed it writes its author's marks.
-        if is_ours and not author.are_marks_due:
+        # The node that committed it writes its author's marks, and those the author is connected
+        # to: what was committed here may have waited for what was then heard.
+        present = self.presence.present.get(author.user)
+        is_here = present is not None and bool(present.sessions)
+        if (is_ours or is_here) and not author.are_marks_due:
             self.marks.moved(author)
         if room.typists.until and room.typists.stop(author.user):
             room.typing_moved = True

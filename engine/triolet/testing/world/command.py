@@ -12,8 +12,9 @@ from ..history import Writer
 from ..progress import bar
 from .run import Outcome, play
 from .scenario import Plan, draw
-from .script import Script, ScriptError, read
+from .script import Script, ScriptError, read, write
 from .seeds import Verdict, judge_all
+from .shrinking import kind_of, shrink
 from .verbs import VERBS
 
 
@@ -26,6 +27,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, metavar="S", help="this one alone")
     parser.add_argument("--script", type=Path, metavar="FILE", help="a script instead of a seed")
     parser.add_argument("--history", type=Path, metavar="FILE", help="keep the history of one run")
+    parser.add_argument(
+        "--shrink", type=Path, metavar="FILE", help="if it fails, leave the shortest script there"
+    )
     parser.add_argument("--nodes", type=int, default=0, metavar="N", help="engines (1 to 3)")
     parser.add_argument("--clients", type=int, default=0, metavar="M", help="devices (2 to 8)")
     parser.add_argument(
@@ -41,23 +45,40 @@ def run(options: argparse.Namespace) -> int:
     plan = Plan(nodes=options.nodes, clients=options.clients, hours=options.hours)
     if options.script is not None:
         try:
-            return _one(read(options.script), options.history)
+            return _one(read(options.script), options.history, options.shrink)
         except (OSError, ScriptError) as error:
             sys.stderr.write(f"{error}\n")
             return 2
     if options.seed is not None:
-        return _one(draw(options.seed, plan), options.history)
+        return _one(draw(options.seed, plan), options.history, options.shrink)
     return _many(range(options.first, options.first + options.seeds), plan, options.jobs)
 
 
-def _one(script: Script, path: Path | None) -> int:
+def _one(script: Script, path: Path | None, shrunk: Path | None) -> int:
     outcome = play(script)
     if path is not None:
         with Writer(path) as writer:
             for event in outcome.history:
                 writer.write(event)
     sys.stdout.write(_told(outcome))
+    if outcome.complaints and shrunk is not None:
+        _shrink(script, outcome, shrunk)
     return 1 if outcome.complaints else 0
+
+
+def _shrink(script: Script, outcome: Outcome, path: Path) -> None:
+    """Find the fewest steps that show the first complaint's kind, and write them down."""
+    kind = kind_of(outcome.complaints[0])
+
+    def fails(shorter: Script) -> bool:
+        return any(kind_of(complaint) == kind for complaint in play(shorter).complaints)
+
+    shortest = shrink(script, fails)
+    write(shortest, path)
+    sys.stdout.write(
+        f"{len(script.steps)} steps became {len(shortest.steps)}, which show: {kind}\n"
+        f"again: python -m triolet.testing world --script {path}\n"
+    )
 
 
 def _told(outcome: Outcome) -> str:

@@ -11,6 +11,18 @@ from .script import Script, Step
 _RUNS_MAX: Final = 300
 
 
+def kind_of(complaint: str) -> str:
+    """Return what sort of complaint it is: its words before names and numbers.
+
+    >>> kind_of("once: an entry came twice: anna/0.1 saw 7 again")
+    'once: an entry came twice'
+    >>> kind_of("12.500 node0 is left with 3 sessions")
+    'is left with sessions'
+    """
+    told = ": ".join(complaint.split(": ")[:2])
+    return " ".join(word for word in told.split() if not any(letter.isdigit() for letter in word))
+
+
 def shrink(script: Script, fails: Callable[[Script], bool]) -> Script:
     """Return the shortest script found by leaving steps out that still fails.
 
