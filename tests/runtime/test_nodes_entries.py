@@ -83,6 +83,7 @@ async def test_one_lost_doorbell_is_made_good_in_milliseconds():
         anna, ben, head = await tea(stage)
         stage.bus.lose("Entries")
         await anna.send("tea", "lost")
+        await settled()
         stage.bus.fate = None
         began = trio.current_time()
         await anna.send("tea", "heard")
@@ -98,6 +99,7 @@ async def test_a_large_gap_reloads_the_room():
         stage.bus.lose("Entries")
         await stage[0].messages_elsewhere("tea", 300, sender="a")
         await stage[0].hub.catch_up(stage[0].loaded("tea"))
+        await settled()
         stage.bus.fate = None
         await anna.send("tea", "last")
         await ben.next("entry", seq=head + 301)
@@ -111,6 +113,7 @@ async def test_too_much_that_comes_early_reloads_the_room():
         anna, ben, head = await tea(stage)
         stage.bus.lose("Entries")
         await anna.send("tea", "lost")
+        await settled()
         stage.bus.fate = None
         for number in range(10):
             await anna.send("tea", str(number))

@@ -129,7 +129,7 @@ class Engine:
         self.revoke = self._revocations.revoke
         self.relay: Relay | None = None
         if self.nodes is not None:
-            self.relay = Relay(self.nodes, self.hub, self.states, self.feeder, limits)
+            self.relay = Relay(self.nodes, store, self.hub, self.states, self.feeder, limits=limits)
             Doorbells(self.nodes, self.hub, self.sequencer, self._keeping)
         self._hellos = Bucket(rate=limits.hellos_rate, burst=limits.hellos_burst)
         self.heartbeat = Heartbeat(clock, limits)

@@ -5,6 +5,7 @@ at most once. A room's channel reaches the nodes that have it loaded, a user's c
 that have a session of the user.
 """
 
+import logging
 from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, final
@@ -12,9 +13,11 @@ from typing import TYPE_CHECKING, final
 import trio
 
 from .._model.commands import SendSignal
+from .._model.errors import StoreError
 from .._model.events import FeedRow, Signal
 from .._model.limits import Limits
 from .._wire.peers import RoomStates, Signalled, UserNews
+from ..ports.store import Mark, Membership, Store
 from .coalescer import Coalescer
 from .feed import Feeder
 from .hub import Hub
@@ -24,6 +27,11 @@ from .states import States
 
 if TYPE_CHECKING:
     from .session import Session
+
+logger = logging.getLogger(__name__)
+
+# Rooms whose members are read at once.
+_ROOMS_PER_READ = 32
 
 
 @final
@@ -43,9 +51,17 @@ class Relay:
     """See the module."""
 
     def __init__(
-        self, nodes: Nodes, hub: Hub, states: States, feeder: Feeder, limits: Limits
+        self,
+        nodes: Nodes,
+        store: Store,
+        hub: Hub,
+        states: States,
+        feeder: Feeder,
+        *,
+        limits: Limits,
     ) -> None:
         self._nodes = nodes
+        self._store = store
         self._hub = hub
         self._states = states
         self._feeder = feeder
@@ -58,6 +74,9 @@ class Relay:
         # Sessions whose user's channel is followed, and how many there are of each user.
         self._sessions: dict[Session, str] = {}
         self._users: dict[str, int] = {}
+        # Set when marks may have been missed.
+        self._missed = trio.Event()
+        nodes.on_missed.append(self._read_marks_soon)
         feeder.elsewhere = self.feed
         nodes.handle(RoomStates, self._states_elsewhere)
         nodes.handle(Signalled, self._signalled_elsewhere)
@@ -68,6 +87,7 @@ class Relay:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._nodes.run)
             nursery.start_soon(self._coalescer.run)
+            nursery.start_soon(self._read_missed)
 
     # --- from here -------------------------------------------------------------------------
 
@@ -153,14 +173,63 @@ class Relay:
                 room.typing_moved = True
                 self._states.mark(room)
         for user, (delivered, read, read_n, since) in message.marks.items():
-            seat = room.seats.get(user) or Seat(room, user, None)
-            if read > seat.read:
-                seat.read, seat.read_n = read, read_n
-                self._feeder.read(user, room)
-            elif delivered <= seat.delivered:
-                continue
-            seat.delivered = max(seat.delivered, delivered)
-            self._states.marks_moved(seat, since=since)
+            mark = Mark(room=room.name, user=user, delivered=delivered, read=read, read_n=read_n)
+            self._take_mark(room, mark, since)
+
+    def _take_mark(self, room: Room, mark: Mark, since: int) -> None:
+        """Move a seat's marks forward, and have it told."""
+        seat = room.seats.get(mark.user) or Seat(room, mark.user, None)
+        if mark.read > seat.read:
+            seat.read, seat.read_n = mark.read, mark.read_n
+            self._feeder.read(mark.user, room)
+        elif mark.delivered <= seat.delivered:
+            return
+        seat.delivered = max(seat.delivered, mark.delivered)
+        self._states.marks_moved(seat, since=since)
+
+    def _read_marks_soon(self) -> None:
+        self._missed.set()
+
+    async def _read_missed(self) -> None:
+        """After doorbells were missed, read the marks of rooms that are followed here."""
+        while True:
+            await self._missed.wait()
+            # By then, what moved meanwhile is written.
+            await trio.sleep(2 * self._limits.marks_interval_s)
+            self._missed = trio.Event()
+            try:
+                await self.read_marks()
+            except StoreError as error:
+                logger.warning("marks could not be read: %s", error)
+                self._missed.set()
+
+    async def read_marks(self) -> None:
+        """Read the marks of all rooms that are followed and small enough to be kept whole.
+
+        Raises:
+            StoreError: those of some could not be read.
+        """
+        rooms = self._hub.rooms
+        names = [room.name for room in rooms.values() if room.cursors and room.complete]
+        most = self._limits.feed_members_max
+        for start in range(0, len(names), _ROOMS_PER_READ):
+            chunk = names[start : start + _ROOMS_PER_READ]
+            found = await self._store.rooms(chunk, members_max=most)
+            for name, stored in found.items():
+                for member in stored.members or () if name in rooms else ():
+                    self._take_membership(rooms[name], member)
+
+    def _take_membership(self, room: Room, member: Membership) -> None:
+        seat = room.seats.get(member.user)
+        if seat is not None:
+            mark = Mark(
+                room=room.name,
+                user=member.user,
+                delivered=member.delivered,
+                read=member.read,
+                read_n=member.read_n,
+            )
+            self._take_mark(room, mark, min(seat.delivered, seat.read))
 
     def _signalled_elsewhere(self, node: str, message: Signalled) -> None:
         del node
