@@ -66,6 +66,14 @@ TESTED_ELSEWHERE: dict[str, tuple[str, str]] = {
         "tests/runtime/test_nodes_rights.py",
         "revoking is seen on several nodes",
     ),
+    "engine/triolet/_runtime/seat.py": (
+        "tests/runtime/test_room.py",
+        "a seat is nothing without its room",
+    ),
+    "engine/triolet/_runtime/statistics.py": (
+        "tests/runtime/test_engine.py",
+        "values; the engine fills them in",
+    ),
     "engine/triolet/client/_answers.py": (
         "tests/client/test_client_live.py",
         "what an answer does is seen over a connection",

@@ -7,7 +7,7 @@ import pytest
 import trio
 from scene import NOW_MS, open_scene, settled, tasks_of
 
-from triolet._runtime.engine import Statistics
+from triolet._runtime.statistics import Statistics
 from triolet._wire.codec import unpack_fact
 
 

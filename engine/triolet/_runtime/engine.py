@@ -8,9 +8,8 @@ import socket
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
-from typing import Final, Self, final
+from typing import Final, Self
 
-import msgspec
 import trio
 
 from .._domain.rates import Bucket
@@ -38,10 +37,12 @@ from .poller import Poller, Watcher
 from .presence import Presence
 from .relay import Relay
 from .revocations import Revocations
-from .room import Cursor, Room, Seat
+from .room import Cursor, Room
+from .seat import Seat
 from .sequencer import Sequencer
 from .session import Connection, Session
 from .states import States
+from .statistics import Statistics
 from .turn import Turn
 from .writer import Writer
 
@@ -60,19 +61,6 @@ _LIMITS_TOLD: Final = (
 # Clients are told to leave so often. epoll counts in whole milliseconds: with a sleep after each,
 # 15,000 clients took 11 s to send away where 2 s were meant.
 _DRAIN_STEP_S: Final = 0.01
-
-
-@final
-class Statistics(msgspec.Struct, frozen=True, kw_only=True):
-    """What the engine is doing, at one moment."""
-
-    connections: int
-    sessions: int
-    users: int
-    rooms: int
-    cursors: int
-    pending_bytes: int
-    draining: bool
 
 
 class Engine:

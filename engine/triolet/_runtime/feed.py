@@ -10,7 +10,8 @@ from .._model.events import Feed, FeedRow
 from .._model.limits import Limits
 from .coalescer import Coalescer
 from .presence import Presence
-from .room import Room, Seat
+from .room import Room
+from .seat import Seat
 
 if TYPE_CHECKING:
     from .session import Session

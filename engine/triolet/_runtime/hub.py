@@ -22,7 +22,8 @@ from .heads import Heads
 from .loading import Channels, Load, Rooms
 from .members import Members
 from .ring import Rings
-from .room import Cursor, Room, Seat
+from .room import Cursor, Room
+from .seat import Seat
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from .._model.errors import StoreError
 from .._model.limits import Limits
 from ..ports.store import Mark, Store
 from .coalescer import Coalescer
-from .room import Seat
+from .seat import Seat
 
 logger = logging.getLogger(__name__)
 

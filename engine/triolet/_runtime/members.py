@@ -9,7 +9,8 @@ from typing import final
 
 from .._model.limits import Limits
 from ..ports.store import Mark, Membership, RoomState, Store
-from .room import Cursor, Room, Seat
+from .room import Cursor, Room
+from .seat import Seat
 
 
 @final

@@ -16,7 +16,7 @@ from .._model.commands import Command
 from .._model.errors import ErrorCode, Refusal, StoreError, StoreUnavailable
 from .._model.events import RoomOpened, Written
 from ..ports.store import Appended, Draft, Duplicate, Outcome, Rejected, Stale
-from .room import Seat
+from .seat import Seat
 from .sequencer import Pending
 
 if TYPE_CHECKING:

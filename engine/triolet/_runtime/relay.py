@@ -22,7 +22,8 @@ from .coalescer import Coalescer
 from .feed import Feeder
 from .hub import Hub
 from .nodes import Nodes, room_channel, user_channel
-from .room import Cursor, Room, Seat
+from .room import Cursor, Room
+from .seat import Seat
 from .states import States
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from .._model.entries import Role
 from .._model.errors import ErrorCode, Refusal
 from ..ports.gate import Action
-from .room import Seat
+from .seat import Seat
 from .session import Session
 
 

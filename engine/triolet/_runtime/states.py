@@ -8,7 +8,8 @@ from .._model.events import Receipts
 from .._model.limits import Limits
 from .coalescer import Coalescer
 from .cursor import typing_of
-from .room import Cursor, Room, Seat
+from .room import Cursor, Room
+from .seat import Seat
 
 # Rooms told between two checkpoints.
 _ROOMS_PER_TURN = 32

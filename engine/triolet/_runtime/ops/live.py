@@ -24,7 +24,8 @@ from ...ports.gate import Action
 from ..pipeline import HANDLERS, Job
 from ..relay import receivers
 from ..rights import may, role_for
-from ..room import Room, Seat
+from ..room import Room
+from ..seat import Seat
 from ..session import Session
 from .messages import body_bytes
 

@@ -15,7 +15,7 @@ from ...ports.gate import Action
 from ...ports.store import Draft, Stale
 from ..pipeline import HANDLERS, RETRIES, Job, written
 from ..rights import role_for
-from ..room import Seat
+from ..seat import Seat
 from ..sequencer import Pending
 from ..session import Session
 from ..writer import DRAFT_BYTES

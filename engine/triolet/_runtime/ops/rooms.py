@@ -14,7 +14,8 @@ from ...ports.gate import Action
 from ...ports.store import Draft, Rejected, RoomSpec, Stale
 from ..pipeline import HANDLERS, Job, written
 from ..rights import may, require, role_for
-from ..room import Room, Seat
+from ..room import Room
+from ..seat import Seat
 from ..session import Session
 from .messages import check_cid, packed_facts
 

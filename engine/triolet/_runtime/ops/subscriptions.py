@@ -17,7 +17,8 @@ from ...ports.gate import Action
 from ..cursor import catch_up, receipts_of
 from ..pipeline import HANDLERS, Job
 from ..rights import role_for
-from ..room import Cursor, Room, Seat
+from ..room import Cursor, Room
+from ..seat import Seat
 from ..session import Session
 
 _Place: TypeAlias = tuple[str, Position | None]
