@@ -7,6 +7,7 @@ from scene import open_scene, settled
 
 from triolet._model.commands import Ping
 from triolet._model.errors import Close
+from triolet._model.events import Pong
 from triolet._runtime.pipeline import HANDLERS
 
 
@@ -137,3 +138,16 @@ async def test_a_bug_ends_one_connection_and_is_told(scene, monkeypatch, caplog)
     assert await anna.ended() == 1011
     assert "a bug" in caplog.text
     assert (await ben.send("tea", "still here", cid="c9"))["op"] == "ok"
+
+
+async def test_a_pipe_ends_with_an_engine_that_is_cancelled():
+    """No flusher is left then: nobody waits for one, and what is owed is handed over."""
+    with trio.CancelScope() as scope:
+        async with open_scene(inspect=False) as scene:
+            anna = await scene.enter("anna")
+            anna.session.write(Pong(ref=1, now=5))
+            scope.cancel()
+            await trio.sleep_forever()
+
+    assert anna.pipe.close.code == 1000
+    assert msgspec.msgpack.decode(anna.pipe._from_engine.receive_nowait())["now"] == 5

@@ -86,21 +86,16 @@ class Pipe:
         finally:
             session.end()
             self._engine.heartbeat.leave(self)
-            with trio.CancelScope(shield=True) as scope:
-                scope.deadline = trio.current_time() + self._engine.limits.close_timeout_s
-                await self._farewell()
+            self._farewell()
 
-    async def _farewell(self) -> None:
-        """Let the client take what is owed, then tell why it ended."""
-        try:
-            # The flusher writes in its next turns; what the client does not take is dropped.
-            while self.outbox.size and self.outbox.blocked_since is None:
-                await trio.lowlevel.checkpoint()
-        finally:
-            self.outbox.discard()
-            self.close = self.session.closing or Close(CloseCode.BYE)
-            self._to_client.close()
-            self._from_client.close()
+    def _farewell(self) -> None:
+        """Let the client take what is owed, then tell why it ended; what it cannot is dropped."""
+        # Not left to the flusher: where the engine itself is cancelled, there is none any more.
+        self.outbox.flush()
+        self.outbox.discard()
+        self.close = self.session.closing or Close(CloseCode.BYE)
+        self._to_client.close()
+        self._from_client.close()
 
     def put_nowait(self, payload: bytes) -> bool:
         """See `outbox.MessageSink`."""
