@@ -19,6 +19,10 @@ The first in one call, against anything a `Dialer` reaches::
 Users and rooms of a script are made there: give it a prefix of its own (`Cast`).
 """
 
+from .cutting import Cut as Cut
+from .cutting import cuts as cuts
+from .cutting import open_files as open_files
+from .cutting import tasks as tasks
 from .picture import Picture as Picture
 from .picture import RoomPicture as RoomPicture
 from .picture import differences as differences

@@ -55,6 +55,11 @@ class Door:
         self._links[link] = None
         return link
 
+    @property
+    def links(self) -> int:
+        """How many connections there are through this door."""
+        return len(self._links)
+
     async def cut(self) -> None:
         """End every connection made through this door, as a network would."""
         for link in list(self._links):
