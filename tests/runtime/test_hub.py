@@ -11,6 +11,7 @@ from scene import open_scene, settled, virtually
 
 from triolet._model.entries import Member, Message
 from triolet._model.errors import StoreUnavailable
+from triolet._runtime import heads
 from triolet._runtime.room import Room
 
 
@@ -523,6 +524,19 @@ async def test_rooms_nobody_follows_are_not_compared(scene):
     await trio.sleep(3 * scene.limits.head_check_s)
 
     assert scene.store.count("heads") == 0
+
+
+async def test_where_nobody_else_writes_so_many_rooms_are_compared_in_turn(scene, monkeypatch):
+    """However many are followed, a round costs the same; each one's turn comes."""
+    monkeypatch.setattr(heads, "_ALONE_PER_ROUND", 2)
+    anna = await scene.enter("anna")
+    for name in "abcde":
+        await scene.room(name, anna)
+    await trio.sleep(6 * scene.limits.head_check_s + 1)
+
+    rounds = [list(args[0]) for name, args, _ in scene.store.calls if name == "heads"]
+    assert {len(names) for names in rounds} == {1, 2}
+    assert ["a", "b", "c", "d", "e"] * 2 == sum(rounds, [])[:10]
 
 
 async def test_a_comparison_that_fails_is_repeated(scene):
