@@ -133,6 +133,7 @@ def make_gate(settings: Settings, clock: Clock, store: Store) -> TokenGate:
         keys=[_read_key(path) for path in settings.keys],
         jwks=settings.jwks,
         revoked=store.revoked,
+        revoked_now=store.revoked_now,
         issuer=settings.issuer,
         audience=settings.audience,
     )

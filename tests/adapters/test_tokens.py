@@ -287,6 +287,44 @@ class TestRevocation:
             await make_gate(revoked=revoked).admit(hs256(good_claims()), OPENING)
 
 
+class TestAtOnce:
+    """`admit_now` judges as `admit` does, where whether a token was revoked is in memory."""
+
+    @staticmethod
+    def gate_with(not_before):
+        async def revoked(user):
+            raise AssertionError(f"{user} was asked for")
+
+        return make_gate(revoked=revoked, revoked_now={"anna": not_before}.get)
+
+    async def test_a_good_token_is_admitted_alike(self):
+        token = mint(SECRET, "anna", ttl_s=60, now_ms=NOW, tier="service", roles=("a",))
+
+        assert make_gate().admit_now(token, OPENING) == await make_gate().admit(token, OPENING)
+        assert self.gate_with(NOW).admit_now(token, OPENING).user == "anna"
+
+    def test_what_is_not_in_memory_is_waited_for(self):
+        token = mint(SECRET, "anna", ttl_s=60, now_ms=NOW)
+
+        assert self.gate_with(None).admit_now(token, OPENING) is None
+        assert make_gate(revoked=lambda _: None).admit_now(token, OPENING) is None
+
+    @pytest.mark.parametrize(
+        ("token", "code"),
+        [
+            (None, ErrorCode.UNAUTHENTICATED),
+            ("x", ErrorCode.TOKEN_INVALID),
+            (mint(SECRET, "anna", ttl_s=60, now_ms=NOW - 1), ErrorCode.TOKEN_INVALID),
+            (mint(SECRET, "anna", ttl_s=60, now_ms=NOW - 1_000_000), ErrorCode.TOKEN_EXPIRED),
+        ],
+    )
+    def test_others_are_refused_alike(self, token, code):
+        with pytest.raises(Refusal) as refused:
+            self.gate_with(NOW).admit_now(token, OPENING)
+
+        assert refused.value.code is code
+
+
 class TestForm:
     """Malformed anything is invalid, never an exception of another kind."""
 

@@ -12,7 +12,6 @@ from typing import Final, Self
 
 import trio
 
-from .._domain.rates import Bucket
 from .._model.errors import Close, CloseCode, ErrorCode, Refusal, StoreError
 from .._model.events import Notice
 from .._model.limits import Limits
@@ -21,6 +20,7 @@ from ..ports.clock import Clock, Entropy
 from ..ports.gate import Gate, Identity, Opening
 from ..ports.store import Store
 from . import ops  # noqa: F401 - fills the table of handlers
+from .admission import Admission
 from .doorbells import Doorbells, RoomChannels
 from .edge import Edge, Fallback, bind
 from .failing import is_alone
@@ -115,11 +115,11 @@ class Engine:
         self._keeping = Keeping(store, self.hub, clock, limits)
         self._revocations = Revocations(store, self.presence, clock, limits, self.nodes)
         self.revoke = self._revocations.revoke
+        self.admission = Admission(gate, self._revocations, entropy, limits)
         self.relay: Relay | None = None
         if self.nodes is not None:
             self.relay = Relay(self.nodes, store, self.hub, self.states, self.feeder, limits=limits)
             Doorbells(self.nodes, self.hub, self.sequencer, self._keeping)
-        self._hellos = Bucket(rate=limits.hellos_rate, burst=limits.hellos_burst)
         self.heartbeat = Heartbeat(clock, limits)
         # Not ready any more; and, a little later: taking no durable requests and no hellos.
         self._leaving = False
@@ -295,26 +295,12 @@ class Engine:
         """
         if self._draining:
             raise Refusal(ErrorCode.SHUTTING_DOWN, retry_after_ms=1000)
-        wait_s = self._hellos.admit(trio.current_time())
-        if wait_s:
-            spread_ms = int(1000 * self.entropy.uniform(wait_s, wait_s + 2))
-            raise Refusal(ErrorCode.RATE_LIMITED, retry_after_ms=spread_ms)
+        self.admission.check_rate()
 
     def left(self, cursor: Cursor) -> None:
         """A cursor has gone from its room."""
         cursor.room.retire_seat(cursor.seat.user)
         self.hub.released(cursor.room)
-
-    async def admit(self, token: str | None, opening: Opening) -> Identity:
-        """Return who holds `token`, revocations considered that came while the gate looked.
-
-        Raises:
-            Refusal: the gate's, or `TOKEN_INVALID`.
-            StoreError: the gate could not look.
-        """
-        identity = await self.gate.admit(token, opening)
-        self._revocations.check(identity)
-        return identity
 
     def require_running(self) -> None:
         """Refuse durable requests of a node that is leaving.

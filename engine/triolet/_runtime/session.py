@@ -231,21 +231,39 @@ class Session:
         self.close(Close(CloseCode.POLICY_VIOLATION, refusal.code.reason))
         return None
 
-    async def _hello(self, command: Hello) -> None:
+    def _hello(self, command: Hello) -> Awaitable[None] | None:
+        """Answer at once where the gate need not wait: a storm of hellos is no storm of tasks."""
         engine = self.engine
         try:
             engine.check_hello()
-            identity = self.identity or await engine.admit(
+            identity = self.identity or engine.admission.admit_now(
                 command.token or self._token, self.opening
             )
+        except Refusal as refusal:
+            self._refuse_hello(refusal)
+            return None
+        if identity is None or engine.relay is not None:
+            return self._hello_later(command, identity)
+        self._welcome(command, identity)
+        return None
+
+    async def _hello_later(self, command: Hello, identity: Identity | None) -> None:
+        engine = self.engine
+        try:
+            if identity is None:
+                identity = await engine.admission.admit(command.token or self._token, self.opening)
             if engine.relay is not None:
                 await engine.relay.come(self, identity.user)
-            present = engine.presence.present.get(identity.user)
-            sessions = len(present.sessions) if present else 0
-            if sessions >= engine.limits.sessions_per_user_max:
-                raise Refusal(ErrorCode.TOO_MANY_SESSIONS, retry_after_ms=60_000)
         except (Refusal, StoreError) as error:
             self._refuse_hello(error if isinstance(error, Refusal) else store_refusal(error))
+            return
+        self._welcome(command, identity)
+
+    def _welcome(self, command: Hello, identity: Identity) -> None:
+        engine = self.engine
+        present = engine.presence.present.get(identity.user)
+        if present is not None and len(present.sessions) >= engine.limits.sessions_per_user_max:
+            self._refuse_hello(Refusal(ErrorCode.TOO_MANY_SESSIONS, retry_after_ms=60_000))
             return
         self._token = None
         self.user = identity.user

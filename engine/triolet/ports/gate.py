@@ -1,7 +1,7 @@
 """The gate: who is who, and what a host allows beyond the engine's own rules."""
 
 from enum import Enum
-from typing import Protocol, final
+from typing import Protocol, final, runtime_checkable
 
 from msgspec import Struct
 
@@ -66,5 +66,18 @@ class Gate(Protocol):
         """Return True to allow, False to forbid, None to leave it to the engine's own rules.
 
         Called in the engine's thread for each request: answer from memory, do not block.
+        """
+        ...
+
+
+@runtime_checkable
+class PromptGate(Protocol):
+    """What a gate may also do: say who somebody is in the scheduler turn in which it is asked."""
+
+    def admit_now(self, token: str | None, opening: Opening) -> Identity | None:
+        """Do what `Gate.admit` does, if nothing has to be waited for; else do nothing: None.
+
+        Raises:
+            Refusal: as `Gate.admit`.
         """
         ...

@@ -330,6 +330,11 @@ class Store(Protocol):
         """Return those with `not_before >= since` (ms), by user, those after `after`."""
         ...
 
+    def revoked_now(self, user: str) -> int | None:
+        """Return what `revoked` does, if that is known in memory; else None."""
+        del user
+        return None
+
     async def prune(
         self, *, older_than: int, entries_max: int, limit: int
     ) -> list[tuple[str, int, int]]:

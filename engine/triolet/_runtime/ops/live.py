@@ -215,7 +215,7 @@ def _pass_on(session: Session, room: Room, seat: Seat, command: SendSignal) -> N
 
 
 async def _refresh(session: Session, command: Refresh) -> None:
-    identity = await session.engine.admit(command.token, session.opening)
+    identity = await session.engine.admission.admit(command.token, session.opening)
     if identity.user != session.user:
         raise Refusal(ErrorCode.TOKEN_INVALID, "the token is another user's")
     session.admit(identity)

@@ -278,6 +278,10 @@ class MemoryStore(Store):
         ]
         return found[:limit]
 
+    def revoked_now(self, user: str) -> int | None:
+        """Return the user's `not_before` in ms, 0 if nothing is revoked."""
+        return self._revoked.get(user, 0)
+
     # --- keeping -------------------------------------------------------------------------
 
     async def prune(

@@ -213,6 +213,10 @@ class SqliteStore(Store):
             partial(directory.revocations, since=since, after=after, limit=limit)
         )
 
+    def revoked_now(self, user: str) -> int | None:
+        """Return the user's `not_before` in ms, if that is known in memory."""
+        return self._revocations.known(user)
+
     async def load_revocations(self) -> None:
         """Have `revoked` answer from memory."""
         connection = self._ledger.connection

@@ -37,6 +37,7 @@ class TokenGate:
         keys: PEM files' contents: public keys for RS256, ES256 or EdDSA.
         jwks: a JWK set's file, read again when it changes.
         revoked: tells since when a user's tokens count (`Store.revoked`), ms, 0: any do.
+        revoked_now: the same without waiting (`Store.revoked_now`), None: it must be waited for.
         issuer: what `iss` must be; empty: it is not looked at.
         audience: what `aud` must name one of; empty: a token made for an audience is refused,
             for it was made for somebody else (RFC 7519 section 4.1.3).
@@ -54,6 +55,7 @@ class TokenGate:
         keys: Sequence[bytes] = (),
         jwks: Path | None = None,
         revoked: Callable[[str], Awaitable[int]] | None = None,
+        revoked_now: Callable[[str], int | None] | None = None,
         issuer: str = "",
         audience: Sequence[str] = (),
     ) -> None:
@@ -67,6 +69,7 @@ class TokenGate:
         self._clock = clock
         self._leeway_ms = round(limits.token_leeway_s * 1000)
         self._revoked = revoked
+        self._revoked_now = revoked_now
         self._issuer = issuer
         self._audience = tuple(audience)
 
@@ -86,21 +89,32 @@ class TokenGate:
                 expired; `TOKEN_INVALID` any other fault, each named in the message.
             StoreError: whether it was revoked could not be found out; nobody is admitted.
         """
+        claims, expires_at = self._look_at(token)
+        if self._revoked is None:
+            await trio.lowlevel.checkpoint()
+            return _identity(claims, expires_at, 0)
+        return _identity(claims, expires_at, await self._revoked(claims.sub))
+
+    def admit_now(self, token: str | None, opening: Opening) -> Identity | None:  # noqa: ARG002 - the port's
+        """Return who holds `token`; None: whether it was revoked is not known in memory.
+
+        Raises:
+            Refusal: as `admit`.
+        """
+        if self._revoked is None:
+            return _identity(*self._look_at(token), 0)
+        if self._revoked_now is None:
+            return None
+        claims, expires_at = self._look_at(token)
+        not_before = self._revoked_now(claims.sub)
+        return None if not_before is None else _identity(claims, expires_at, not_before)
+
+    def _look_at(self, token: str | None) -> tuple[Claims, int]:
+        """Return what a good token says, and when the session must end."""
         if not token:
             raise Refusal(ErrorCode.UNAUTHENTICATED, "a token is needed")
         claims = self._verify(take_apart(token))
-        expires_at = self._judge(claims)
-        issued_at = 0 if claims.iat is UNSET else to_ms(claims.iat)
-        await self._check_revoked(claims, issued_at)
-        return Identity(
-            user=claims.sub,
-            expires_at=expires_at,
-            issued_at=issued_at,
-            roles=claims.roles,
-            tier=claims.tier,
-            device="" if claims.device is UNSET else claims.device,
-            token_id=claims.jti,
-        )
+        return claims, self._judge(claims)
 
     def may(self, who: Identity, action: Action, *, room: str = "", user: str = "") -> bool | None:  # noqa: ARG002 - the port's
         """Return None: tokens say who somebody is, the engine's rules say what they may do."""
@@ -154,12 +168,20 @@ class TokenGate:
             raise Refusal(ErrorCode.TOKEN_EXPIRED, "the token has expired")
         return expires_at
 
-    async def _check_revoked(self, claims: Claims, issued_at: int) -> None:
-        if self._revoked is None:
-            await trio.lowlevel.checkpoint()
-            return
-        not_before = await self._revoked(claims.sub)
-        if not_before and claims.iat is UNSET:
-            raise invalid("the user's tokens were revoked, and this one has no `iat`")
-        if issued_at < not_before:
-            raise invalid("the token was revoked")
+
+def _identity(claims: Claims, expires_at: int, not_before: int) -> Identity:
+    """Return whose token it is, unless those before `not_before` count no more."""
+    issued_at = 0 if claims.iat is UNSET else to_ms(claims.iat)
+    if not_before and claims.iat is UNSET:
+        raise invalid("the user's tokens were revoked, and this one has no `iat`")
+    if issued_at < not_before:
+        raise invalid("the token was revoked")
+    return Identity(
+        user=claims.sub,
+        expires_at=expires_at,
+        issued_at=issued_at,
+        roles=claims.roles,
+        tier=claims.tier,
+        device="" if claims.device is UNSET else claims.device,
+        token_id=claims.jti,
+    )

@@ -1,0 +1,61 @@
+"""Who comes in: hellos at the node's rate, and what the gate says of a token."""
+
+from typing import final
+
+import trio
+
+from .._domain.rates import Bucket
+from .._model.errors import ErrorCode, Refusal
+from .._model.limits import Limits
+from ..ports.clock import Entropy
+from ..ports.gate import Gate, Identity, Opening, PromptGate
+from .revocations import Revocations
+
+
+@final
+class Admission:
+    """See the module. `revocations` are those that came while the gate looked."""
+
+    def __init__(
+        self, gate: Gate, revocations: Revocations, entropy: Entropy, limits: Limits
+    ) -> None:
+        self._gate = gate
+        self._prompt_gate = gate if isinstance(gate, PromptGate) else None
+        self._revocations = revocations
+        self._entropy = entropy
+        self._hellos = Bucket(rate=limits.hellos_rate, burst=limits.hellos_burst)
+
+    def check_rate(self) -> None:
+        """Admit one hello of the node's rate.
+
+        Raises:
+            Refusal: `RATE_LIMITED`, to come back spread over the time the queue needs.
+        """
+        wait_s = self._hellos.admit(trio.current_time())
+        if wait_s:
+            spread_ms = int(1000 * self._entropy.uniform(wait_s, wait_s + 2))
+            raise Refusal(ErrorCode.RATE_LIMITED, retry_after_ms=spread_ms)
+
+    async def admit(self, token: str | None, opening: Opening) -> Identity:
+        """Return who holds `token`, revocations considered that came while the gate looked.
+
+        Raises:
+            Refusal: the gate's, or `TOKEN_INVALID`.
+            StoreError: the gate could not look.
+        """
+        identity = await self._gate.admit(token, opening)
+        self._revocations.check(identity)
+        return identity
+
+    def admit_now(self, token: str | None, opening: Opening) -> Identity | None:
+        """Do what `admit` does, if the gate need not wait; else do nothing: None.
+
+        Raises:
+            Refusal: as `admit`.
+        """
+        if self._prompt_gate is None:
+            return None
+        identity = self._prompt_gate.admit_now(token, opening)
+        if identity is not None:
+            self._revocations.check(identity)
+        return identity

@@ -1,0 +1,77 @@
+"""Laws of admission: hellos at a rate, and one judgment whether or not the gate must wait."""
+
+import pytest
+import trio
+from scene import CountedEntropy, TableGate
+
+from triolet._model.errors import ErrorCode, Refusal
+from triolet._model.limits import Limits
+from triolet._runtime.admission import Admission
+from triolet.ports.gate import FOREVER, Identity, Opening
+
+
+class PromptTableGate(TableGate):
+    """Knows at once whom it has been told of, and must wait for all others."""
+
+    def admit_now(self, token, opening):
+        del opening
+        found = self.identities.get(token)
+        if isinstance(found, Refusal):
+            raise found
+        return found
+
+
+class Revoked:
+    """Revocations of the moment, by user."""
+
+    def __init__(self, *users):
+        self.users = users
+
+    def check(self, identity):
+        if identity.user in self.users:
+            raise Refusal(ErrorCode.TOKEN_INVALID, "the token was revoked")
+
+
+def admission_of(gate, *revoked, **limits):
+    return Admission(gate, Revoked(*revoked), CountedEntropy(), Limits(**limits))
+
+
+async def test_a_gate_that_can_answers_at_once_and_one_that_cannot_is_awaited():
+    for gate in (TableGate(), PromptTableGate()):
+        gate.knows("a", "anna")
+        admission = admission_of(gate)
+        now = admission.admit_now("a", Opening())
+        later = await admission.admit("a", Opening())
+
+        assert later == Identity(user="anna", expires_at=FOREVER)
+        assert now == (later if isinstance(gate, PromptTableGate) else None)
+        assert admission.admit_now("unknown", Opening()) is None
+
+
+async def test_refusals_and_revocations_count_either_way():
+    gate = PromptTableGate()
+    gate.knows("b", "ben")
+    gate.identities["c"] = Refusal(ErrorCode.BANNED)
+    admission = admission_of(gate, "ben")
+    for token, code in (("b", ErrorCode.TOKEN_INVALID), ("c", ErrorCode.BANNED)):
+        with pytest.raises(Refusal) as now:
+            admission.admit_now(token, Opening())
+        with pytest.raises(Refusal) as later:
+            await admission.admit(token, Opening())
+
+        assert now.value.code == later.value.code == code
+
+
+async def test_hellos_beyond_the_rate_are_told_when_to_come(autojump_clock):
+    del autojump_clock
+    admission = admission_of(TableGate(), hellos_rate=2, hellos_burst=3)
+    for _ in range(3):
+        admission.check_rate()
+    with pytest.raises(Refusal) as refused:
+        admission.check_rate()
+    await trio.sleep(0.5)
+    admission.check_rate()
+
+    assert refused.value.code is ErrorCode.RATE_LIMITED
+    # Spread over the 2 s that follow the half second it takes.
+    assert refused.value.retry_after_ms == 1500
