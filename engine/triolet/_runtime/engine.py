@@ -96,7 +96,7 @@ class Engine:
         self.nodes = None if bus is None else Nodes(bus, entropy, limits)
         self.flusher = Flusher()
         self.marks = Marks(store, limits)
-        self.presence = Presence(store, clock, limits)
+        self.presence = Presence(store, clock, limits, nodes=self.nodes)
         self.feeder = Feeder(self.presence, limits)
         self.states = States(limits)
         self.hub = Hub(
@@ -197,6 +197,7 @@ class Engine:
             await self.presence.flush()
         except StoreError as error:
             logger.warning("marks and last-seen times of the last second are lost: %s", error)
+        await self.presence.leave()
         if self.nodes is not None:
             await self.nodes.leave()
 

@@ -40,7 +40,8 @@ from .room import Cursor, Room, event_frame
 
 if TYPE_CHECKING:
     from .engine import Engine
-    from .presence import Present, Watching
+    from .presence import Present
+    from .watchers import Watching
 
 logger = logging.getLogger(__name__)
 
