@@ -22,6 +22,7 @@ class Admission:
         self._gate = gate
         self._prompt_gate = gate if isinstance(gate, PromptGate) else None
         self._revocations = revocations
+        self.check = revocations.check
         self._entropy = entropy
         self._hellos = Bucket(rate=limits.hellos_rate, burst=limits.hellos_burst)
 

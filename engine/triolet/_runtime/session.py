@@ -255,6 +255,9 @@ class Session:
                 identity = await engine.admission.admit(command.token or self._token, self.opening)
             if engine.relay is not None:
                 await engine.relay.come(self, identity.user)
+                if self.identity is None:
+                    # It may have been revoked meanwhile, when no session was here to be ended.
+                    engine.admission.check(identity)
         except (Refusal, StoreError) as error:
             self._refuse_hello(error if isinstance(error, Refusal) else store_refusal(error))
             return
