@@ -151,6 +151,9 @@ class Limits(Struct, frozen=True, kw_only=True):
     # Hellos a second of the whole node: a resume storm is spread, not suffered.
     hellos_rate: float = 1000
     hellos_burst: int = 2000
+    # A hello whose turn comes within this waits for it; the others are told when to come. To come
+    # again is a connection and a backoff more: a quarter of a storm came 3 s later for it.
+    hello_wait_s: float = 3
 
     # --- keeping -----------------------------------------------------------------------
     # How long a cid is remembered; 0: for ever.

@@ -288,15 +288,15 @@ class Engine:
         if session.present is not None:
             self.presence.depart(session)
 
-    def check_hello(self) -> None:
-        """Admit one hello of the node's rate.
+    def check_hello(self) -> float:
+        """Admit one hello of the node's rate; return how long it must wait for its turn, s.
 
         Raises:
             Refusal: `RATE_LIMITED`, to come back spread over the time the queue needs.
         """
         if self._draining:
             raise Refusal(ErrorCode.SHUTTING_DOWN, retry_after_ms=1000)
-        self.admission.check_rate()
+        return self.admission.check_rate()
 
     def left(self, cursor: Cursor) -> None:
         """A cursor has gone from its room."""

@@ -236,28 +236,31 @@ class Session:
         """Answer at once where the gate need not wait: a storm of hellos is no storm of tasks."""
         engine = self.engine
         try:
-            engine.check_hello()
+            wait_s = engine.check_hello()
+            if wait_s or engine.relay is not None:
+                return self._hello_later(command, wait_s)
             identity = self.identity or engine.admission.admit_now(
                 command.token or self._token, self.opening
             )
         except Refusal as refusal:
             self._refuse_hello(refusal)
             return None
-        if identity is None or engine.relay is not None:
-            return self._hello_later(command, identity)
+        if identity is None:
+            return self._hello_later(command, 0)
         self._welcome(command, identity)
         return None
 
-    async def _hello_later(self, command: Hello, identity: Identity | None) -> None:
+    async def _hello_later(self, command: Hello, wait_s: float) -> None:
         engine = self.engine
         try:
-            if identity is None:
-                identity = await engine.admission.admit(command.token or self._token, self.opening)
+            if wait_s:
+                await trio.sleep(wait_s)
+                engine.require_running()
+            identity = self.identity or await engine.admission.admit(
+                command.token or self._token, self.opening
+            )
             if engine.relay is not None:
                 await engine.relay.come(self, identity.user)
-                if self.identity is None:
-                    # It may have been revoked meanwhile, when no session was here to be ended.
-                    engine.admission.check(identity)
         except (Refusal, StoreError) as error:
             self._refuse_hello(error if isinstance(error, Refusal) else store_refusal(error))
             return
