@@ -189,8 +189,8 @@ class NativeConnection:
         return self.session.closing is not None or self._reader.close is not None or self._lost
 
     def _answer_controls(self) -> None:
-        """Answer pings and the client's close."""
-        if self._reader.replies:
+        """Answer pings. A close frame is the goodbye's: nothing follows it (RFC 6455, 5.5.1)."""
+        if self._reader.replies and self._reader.close is None:
             self.outbox.reply(self._reader.take_replies())
 
     # --- ending ------------------------------------------------------------------------
@@ -242,8 +242,8 @@ class NativeConnection:
                 )
                 self.outbox.post(close_frame(int(code), reason))
             else:
-                # The echo is still owed if the session was ended while it handled what came before.
-                self._answer_controls()
+                # Behind the entries and answers that wait, with the pongs that came before it.
+                self.outbox.post(self._reader.take_replies())
             await self._written()
             if self._reader.close is not None and self._reader.close.failed and not self._lost:
                 self._end_writing()
