@@ -37,11 +37,8 @@ class Members:
         room.complete = members is not None
         if members is not None:
             room.members = len(members)
-            name, pending = room.name, self._pending_mark
             for membership in members:
-                seat = room.sit(membership.user, membership)
-                if pending(name, membership.user) is not None:
-                    self._overlay(seat)
+                self._overlay(room.sit(membership.user, membership))
 
     async def seat(self, room: Room, user: str) -> Seat:
         """Return the user's seat, read from the store where the room does not know it."""

@@ -10,7 +10,10 @@ from ..progress import bar
 from .campaign import Budget, Report
 from .failure import Failure, described
 from .jobs import Job, parts, work
+from .rfc6455.cases import CASES
+from .rfc6455.play import CHOPS, play
 from .table import TARGETS
+from .violation import Violation
 
 _SECONDS = 30.0
 _SEED_BITS = 32
@@ -35,6 +38,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, help="decides every input (chance, and it is told)")
     parser.add_argument("--jobs", type=_positive, default=1, help="processes, a seed each (1)")
     parser.add_argument(
+        "--rfc6455", metavar="URL", help="instead: play RFC 6455's cases against a server"
+    )
+    parser.add_argument("--token", default="", help="of somebody who may create a room there")
+    parser.add_argument(
         "--out", type=Path, default=Path(), help="where failing inputs are written (here)"
     )
 
@@ -50,6 +57,8 @@ def run(options: argparse.Namespace) -> int:
     """Fuzz or replay; return the exit status."""
     if options.file is not None:
         return _replay(options.file)
+    if options.rfc6455 is not None:
+        return _play(options.rfc6455, options.token)
     targets = tuple(TARGETS) if options.target == "all" else (options.target,)
     seed = secrets.randbits(_SEED_BITS) if options.seed is None else options.seed
     budget = _budget(options, len(targets))
@@ -101,3 +110,19 @@ def _replay(path: Path) -> int:
         return 1
     sys.stdout.write("it does not fail\n")
     return 0
+
+
+def _play(url: str, token: str) -> int:
+    """Play the cases of RFC 6455 against a server, each in several cuts."""
+    broken: list[str] = []
+    with bar("RFC 6455", len(CASES) * len(CHOPS)) as progress:
+        for case in CASES:
+            for chop in CHOPS:
+                try:
+                    play(case, url, token, chop, is_patient=True)
+                except (Violation, OSError, EOFError) as error:
+                    broken.append(f"{case.clause}, {case.name}, {chop}: {described(error)}\n")
+                progress.advance()
+    sys.stdout.writelines(broken)
+    sys.stdout.write(f"{len(CASES)} cases in {len(CHOPS)} cuts, {len(broken)} broken\n")
+    return 1 if broken else 0
