@@ -3,6 +3,7 @@
 import pytest
 import trio
 
+from triolet._model.entries import Entry, Message
 from triolet._model.errors import (
     ConfigurationError,
     ConnectionClosed,
@@ -10,7 +11,7 @@ from triolet._model.errors import (
     Refusal,
 )
 from triolet._model.limits import Limits
-from triolet.adapters.memory import open_memory_store
+from triolet.adapters.memory import MemoryBus, open_memory_store
 from triolet.adapters.system import SystemClock, SystemEntropy
 from triolet.embedded import ClosedGate, open_engine, open_store
 from triolet.ports.gate import FOREVER, Action, Identity, Opening
@@ -231,3 +232,27 @@ async def test_an_error_beside_a_cancellation_comes_out_as_it_is():
 
     with pytest.raises(ZeroDivisionError):
         await fail_cancelled()
+
+
+# --- several engines -------------------------------------------------------------------------
+
+
+async def test_engines_that_share_a_store_and_a_bus_are_one_deployment():
+    """What is sent to one comes to who is connected to the other."""
+    bus = MemoryBus()
+    async with (
+        store_at("memory:") as store,
+        open_engine(store, bus=bus.join()) as one,
+        open_engine(store, bus=bus.join()) as other,
+        one.connect("anna") as anna,
+        other.connect("ben") as ben,
+    ):
+        await anna.create("group", room="tea", members=["ben"])
+        await ben.subscribe("tea")
+        written = await anna.send("tea", {"text": "hello"})
+        with trio.fail_after(10):
+            async for event in ben.events():
+                if isinstance(event, Entry):
+                    break
+        assert (event.seq, event.fact) == (written.seq, Message(body={"text": "hello"}))
+    assert bus.followers == {}

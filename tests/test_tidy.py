@@ -46,6 +46,14 @@ TESTED_ELSEWHERE: dict[str, tuple[str, str]] = {
         "tests/runtime/test_hub.py",
         "a part of the hub, which is what everybody else sees",
     ),
+    "engine/triolet/_runtime/lease.py": (
+        "tests/runtime/test_elsewhere.py",
+        "a lease is seen by what other nodes see of its node's users",
+    ),
+    "engine/triolet/_runtime/watchers.py": (
+        "tests/runtime/test_presence.py",
+        "the watching part of presence",
+    ),
     "engine/triolet/_runtime/doorbells.py": (
         "tests/runtime/test_nodes_entries.py",
         "what is rung of rooms is seen on several nodes",

@@ -45,6 +45,7 @@ _MAY_BE_ZERO: Final = (
     "feed_members_max",
     "gap_wait_s",
     "grace_s",
+    "hello_wait_s",
     "idle_rooms_max",
     "idle_seats_max",
     "lb_delay_s",

@@ -16,6 +16,7 @@ from .adapters.sqlite import open_sqlite_store
 from .adapters.system import SystemClock, SystemEntropy
 from .client import Client, open_client
 from .client._link import Link, LinkClosed
+from .ports.bus import Bus
 from .ports.clock import Clock, Entropy
 from .ports.gate import FOREVER, Action, Gate, Identity, Opening
 from .ports.store import Store
@@ -141,7 +142,11 @@ async def open_store(
 
 @asynccontextmanager
 async def open_engine(
-    store: str | Store = "memory:", *, gate: Gate | None = None, limits: Limits | None = None
+    store: str | Store = "memory:",
+    *,
+    gate: Gate | None = None,
+    limits: Limits | None = None,
+    bus: Bus | None = None,
 ) -> AsyncIterator[Engine]:
     """Run an engine for as long as the block lasts.
 
@@ -149,6 +154,7 @@ async def open_engine(
         store: `memory:`, `sqlite:PATH`, or a store of your own.
         gate: who is who, for connections over sockets; without one only `connect` works.
         limits: every bound; `Limits()` if not given.
+        bus: this engine's connection to others that run on the same store of your own.
 
     Raises:
         ConfigurationError: the store's URL is none, or its data is in use.
@@ -171,5 +177,6 @@ async def open_engine(
             clock=clock,
             entropy=entropy,
             limits=limits,
+            bus=bus,
         )
         yield await stack.enter_async_context(engine)

@@ -4,8 +4,21 @@ from itertools import product
 from typing import get_args
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from triolet._domain.presence import TRANSITIONS, PresenceEvent, PresenceState, shown
+from triolet._domain.presence import (
+    LEASE_TRANSITIONS,
+    TRANSITIONS,
+    LeaseEvent,
+    LeaseState,
+    PresenceEvent,
+    PresenceState,
+    Told,
+    combined,
+    shown,
+    wish,
+)
 from triolet._model.commands import Status
 from triolet._model.events import VisibleStatus
 
@@ -88,3 +101,77 @@ def test_the_best_session_wins(
     state = PresenceState.HERE
 
     assert shown(state, kept="", sessions=iter(sessions), before=before) == expected
+
+
+# --- several nodes -------------------------------------------------------------------------
+
+TOLD = st.builds(
+    Told,
+    st.sampled_from(["online", "away"]),
+    st.booleans(),
+    st.sampled_from(KEPT),
+    st.integers(0, 3),
+)
+laws = settings(max_examples=200, derandomize=True, database=None)
+
+
+def test_a_lease_that_has_lapsed_is_taken_anew_and_never_renewed() -> None:
+    """ABSENT becomes HELD by TAKEN alone: a late RENEWED of the old one changes nothing."""
+    becomes_held = [
+        (state, event)
+        for state, row in LEASE_TRANSITIONS.items()
+        for event, after in row.items()
+        if after is LeaseState.HELD and state is not LeaseState.HELD
+    ]
+
+    assert becomes_held == [(LeaseState.ABSENT, LeaseEvent.TAKEN)]
+    assert LEASE_TRANSITIONS[LeaseState.HELD][LeaseEvent.LAPSED] is LeaseState.ABSENT
+    # The bus may be back before the lease has lapsed.
+    assert LEASE_TRANSITIONS[LeaseState.HELD][LeaseEvent.FAILED] is LeaseState.HELD
+    assert set(LEASE_TRANSITIONS[LeaseState.LEFT].values()) == {LeaseState.LEFT}
+
+
+@laws
+@given(st.lists(TOLD, max_size=4), st.randoms())
+def test_all_nodes_see_the_same_in_whatever_order_they_heard(told: list[Told], chance) -> None:
+    """What is seen does not depend on the order of the words."""
+    shuffled = chance.sample(told, len(told))
+
+    assert combined(shuffled) == combined(told)
+    found, again = wish(told), wish(shuffled)
+    assert (found and found.kept) == (again and again.kept)
+
+
+@laws
+@given(st.lists(TOLD, min_size=1, max_size=4))
+def test_the_latest_wish_holds_for_all_nodes(told: list[Told]) -> None:
+    """Of two at the same moment the more private one."""
+    latest = max(one.kept_at for one in told)
+    wishes = [one.kept for one in told if one.kept_at == latest]
+    seen = combined(told)
+
+    assert (seen == "offline") == ("invisible" in wishes)
+    assert (seen == "dnd") == ("invisible" not in wishes and "dnd" in wishes)
+
+
+@laws
+@given(st.lists(TOLD, min_size=1, max_size=4))
+def test_sessions_outdo_graces_and_the_best_of_them_wins(told: list[Told]) -> None:
+    """A grace shows what was shown, until there is a session anywhere."""
+    told = [Told(one.status, one.is_grace, "", 0) for one in told]
+    here = [one.status for one in told if not one.is_grace] or [one.status for one in told]
+
+    assert combined(told) == ("online" if "online" in here else "away")
+
+
+@pytest.mark.parametrize("kept", KEPT)
+@pytest.mark.parametrize("sessions", [one for one in SESSIONS if one])
+def test_a_node_alone_sees_what_one_of_many_would(sessions: list[Status], kept: str) -> None:
+    """`combined` of one is `shown`, here and through the grace that follows."""
+    best: Status = "online" if "online" in sessions else "away"
+    here = shown(PresenceState.HERE, kept=kept, sessions=sessions, before="offline")
+    grace = shown(PresenceState.GRACE, kept=kept, sessions=[], before=here)
+
+    assert combined([Told(best, False, kept, 0)]) == here
+    assert combined([Told(best, True, kept, 0)]) == grace
+    assert combined([]) == shown(PresenceState.OFFLINE, kept=kept, sessions=[], before=here)

@@ -42,7 +42,7 @@ def _counts(engine):
         "live": sum(len(audience.live) for room in rooms for audience in room.audiences),
         "typists": sum(len(room.typists) for room in rooms) + len(engine.states._typing),
         "present": len(presence.present),
-        "watchers": len(presence._watchers),
+        "watchers": len(presence.watchers.by_user),
         "graces": len(presence._graces),
         "people_unwritten": len(presence._unwritten),
         "marks_unwritten": len(engine.marks._seats),

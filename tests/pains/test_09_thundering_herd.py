@@ -55,7 +55,7 @@ async def test_a_herd_that_resumes_one_room_reads_its_pages_once():
 
 async def test_hellos_beyond_the_nodes_rate_are_told_when_to_come_back():
     """Spread over the time that the queue needs, not all at the same moment."""
-    limits = triolet.Limits(hellos_rate=20, hellos_burst=5)
+    limits = triolet.Limits(hellos_rate=20, hellos_burst=5, hello_wait_s=0)
     async with (
         triolet.open_engine(gate=NameGate(), limits=limits) as engine,
         trio.open_nursery() as nursery,

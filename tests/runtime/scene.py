@@ -465,12 +465,18 @@ def _leaves_no_room(hub):
 
 def _leaves_no_news(engine):
     presence, feeder = engine.presence, engine.feeder
-    assert presence.present == presence._watchers == presence._graces == presence._unwritten == {}
+    assert (
+        presence.present
+        == presence.watchers.by_user
+        == presence._graces
+        == presence._unwritten
+        == {}
+    )
     assert feeder._news == engine.marks._seats == engine.states._typing == {}
     coalescers = {
         "newcomers": presence._newcomers,
         "writer": presence._writer,
-        "told": presence._told,
+        "told": presence.watchers._told,
         "feed": feeder._coalescer,
         "marks": engine.marks._coalescer,
         "states": engine.states._coalescer,

@@ -64,9 +64,8 @@ async def test_refusals_and_revocations_count_either_way():
 
 async def test_hellos_beyond_the_rate_are_told_when_to_come(autojump_clock):
     del autojump_clock
-    admission = admission_of(TableGate(), hellos_rate=2, hellos_burst=3)
-    for _ in range(3):
-        admission.check_rate()
+    admission = admission_of(TableGate(), hellos_rate=2, hellos_burst=3, hello_wait_s=0)
+    assert [admission.check_rate() for _ in range(3)] == [0, 0, 0]
     with pytest.raises(Refusal) as refused:
         admission.check_rate()
     await trio.sleep(0.5)
@@ -75,3 +74,15 @@ async def test_hellos_beyond_the_rate_are_told_when_to_come(autojump_clock):
     assert refused.value.code is ErrorCode.RATE_LIMITED
     # Spread over the 2 s that follow the half second it takes.
     assert refused.value.retry_after_ms == 1500
+
+
+async def test_a_hello_whose_turn_comes_soon_waits_for_it(autojump_clock):
+    del autojump_clock
+    admission = admission_of(TableGate(), hellos_rate=2, hellos_burst=3, hello_wait_s=1)
+
+    assert [admission.check_rate() for _ in range(5)] == [0, 0, 0, 0.5, 1]
+    with pytest.raises(Refusal) as refused:
+        admission.check_rate()
+    assert refused.value.retry_after_ms == 2500
+    await trio.sleep(1)
+    assert admission.check_rate() == 0.5

@@ -42,7 +42,7 @@ FATES = ([0], [0], [], [0, 0.001], [0.003], [0.004, 0.4], [2])
 
 
 @given(st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @virtually
 async def test_whatever_the_bus_does_everybody_sees_each_entry_once_in_order(data):
     """Doorbells are lost, doubled and late, on three nodes that all send."""
@@ -61,6 +61,39 @@ async def test_whatever_the_bus_does_everybody_sees_each_entry_once_in_order(dat
         for person in people:
             assert person.seqs("tea") == list(range(head + 1, head + count + 1))
         assert texts(people[0]) == texts(people[1]) == texts(people[2])
+
+
+@given(st.data())
+@settings(max_examples=12, deadline=None)
+@virtually
+async def test_nodes_that_are_cut_off_and_come_back_miss_nothing(data):
+    """Any of three nodes, any number of times, while all of them send."""
+    async with open_stage(3, inspect=False) as stage:
+        *people, head = await tea(stage, "abc")
+        count = 0
+        for _ in range(data.draw(st.integers(1, 20))):
+            index = data.draw(st.integers(0, 2))
+            step = data.draw(st.sampled_from(["send", "send", "send", "cut", "mend", "wait"]))
+            if step == "send":
+                await people[index].send("tea", str(count))
+                count += 1
+            elif step == "wait":
+                await trio.sleep(data.draw(st.sampled_from([0.004, 0.7, 6])))
+            else:
+                getattr(stage[index].node, step)()
+        # Who stays cut off finds it by the heads; who is back, by then.
+        await trio.sleep(stage[0].limits.head_check_s + 3)
+        for person in people:
+            assert person.seqs("tea") == list(range(head + 1, head + count + 1))
+        for scene in stage:
+            scene.node.mend()
+        await trio.sleep(2)
+        assert [scene.engine.ready() for scene in stage] == [True] * 3
+        began = trio.current_time()
+        await people[0].send("tea", "rung")
+        for person in people:
+            await person.next("entry", seq=head + count + 1)
+        assert trio.current_time() == began
 
 
 async def test_a_node_that_was_rung_for_nothing_finds_it_by_the_heads():

@@ -249,6 +249,29 @@ async def test_a_token_that_was_revoked_elsewhere_while_it_was_looked_at_admits_
     assert await ben.ended() == 4001
 
 
+async def test_a_token_revoked_while_its_user_is_about_to_be_followed_admits_nobody(
+    stage,
+):
+    """The gate has looked, and the bus has not confirmed yet; there is no session to be ended."""
+    stage[1].gate.knows("old", "b", issued_at=NOW_MS - 5)
+    relay, asked, go_on = stage[1].engine.relay, trio.Event(), trio.Event()
+    come = relay.come
+
+    async def slow(session, user):
+        await come(session, user)
+        asked.set()
+        await go_on.wait()
+
+    relay.come = slow
+    ben = stage[1].stranger()
+    await ben.pipe.send(msgspec.msgpack.encode({"op": "hello", "token": "old"}))
+    await asked.wait()
+    await stage[0].engine.revoke("b")
+    await settled()
+    go_on.set()
+    assert await ben.ended() == 4001
+
+
 async def test_many_revocations_are_swept_page_by_page(stage, caplog):
     """And a sweep that fails is done again."""
     for number in range(2500):

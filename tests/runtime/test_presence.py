@@ -298,7 +298,7 @@ async def test_watchers_are_told_no_more_once_they_have_looked_away(scene):
     await trio.sleep(2)
 
     assert told(anna) == []
-    assert scene.engine.presence._watchers == {}
+    assert scene.engine.presence.watchers.by_user == {}
 
 
 async def test_one_may_watch_oneself_and_each_session_watches_alone(scene):
@@ -336,7 +336,7 @@ async def test_a_watcher_that_ends_is_forgotten(scene):
     await ben.ask("presence", status="away")
     await anna.leave()
 
-    assert "ben" not in scene.engine.presence._watchers
+    assert "ben" not in scene.engine.presence.watchers.by_user
     await trio.sleep(2)
 
 

@@ -157,7 +157,7 @@ async def test_a_user_has_so_many_sessions_and_no_more():
 
 
 async def test_hellos_beyond_the_rate_come_back_spread():
-    async with open_scene(hellos_rate=10, hellos_burst=2) as scene:
+    async with open_scene(hellos_rate=10, hellos_burst=2, hello_wait_s=0) as scene:
         for user in ("anna", "ben"):
             await scene.enter(user)
         cleo = scene.pipe("cleo")
@@ -169,6 +169,26 @@ async def test_hellos_beyond_the_rate_come_back_spread():
         assert 100 <= retry_ms <= 2200
         await trio.sleep(retry_ms / 1000)
         await scene.enter("cleo")
+
+
+async def test_a_hello_whose_turn_comes_soon_is_welcomed_then():
+    """Whoever leaves meanwhile leaves nothing; a node that drains welcomes nobody any more."""
+    async with open_scene(hellos_rate=1, hellos_burst=1, hello_wait_s=5) as scene:
+        await scene.enter("anna")
+        began = trio.current_time()
+        ben, cleo, dan = (scene.pipe(user) for user in ("ben", "cleo", "dan"))
+        for one in (ben, cleo, dan):
+            await hello(one)
+            await settled()
+        assert ben.heard == []
+        await cleo.cut()
+        await ben.next("welcome")
+        assert trio.current_time() - began == pytest.approx(1)
+        scene.engine._draining = True
+        await dan.next("error", reason="shutting_down")
+        assert trio.current_time() - began == pytest.approx(3)
+        await dan.ended()
+        scene.engine._draining = False
 
 
 # --- bad messages ------------------------------------------------------------------------------

@@ -195,4 +195,4 @@ async def leaves_no_connection(engine):
     listeners = sum(len(edge._listeners) for edge in engine._edges)
     assert engine._poller.watched() == listeners
     assert engine.statistics().cursors == engine.statistics().sessions == 0
-    assert engine.presence._watchers == {}
+    assert engine.presence.watchers.by_user == {}

@@ -6,7 +6,9 @@ import sys
 
 import pytest
 
+from triolet.testing import history
 from triolet.testing.world import Plan, Script, Step, draw, play
+from triolet.testing.world.script import NAMES
 
 AGAIN = """
 from triolet.testing.world import Plan, draw, play
@@ -48,3 +50,16 @@ def test_promises_are_kept(seed):
 
     assert outcome.complaints == []
     assert outcome.entries > 0
+
+
+def test_everybody_follows_every_room_of_theirs_when_a_world_begins() -> None:
+    outcome = play(Script(people=3, devices=2, rooms=2))
+
+    followed = {
+        (event.client, event.room)
+        for event in outcome.history
+        if isinstance(event, history.Subscribed) and event.wire
+    }
+    groups = {(f"{user}/{i}.1", f"room{k}") for user in NAMES[:3] for i in (0, 1) for k in (0, 1)}
+    direct = {(f"{user}/{i}.1", "dm:anna:ben") for user in NAMES[:2] for i in (0, 1)}
+    assert followed == groups | direct

@@ -1,8 +1,14 @@
-"""What others see of somebody: a table of states, and one function from facts to a status."""
+"""What others see of somebody: tables of states, and functions from facts to a status.
+
+Where several nodes have sessions of a user, each tells its own (`Told`), under a lease; what
+is seen is `combined` from them. A node alone has `shown`, which is the same for one.
+"""
 
 from collections.abc import Iterable
 from enum import Enum
-from typing import Final, final
+from typing import Final, Literal, final
+
+from msgspec import Struct
 
 from .._model.commands import Status
 from .._model.events import VisibleStatus
@@ -74,3 +80,112 @@ def shown(
     if kept == "dnd":
         return "dnd"
     return "online" if "online" in tuple(sessions) else "away"
+
+
+# --- several nodes -------------------------------------------------------------------------
+
+
+@final
+class Told(Struct, frozen=True, array_like=True):
+    """How one node tells that a user is: of those sessions alone that the node has.
+
+    Attributes:
+        status: the best of the sessions; through a grace the last one.
+        is_grace: there is no session any more.
+        kept: `dnd`, `invisible` or empty: the user's own wish, as this node knows it.
+        kept_at: when the user said so, ms; 0: long ago. The latest word counts, on all nodes.
+    """
+
+    status: Literal["online", "away"]
+    is_grace: bool
+    kept: str
+    kept_at: int
+
+
+def wish(told: Iterable[Told]) -> Told | None:
+    """Return the node's word that has the user's latest wish; None if no node has any.
+
+    >>> wish([Told("online", False, "", 5), Told("away", False, "dnd", 7)]).kept
+    'dnd'
+    """
+    # Of two in the same millisecond the more private one, so that all nodes agree.
+    return max(told, key=lambda one: (one.kept_at, _PRIVACY.index(one.kept)), default=None)
+
+
+_PRIVACY: Final = ("", "dnd", "invisible")
+
+
+def combined(told: Iterable[Told]) -> VisibleStatus:
+    """Return what others see of a user whom several nodes may have.
+
+    A session anywhere ends the grace everywhere: who came back elsewhere does not flicker,
+    and is seen as they are now.
+
+    >>> combined([Told("online", True, "", 0), Told("away", False, "", 0)])
+    'away'
+    >>> combined([])
+    'offline'
+    """
+    words = list(told)
+    latest = wish(words)
+    if latest is None or latest.kept == "invisible":
+        return "offline"
+    if latest.kept == "dnd":
+        return "dnd"
+    here = [one for one in words if not one.is_grace] or words
+    return "online" if any(one.status == "online" for one in here) else "away"
+
+
+@final
+class LeaseState(Enum):
+    """Whether a node may speak for its users."""
+
+    __hash__ = object.__hash__
+
+    # One is to be taken, under a new generation.
+    ABSENT = "absent"
+    HELD = "held"
+    # The engine has ended; what was told lasts until the lease lapses.
+    LEFT = "left"
+
+
+@final
+class LeaseEvent(Enum):
+    """What moves a lease."""
+
+    __hash__ = object.__hash__
+
+    TAKEN = "taken"
+    RENEWED = "renewed"
+    # It was not there any more when it was to be renewed.
+    LAPSED = "lapsed"
+    # The bus could not be reached: the lease may have lapsed or not.
+    FAILED = "failed"
+    LEAVE = "leave"
+
+
+# Total: each state answers each event. A lease that has lapsed never comes back by itself: what
+# is told under it is seen by nobody, so a node that was cut off cannot bring up ghosts.
+LEASE_TRANSITIONS: Final[dict[LeaseState, dict[LeaseEvent, LeaseState]]] = {
+    LeaseState.ABSENT: {
+        LeaseEvent.TAKEN: LeaseState.HELD,
+        LeaseEvent.RENEWED: LeaseState.ABSENT,
+        LeaseEvent.LAPSED: LeaseState.ABSENT,
+        LeaseEvent.FAILED: LeaseState.ABSENT,
+        LeaseEvent.LEAVE: LeaseState.LEFT,
+    },
+    LeaseState.HELD: {
+        LeaseEvent.TAKEN: LeaseState.HELD,
+        LeaseEvent.RENEWED: LeaseState.HELD,
+        LeaseEvent.LAPSED: LeaseState.ABSENT,
+        LeaseEvent.FAILED: LeaseState.HELD,
+        LeaseEvent.LEAVE: LeaseState.LEFT,
+    },
+    LeaseState.LEFT: {
+        LeaseEvent.TAKEN: LeaseState.LEFT,
+        LeaseEvent.RENEWED: LeaseState.LEFT,
+        LeaseEvent.LAPSED: LeaseState.LEFT,
+        LeaseEvent.FAILED: LeaseState.LEFT,
+        LeaseEvent.LEAVE: LeaseState.LEFT,
+    },
+}

@@ -13,6 +13,8 @@ class Bucket:
     >>> bucket = Bucket(rate=10, burst=2)
     >>> [round(bucket.admit(now), 3) for now in (0.0, 0.0, 0.0, 0.1)]
     [0.0, 0.0, 0.1, 0.0]
+    >>> [round(bucket.admit(0.1, patience_s=0.2), 3) for _ in range(3)]
+    [0.1, 0.2, 0.3]
     """
 
     __slots__ = ("_due", "_interval_s", "_slack_s")
@@ -22,12 +24,16 @@ class Bucket:
         self._slack_s = (burst - 1) / rate
         self._due = float("-inf")
 
-    def admit(self, now: float) -> float:
-        """Take one and return 0.0, or take none and return how long to wait, in seconds."""
+    def admit(self, now: float, *, patience_s: float = 0.0) -> float:
+        """Take one and return 0.0, or take none and return how long to wait, in seconds.
+
+        With patience one is also taken whose turn comes within it; what is returned is no more
+        than `patience_s` then.
+        """
         due = max(self._due, now)
         wait_s = due - now - self._slack_s
         # A nanosecond of rounding is not a reason to refuse.
-        if wait_s > 1e-9:
+        if wait_s - patience_s > 1e-9:
             return wait_s
         self._due = due + self._interval_s
-        return 0.0
+        return min(wait_s, patience_s) if wait_s > 1e-9 else 0.0

@@ -88,6 +88,15 @@ class Limits(Struct, frozen=True, kw_only=True):
     canary_timeout_s: float = 5
     # Ask the store for revocations that no doorbell has told.
     revocations_check_s: float = 5
+    # What a node tells of its users is gone so long after its last beat: a dead node's users go
+    # offline then. Beyond a pause of a busy machine, within what people call "a moment ago".
+    presence_lease_s: float = 15
+    # A node beats so often, and looks then who else does: two beats may get lost, and a ghost
+    # is seen for at most a lease and one of these.
+    presence_heartbeat_s: float = 5
+    # What is known of watched users is read again so often: a doorbell may have been lost.
+    # With the grace it stays below grace and lease together, the bound of a ghost.
+    presence_check_s: float = 10
 
     # --- one room ----------------------------------------------------------------------
     # Ready frames kept for cursors that are a little behind.
@@ -142,6 +151,9 @@ class Limits(Struct, frozen=True, kw_only=True):
     # Hellos a second of the whole node: a resume storm is spread, not suffered.
     hellos_rate: float = 1000
     hellos_burst: int = 2000
+    # A hello whose turn comes within this waits for it; the others are told when to come. To come
+    # again is a connection and a backoff more: a quarter of a storm came 3 s later for it.
+    hello_wait_s: float = 3
 
     # --- keeping -----------------------------------------------------------------------
     # How long a cid is remembered; 0: for ever.

@@ -22,19 +22,22 @@ class Admission:
         self._gate = gate
         self._prompt_gate = gate if isinstance(gate, PromptGate) else None
         self._revocations = revocations
+        self.check = revocations.check
         self._entropy = entropy
         self._hellos = Bucket(rate=limits.hellos_rate, burst=limits.hellos_burst)
+        self._patience_s = limits.hello_wait_s
 
-    def check_rate(self) -> None:
-        """Admit one hello of the node's rate.
+    def check_rate(self) -> float:
+        """Admit one hello of the node's rate; return how long it must wait for its turn, s.
 
         Raises:
             Refusal: `RATE_LIMITED`, to come back spread over the time the queue needs.
         """
-        wait_s = self._hellos.admit(trio.current_time())
-        if wait_s:
+        wait_s = self._hellos.admit(trio.current_time(), patience_s=self._patience_s)
+        if wait_s > self._patience_s:
             spread_ms = int(1000 * self._entropy.uniform(wait_s, wait_s + 2))
             raise Refusal(ErrorCode.RATE_LIMITED, retry_after_ms=spread_ms)
+        return wait_s
 
     async def admit(self, token: str | None, opening: Opening) -> Identity:
         """Return who holds `token`, revocations considered that came while the gate looked.

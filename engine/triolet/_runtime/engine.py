@@ -96,7 +96,7 @@ class Engine:
         self.nodes = None if bus is None else Nodes(bus, entropy, limits)
         self.flusher = Flusher()
         self.marks = Marks(store, limits)
-        self.presence = Presence(store, clock, limits)
+        self.presence = Presence(store, clock, limits, nodes=self.nodes)
         self.feeder = Feeder(self.presence, limits)
         self.states = States(limits)
         self.hub = Hub(
@@ -197,6 +197,7 @@ class Engine:
             await self.presence.flush()
         except StoreError as error:
             logger.warning("marks and last-seen times of the last second are lost: %s", error)
+        await self.presence.leave()
         if self.nodes is not None:
             await self.nodes.leave()
 
@@ -287,15 +288,15 @@ class Engine:
         if session.present is not None:
             self.presence.depart(session)
 
-    def check_hello(self) -> None:
-        """Admit one hello of the node's rate.
+    def check_hello(self) -> float:
+        """Admit one hello of the node's rate; return how long it must wait for its turn, s.
 
         Raises:
             Refusal: `RATE_LIMITED`, to come back spread over the time the queue needs.
         """
         if self._draining:
             raise Refusal(ErrorCode.SHUTTING_DOWN, retry_after_ms=1000)
-        self.admission.check_rate()
+        return self.admission.check_rate()
 
     def left(self, cursor: Cursor) -> None:
         """A cursor has gone from its room."""

@@ -37,8 +37,11 @@ class Members:
         room.complete = members is not None
         if members is not None:
             room.members = len(members)
+            name, pending = room.name, self._pending_mark
             for membership in members:
-                self._overlay(room.sit(membership.user, membership))
+                seat = room.sit(membership.user, membership)
+                if pending(name, membership.user) is not None:
+                    self._overlay(seat)
 
     async def seat(self, room: Room, user: str) -> Seat:
         """Return the user's seat, read from the store where the room does not know it."""

@@ -42,6 +42,11 @@ def user_channel(user: str) -> str:
     return f"u:{user}"
 
 
+def presence_channel(user: str) -> str:
+    """Return the channel that nodes follow on which somebody watches the user."""
+    return f"p:{user}"
+
+
 def node_channel(node: str) -> str:
     """Return the channel that a node alone follows."""
     return f"n:{node}"

@@ -1,11 +1,22 @@
-"""Who is here: sessions by user, the grace after the last one, and who watches whom."""
+"""Who is here: sessions by user, the grace after the last one, and who watches whom.
+
+Among other nodes, what is seen of a user is combined from what all nodes tell (`Elsewhere`).
+"""
 
 import logging
 from typing import TYPE_CHECKING, final
 
 import trio
 
-from .._domain.presence import TRANSITIONS, PresenceEvent, PresenceState, shown
+from .._domain.presence import (
+    TRANSITIONS,
+    PresenceEvent,
+    PresenceState,
+    Told,
+    combined,
+    shown,
+    wish,
+)
 from .._domain.rates import Bucket
 from .._model.commands import Status
 from .._model.errors import StoreError
@@ -14,6 +25,9 @@ from .._model.limits import Limits
 from ..ports.clock import Clock
 from ..ports.store import Person, Store
 from .coalescer import Coalescer
+from .elsewhere import Elsewhere
+from .nodes import Nodes
+from .watchers import Watchers
 
 if TYPE_CHECKING:
     from .session import Session
@@ -35,6 +49,7 @@ class Present:
     __slots__ = (
         "bucket",
         "kept",
+        "kept_at",
         "known",
         "last_seen",
         "sessions",
@@ -49,6 +64,8 @@ class Present:
         self.sessions: dict[str, Session] = {}
         # `dnd` or `invisible`, once `known`: before it is read, nobody is told anything.
         self.kept = ""
+        # When that was said (ms); 0: before the user came here.
+        self.kept_at = 0
         self.known = False
         self.shown: VisibleStatus = "offline"
         self.last_seen = 0
@@ -57,27 +74,17 @@ class Present:
 
 
 @final
-class Watching:
-    """Whom one session watches, and what it has not been told of them yet."""
-
-    __slots__ = ("moved", "users")
-
-    def __init__(self) -> None:
-        self.users: dict[str, None] = {}
-        # Users whose status changed, and when they were last seen (ms).
-        self.moved: dict[str, int] = {}
-
-
-@final
 class Presence:
-    """The present users of a node and their watchers."""
+    """The present users of a node and their watchers. `nodes`: None where there are no others."""
 
-    def __init__(self, store: Store, clock: Clock, limits: Limits) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, limits: Limits, *, nodes: Nodes | None = None
+    ) -> None:
         self._store = store
         self._clock = clock
         self._limits = limits
         self.present: dict[str, Present] = {}
-        self._watchers: dict[str, dict[Session, None]] = {}
+        self.watchers = Watchers(limits, self._row)
         # Graces by user, the earliest end first: they all last equally long.
         self._graces: dict[str, float] = {}
         self._grace_began = trio.Event()
@@ -85,19 +92,38 @@ class Presence:
         # What is to be written of people, by user; bounded by users who came or went in 1 s.
         self._unwritten: dict[str, Person] = {}
         self._writer: Coalescer[str] = Coalescer(self._write, interval_s=_WRITE_INTERVAL_S)
-        self._told: Coalescer[Session] = Coalescer(self._tell, interval_s=limits.state_interval_s)
+        self._elsewhere: Elsewhere | None = None
+        # What watchers were told last, of those who are watched; among other nodes only.
+        self._seen: dict[str, VisibleStatus] = {}
+        if nodes is not None:
+            self._elsewhere = Elsewhere(
+                nodes,
+                clock,
+                limits,
+                own=self._own,
+                present=self.present,
+                moved=self._moved_elsewhere,
+            )
 
     async def run(self) -> None:
         """Keep graces, read and write people, tell watchers, as long as the engine lives."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._newcomers.run)
             nursery.start_soon(self._writer.run)
-            nursery.start_soon(self._told.run)
+            nursery.start_soon(self.watchers.run)
             nursery.start_soon(self._end_graces)
+            if self._elsewhere is not None:
+                nursery.start_soon(self._elsewhere.run)
 
     async def flush(self) -> None:
         """Write what is to be kept of people now."""
         await self._writer.flush()
+
+    async def leave(self) -> None:
+        """Tell other nodes that this one ends: its users stay visible until their graces end."""
+        if self._elsewhere is not None:
+            last = max(self._graces.values(), default=float("-inf"))
+            await self._elsewhere.leave(lasts_s=max(0.0, last - trio.current_time()))
 
     # --- sessions ----------------------------------------------------------------------
 
@@ -107,6 +133,8 @@ class Presence:
         if present is None:
             present = self.present[session.user] = Present(session.user)
             self._newcomers.mark(session.user)
+            if self._elsewhere is not None:
+                self._elsewhere.meet(session.user)
         present.sessions[session.id] = session
         self._graces.pop(session.user, None)
         self._step(present, PresenceEvent.SESSION_OPENED)
@@ -114,9 +142,7 @@ class Presence:
 
     def depart(self, session: "Session") -> None:
         """Count a session out; its user stays visible for a grace if it was the last."""
-        if session.watching is not None:
-            self.unwatch(session, list(session.watching.users))
-            self._told.unmark(session)
+        self._stop_hearing(self.watchers.forget(session))
         present = self.present.get(session.user)
         if present is None or present.sessions.pop(session.id, None) is None:
             return
@@ -143,6 +169,8 @@ class Presence:
             present = self.present.pop(user)
             self._newcomers.unmark(user)
             self._step(present, PresenceEvent.GRACE_OVER)
+            if self._elsewhere is not None and user not in self.watchers.by_user:
+                self._elsewhere.part(user)
 
     # --- statuses ----------------------------------------------------------------------
 
@@ -150,6 +178,7 @@ class Presence:
         """Take a session's status; `dnd` and `invisible` are the user's, and are kept."""
         present = self.present[session.user]
         present.kept = status if status in ("dnd", "invisible") else ""
+        present.kept_at = self._clock.now_ms()
         present.known = True
         if status in ("online", "away"):
             session.status = status
@@ -166,12 +195,13 @@ class Presence:
             sessions=[session.status for session in present.sessions.values()],
             before=present.shown,
         )
-        if now_shown != present.shown:
-            present.shown = now_shown
-            for watcher in self._watchers.get(present.user, ()):
-                if watcher.watching is not None:
-                    watcher.watching.moved[present.user] = present.last_seen
-                    self._told.mark(watcher)
+        is_news = now_shown != present.shown
+        present.shown = now_shown
+        if self._elsewhere is not None:
+            self._elsewhere.say(present.user)
+            self._look(present.user, present.last_seen)
+        elif is_news:
+            self.watchers.announce(present.user, present.last_seen)
 
     async def _read(self, users: list[str]) -> None:
         """Learn the kept wishes of newcomers before anybody is told of them."""
@@ -226,61 +256,139 @@ class Presence:
 
     async def watch(self, session: "Session", users: list[str]) -> tuple[PresenceRow, ...]:
         """Have a session told of these users, and return how they are now."""
-        if session.watching is None:
-            session.watching = Watching()
-        new = [user for user in users if user not in session.watching.users]
-        for user in new:
-            session.watching.users[user] = None
-            self._watchers.setdefault(user, {})[session] = None
+        new = self.watchers.add(session, users)
         try:
+            if self._elsewhere is not None:
+                for user in new:
+                    self._seen.setdefault(user, self._status(user))
+                await self._elsewhere.watch(new)
             rows = await self.rows(users)
         except BaseException:
             self.unwatch(session, new)
             raise
-        for user in users:
-            # The answer says it already.
-            session.watching.moved.pop(user, None)
+        self.watchers.answered(session, users)
         return rows
 
     def unwatch(self, session: "Session", users: list[str]) -> None:
         """Stop telling a session of these users."""
-        watching = session.watching
+        self._stop_hearing(self.watchers.remove(session, users))
+
+    def _stop_hearing(self, users: list[str]) -> None:
+        """Nobody watches these users any more: what other nodes tell of them is nobody's news."""
+        if self._elsewhere is None:
+            return
         for user in users:
-            if watching is None or user not in watching.users:
-                continue
-            del watching.users[user]
-            watching.moved.pop(user, None)
-            watchers = self._watchers[user]
-            del watchers[session]
-            if not watchers:
-                del self._watchers[user]
+            del self._seen[user]
+            self._elsewhere.unwatch(user)
+            if user not in self.present:
+                self._elsewhere.part(user)
 
     async def rows(self, users: list[str]) -> tuple[PresenceRow, ...]:
         """Return how these users are: status, and when they were last seen if they are not here."""
         if any(not self.present[user].known for user in users if user in self.present):
             await self._newcomers.flush()
-        gone = [user for user in users if user not in self.present]
+        told = await self._asked(users)
+        gone = [user for user in users if user not in self.present and not told.get(user)]
         people = await self._store.people(gone) if gone else []
         # Whoever left invisible does not want to be seen leaving.
         seen = {p.user: 0 if p.status == "invisible" else p.last_seen for p in people}
-        return tuple(self._row(user, seen.get(user, 0)) for user in users)
+        return tuple(self._row(user, seen.get(user, 0), told.get(user)) for user in users)
 
-    async def _tell(self, sessions: list["Session"]) -> None:
-        for session in sessions:
-            if session.outbox.size > self._limits.outbox_bytes_low:
-                self._told.mark(session)  # later: the latest wins anyway
-                continue
-            watching = session.watching
-            assert watching is not None, "only watchers are marked"
-            rows = [self._row(user, last_seen) for user, last_seen in watching.moved.items()]
-            watching.moved.clear()
-            if rows:
-                session.tell_presence(tuple(rows))
-            await trio.lowlevel.checkpoint()
+    async def _asked(self, users: list[str]) -> dict[str, list[Told]]:
+        """Return what other nodes tell of users: as known of the watched, asked of the others."""
+        if self._elsewhere is None:
+            return {}
+        others = [user for user in users if user not in self.watchers.by_user]
+        told = await self._elsewhere.ask(others) if others else {}
+        return told | {
+            user: self._elsewhere.told(user) for user in users if user in self.watchers.by_user
+        }
 
-    def _row(self, user: str, last_seen: int) -> PresenceRow:
-        """Return how a user is now; whoever is here and shows offline hides, also when."""
+    def _row(self, user: str, last_seen: int, told: list[Told] | None = None) -> PresenceRow:
+        """Return how a user is now; whoever is here and shows offline hides, also when.
+
+        Args:
+            user: who.
+            last_seen: when, if they are not here.
+            told: what other nodes tell; None: what is known of it.
+        """
         present = self.present.get(user)
+        if self._elsewhere is not None:
+            told = self._elsewhere.told(user) if told is None else told
+            is_here = present is not None or bool(told)
+            return (user, self._status(user, told), 0 if is_here else last_seen)
         if present is None:
             return (user, "offline", last_seen)
         return (user, present.shown if present.known else "offline", 0)
+
+    # --- other nodes -------------------------------------------------------------------
+
+    def _own(self, user: str) -> Told | None:
+        """Return how a user is on this node alone; None: not here, or not to be told yet."""
+        present = self.present.get(user)
+        if present is None or not present.known or present.state is PresenceState.OFFLINE:
+            return None
+        is_grace = present.state is PresenceState.GRACE
+        if is_grace and present.shown == "offline" and present.kept != "invisible":
+            return None  # it ended before anybody was told of it
+        if is_grace:
+            is_online = present.shown != "away"
+        else:
+            is_online = any(session.status == "online" for session in present.sessions.values())
+        return Told("online" if is_online else "away", is_grace, present.kept, present.kept_at)
+
+    def _status(self, user: str, told: list[Told] | None = None) -> VisibleStatus:
+        """Return what is seen of a user, all nodes considered."""
+        assert self._elsewhere is not None, "there are other nodes"
+        words = list(self._elsewhere.told(user) if told is None else told)
+        own = self._own(user)
+        return combined(words if own is None else [*words, own])
+
+    def _look(self, user: str, last_seen: int) -> None:
+        """Have watchers told if a user is seen in another way than they know."""
+        if user in self._seen:
+            status = self._status(user)
+            if status != self._seen[user]:
+                self._seen[user] = status
+                self.watchers.announce(user, last_seen)
+
+    async def _moved_elsewhere(self, moved: dict[str, int]) -> None:
+        """Other nodes tell something else of these users; see `Elsewhere`."""
+        gone: list[str] = []
+        for user in moved:
+            self._adopt(user)
+            if user not in self.present and self._status(user) == "offline":
+                gone.append(user)
+            else:
+                self._look(user, 0)
+        for start in range(0, len(gone), _PEOPLE_PER_QUERY):
+            await self._see_off(gone[start : start + _PEOPLE_PER_QUERY], moved)
+
+    def _adopt(self, user: str) -> None:
+        """Take over what a user wished on another node, if that was later."""
+        assert self._elsewhere is not None, "there are other nodes"
+        present, latest = self.present.get(user), wish(self._elsewhere.told(user))
+        if present is None or latest is None or latest.kept_at <= present.kept_at:
+            return
+        present.kept, present.kept_at, present.known = latest.kept, latest.kept_at, True
+        self._keep(present)
+        self._step(
+            present,
+            PresenceEvent.SESSION_OPENED if present.sessions else PresenceEvent.LAST_SESSION_ENDED,
+        )
+
+    async def _see_off(self, users: list[str], last_beats: dict[str, int]) -> None:
+        """Tell that users are gone, and when they were last seen: as stored, or by a last beat."""
+        try:
+            people = await self._store.people(users)
+        except StoreError as error:
+            logger.warning("when %d people were last seen is not known: %s", len(users), error)
+            people = [Person(user) for user in users]
+        for person in people:
+            last_beat = last_beats[person.user]
+            if last_beat > person.last_seen and person.user not in self.present:
+                # Their node died before it could write that.
+                self._unwritten[person.user] = Person(person.user, person.status, last_beat)
+                self._writer.mark(person.user)
+            hidden = person.status == "invisible"
+            self._look(person.user, 0 if hidden else max(person.last_seen, last_beat))

@@ -124,11 +124,15 @@ class Room:
 
     def sit(self, user: str, membership: Membership | None) -> Seat:
         """Give `user` a seat as the store says, and return it."""
-        seat = Seat(self, user, membership.role if membership else None)
-        if membership:
-            seat.take(membership)
-        self.seats[user] = seat
-        self._assign(seat, seat.role)
+        if membership is None:
+            seat = self.seats[user] = Seat(self, user, None)
+            self._assign(seat, None)
+            return seat
+        # A hundred times for each room that is loaded: without further calls.
+        seat = self.seats[user] = self.member_seats[user] = Seat(self, user, membership.role)
+        seat.delivered = membership.delivered
+        seat.read = membership.read
+        seat.read_n = membership.read_n
         return seat
 
     def member(self, user: str, role: Role | None, *, seq: int, n: int) -> list[Cursor]:

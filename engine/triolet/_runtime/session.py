@@ -40,7 +40,8 @@ from .room import Cursor, Room, event_frame
 
 if TYPE_CHECKING:
     from .engine import Engine
-    from .presence import Present, Watching
+    from .presence import Present
+    from .watchers import Watching
 
 logger = logging.getLogger(__name__)
 
@@ -235,23 +236,29 @@ class Session:
         """Answer at once where the gate need not wait: a storm of hellos is no storm of tasks."""
         engine = self.engine
         try:
-            engine.check_hello()
+            wait_s = engine.check_hello()
+            if wait_s or engine.relay is not None:
+                return self._hello_later(command, wait_s)
             identity = self.identity or engine.admission.admit_now(
                 command.token or self._token, self.opening
             )
         except Refusal as refusal:
             self._refuse_hello(refusal)
             return None
-        if identity is None or engine.relay is not None:
-            return self._hello_later(command, identity)
+        if identity is None:
+            return self._hello_later(command, 0)
         self._welcome(command, identity)
         return None
 
-    async def _hello_later(self, command: Hello, identity: Identity | None) -> None:
+    async def _hello_later(self, command: Hello, wait_s: float) -> None:
         engine = self.engine
         try:
-            if identity is None:
-                identity = await engine.admission.admit(command.token or self._token, self.opening)
+            if wait_s:
+                await trio.sleep(wait_s)
+                engine.require_running()
+            identity = self.identity or await engine.admission.admit(
+                command.token or self._token, self.opening
+            )
             if engine.relay is not None:
                 await engine.relay.come(self, identity.user)
         except (Refusal, StoreError) as error:

@@ -118,6 +118,18 @@ class Echo(Struct, frozen=True, array_like=True, tag="echo"):
     count: int
 
 
+@final
+class PresenceMoved(Struct, frozen=True, array_like=True, tag="presence"):
+    """What the sender tells of a user under its lease has changed: read it."""
+
+    user: str
+
+
+@final
+class PresenceReset(Struct, frozen=True, array_like=True, tag="lease"):
+    """The sender tells of its users under a new lease: read again what is known of all."""
+
+
 PeerMessage: TypeAlias = (
     Entries
     | Grown
@@ -129,6 +141,8 @@ PeerMessage: TypeAlias = (
     | UserRevoked
     | Missed
     | Echo
+    | PresenceMoved
+    | PresenceReset
 )
 
 

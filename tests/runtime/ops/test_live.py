@@ -150,7 +150,7 @@ async def test_a_watch_that_is_refused_watches_nobody(scene):
     scene.store.script("people", error=StoreUnavailable("no"))
 
     assert await anna.refused("watch", users=["ben"]) == "store_unavailable"
-    assert scene.engine.presence._watchers == {}
+    assert scene.engine.presence.watchers.by_user == {}
 
 
 async def test_a_renewed_watch_that_is_refused_goes_on_as_before(scene):

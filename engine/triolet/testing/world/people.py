@@ -170,12 +170,13 @@ class Device:
     def act(self, what: str, ask: Callable[[Client], Awaitable[object]]) -> None:
         """Have the client do something, and wait for the answer beside everything else."""
         if self.client is not None and self._acting is not None and self.acts < _ACTS_MAX:
+            # Counted from here: whoever waits until nothing is asked must not be too early.
+            self.acts += 1
             self._acting.start_soon(self._act, what, ask, self.client)
 
     async def _act(
         self, what: str, ask: Callable[[Client], Awaitable[object]], client: Client
     ) -> None:
-        self.acts += 1
         try:
             await ask(client)
         except Refusal as refusal:
