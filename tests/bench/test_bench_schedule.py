@@ -6,13 +6,16 @@ import select
 import socket
 import threading
 import time
+from array import array
 from itertools import islice, pairwise
+from types import SimpleNamespace
 
 import pytest
 from bench.errors import Unexpected
-from bench.load.pairs import Pair, ScheduledPairs
+from bench.load.pairs import Pair, PairsOutcome, ScheduledPairs
 from bench.load.schedule import evenly, poisson, poll_until
-from bench.load.window import Load
+from bench.load.window import Load, Spent
+from bench.scenarios import latency
 from ends import Motionless, entry, framed, ok
 
 RATE = 1000
@@ -145,3 +148,30 @@ def test_a_message_that_does_not_come_ends_the_run(ends, channel, monkeypatch):
     monkeypatch.setattr("bench.load.pairs._DRAIN_S", 0)
     with pytest.raises(Unexpected, match="1 were acknowledged, 0 delivered"):
         served(ends, channel, [0.02, math.inf], answers=[(framed(ok(1)), b"")])
+
+
+@pytest.mark.parametrize(("generator_s", "rate"), [(0.5, 500), (1.5, 333.3)])
+def test_a_schedule_leaves_the_generator_half_of_its_time(monkeypatch, generator_s, rate):
+    """As its messages cost, which come one by one: 1,000/s of those that come together cost less.
+
+    Half of saturation is 500/s; where they would take it more than half of its time, it is less.
+    """
+
+    def load_of(spent):
+        def made(*_, **__):
+            outcome = PairsOutcome(spent, array("d"), array("d"), 0, 0)
+            return SimpleNamespace(run=lambda: outcome)
+
+        return made
+
+    together = Spent(1.0, 1.0, 0.3, 0.0, (1000,))
+    one_by_one = Spent(1.0, 1.0, generator_s, 0.0, (1000,))
+    monkeypatch.setattr(latency, "PairsLoad", load_of(together))
+    monkeypatch.setattr(latency, "ScheduledPairs", load_of(one_by_one))
+    options = SimpleNamespace(told=lambda *_: None, seconds=1)
+
+    pace = latency._half_of_saturation(options, None, [])
+
+    assert pace.saturation == 1000
+    assert pace.rate == pytest.approx(rate, rel=0.01)
+    assert pace.missing_part == pytest.approx(1 - rate / 500, abs=0.01)
