@@ -51,12 +51,14 @@ class _Bell:
 class _Job:
     """Something for the thread to do, and the bell of the task that waits for it."""
 
-    __slots__ = ("bell", "result", "work")
+    __slots__ = ("bell", "is_over", "result", "work")
 
     def __init__(self, work: Callable[[], object], bell: _Bell) -> None:
         self.work = work
         self.bell = bell
         self.result: outcome.Outcome[Any] | None = None
+        # The thread has no more use for the bell.
+        self.is_over = False
 
 
 @final
@@ -71,10 +73,11 @@ class Writer:
         self._ended = trio.Event()
         self._token = trio.lowlevel.current_trio_token()
         self._thread = threading.Thread(target=self._run, name="triolet-sqlite-writer")
-        # Bells that nobody waits for, as many as there ever were jobs at the same time; and jobs
-        # whose callers were cancelled: their bells may still be rung.
-        self._bells: list[_Bell] = []
+        # One bell for the next job; several at the same time are seldom.
+        self._spare: _Bell | None = None
+        # Jobs whose callers were cancelled: their bells may still be rung.
         self._left: list[_Job] = []
+        self._is_stopped = False
         # Called in the thread after each job, when its answer is on its way.
         self.after_job: Callable[[], None] = _nothing
 
@@ -88,8 +91,10 @@ class Writer:
         self._jobs.put(None)
         await self._ended.wait()
         self._thread.join()
-        for bell in (*self._bells, *(job.bell for job in self._left)):
-            bell.close()
+        self._is_stopped = True
+        self._clear_left()
+        if self._spare is not None:
+            self._spare.close()
 
     def close(self) -> None:
         """Take no more jobs."""
@@ -102,39 +107,43 @@ class Writer:
             StoreUnavailable: the store is closed, or too much waits already.
         """
         if self._left:
-            self._take_back()
+            self._clear_left()
         if self._closed or self._pending >= self._jobs_max:
             await trio.lowlevel.checkpoint()
             reason = "the store is closed" if self._closed else "too many writes wait"
             raise StoreUnavailable(reason)
-        job = _Job(work, self._bells.pop() if self._bells else _Bell())
+        bell, self._spare = self._spare or _Bell(), None
+        job = _Job(work, bell)
         self._pending += 1
         self._jobs.put(job)
         try:
-            await job.bell.wait()
-            # It may have rung for a job that was left.
-            while job.result is None:
-                await job.bell.wait()
+            await bell.wait()
         except BaseException:
             self._left.append(job)
             raise
         self._pending -= 1
-        self._bells.append(job.bell)
+        if self._spare is None and not self._is_stopped:
+            self._spare = bell
+        else:
+            bell.close()
+        assert job.result is not None, "the thread has done it"
         result: T = job.result.unwrap()
         return result
 
-    def _take_back(self) -> None:
-        """Have the bells of jobs that were left and are done by now."""
-        done = [job for job in self._left if job.result is not None]
-        self._left = [job for job in self._left if job not in done]
-        self._bells += [job.bell for job in done]
-        self._pending -= len(done)
+    def _clear_left(self) -> None:
+        """Forget jobs that were left and are done by now."""
+        over = [job for job in self._left if job.is_over]
+        self._left = [job for job in self._left if job not in over]
+        self._pending -= len(over)
+        for job in over:
+            job.bell.close()
 
     def _run(self) -> None:
         try:
             while (job := self._jobs.get()) is not None:
                 job.result = outcome.capture(job.work)
                 job.bell.ring()
+                job.is_over = True
                 self.after_job()
         finally:
             self._token.run_sync_soon(self._ended.set)
