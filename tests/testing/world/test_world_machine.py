@@ -10,8 +10,8 @@ from triolet.testing.world.run import play
 from triolet.testing.world.script import read
 
 QUIET = settings(
-    max_examples=12,
-    stateful_step_count=25,
+    max_examples=8,
+    stateful_step_count=20,
     deadline=None,
     derandomize=True,
     database=None,
@@ -35,7 +35,7 @@ def test_what_breaks_a_promise_is_made_short_and_can_be_played_again(monkeypatch
 
     monkeypatch.setattr(MemoryStore, "_append", forgetful)
     monkeypatch.setattr(WorldMachine, "folder", tmp_path)
-    shrinking = settings(QUIET, max_examples=60, phases=(Phase.generate, Phase.shrink))
+    shrinking = settings(QUIET, max_examples=40, phases=(Phase.generate, Phase.shrink))
 
     with pytest.raises(Violated, match=r"stored twice[\s\S]*world --script"):
         run_state_machine_as_test(WorldMachine, settings=shrinking)

@@ -70,6 +70,18 @@ class Script(Struct, frozen=True, omit_defaults=True, kw_only=True):
     limits: dict[str, int | float] = {}
     steps: tuple[Step, ...] = ()
 
+    def users(self) -> list[str]:
+        """Return the names of the people.
+
+        >>> Script(people=12).users()[-2:]
+        ['kim', 'anna12']
+        """
+        numbers = range(self.people)
+        return [
+            NAMES[number % len(NAMES)] + (f"{number + 1}" if number >= len(NAMES) else "")
+            for number in numbers
+        ]
+
     def bounds(self) -> Limits:
         """Return the engine's bounds."""
         return msgspec.structs.replace(Limits(), **self.limits)

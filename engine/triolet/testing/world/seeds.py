@@ -1,5 +1,6 @@
 """Many seeds, in several processes: each is drawn, played and judged, and one line is returned."""
 
+import gc
 import signal
 from collections import Counter
 from collections.abc import Iterator
@@ -75,9 +76,12 @@ def _alarm() -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def _ignore_interrupts() -> None:
+def _begin() -> None:
     # Ctrl+C is the parent's: it ends the others in order.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # What was imported is never garbage, and a world is a few thousand objects.
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 def judge_all(seeds: range, plan: Plan, *, jobs: int) -> Iterator[Verdict]:
@@ -86,5 +90,5 @@ def judge_all(seeds: range, plan: Plan, *, jobs: int) -> Iterator[Verdict]:
         yield from (judge(seed, plan) for seed in seeds)
         return
     # Forked before any thread or loop is there; nothing is imported again.
-    with get_context("fork").Pool(jobs, _ignore_interrupts) as pool:
+    with get_context("fork").Pool(jobs, _begin) as pool:
         yield from pool.imap(partial(judge, plan=plan), seeds, chunksize=1)

@@ -17,7 +17,7 @@ from .hosts import Hosts
 from .network import Network
 from .nodes import Node
 from .people import Device
-from .script import NAMES, Script, Step
+from .script import Script, Step
 from .tokens import Issuer
 from .verbs import VERBS
 
@@ -66,7 +66,7 @@ class World:
             )
             for number in range(script.nodes)
         ]
-        self.users = list(NAMES[: script.people])
+        self.users = script.users()
         names = [node.name for node in self.nodes]
         self.devices = [
             Device(
