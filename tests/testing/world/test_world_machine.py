@@ -2,12 +2,13 @@
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
-from hypothesis.stateful import run_state_machine_as_test
+from hypothesis import strategies as st
+from hypothesis.stateful import initialize, rule, run_state_machine_as_test
 
 from triolet.adapters.memory import MemoryStore
 from triolet.testing.world.machine import Violated, WorldMachine
 from triolet.testing.world.run import play
-from triolet.testing.world.script import read
+from triolet.testing.world.script import Script, Step, read
 
 QUIET = settings(
     max_examples=8,
@@ -18,6 +19,26 @@ QUIET = settings(
     suppress_health_check=list(HealthCheck),
     phases=(Phase.generate,),
 )
+
+
+class Repeating(WorldMachine):
+    """One node, and somebody who says little else than the same again."""
+
+    @initialize()
+    def begin(self):
+        self.script = Script(people=2, rooms=1)
+
+    @rule(pick=st.integers(0, 1))
+    def act(self, pick):
+        self.steps.append(Step("repeat", pick=pick))
+
+    @rule(after_s=st.sampled_from((0.0, 1.0)))
+    def fault(self, after_s):
+        self.steps.append(Step("heal", after_s=after_s))
+
+    @rule()
+    def wait(self):
+        self.steps.append(Step("wait", after_s=1.0))
 
 
 def test_no_steps_are_found_that_break_a_promise():
@@ -35,11 +56,13 @@ def test_what_breaks_a_promise_is_made_short_and_can_be_played_again(monkeypatch
 
     monkeypatch.setattr(MemoryStore, "_append", forgetful)
     monkeypatch.setattr(WorldMachine, "folder", tmp_path)
-    shrinking = settings(QUIET, max_examples=40, phases=(Phase.generate, Phase.shrink))
+    shrinking = settings(
+        QUIET, max_examples=5, stateful_step_count=6, phases=(Phase.generate, Phase.shrink)
+    )
 
     with pytest.raises(Violated, match=r"stored twice[\s\S]*world --script"):
-        run_state_machine_as_test(WorldMachine, settings=shrinking)
+        run_state_machine_as_test(Repeating, settings=shrinking)
 
     script = read(tmp_path / "world.json")
-    assert {step.verb for step in script.steps} == {"repeat"}
+    assert [step.verb for step in script.steps] == ["repeat", "repeat"]
     assert play(script).complaints
