@@ -129,6 +129,7 @@ class Engine:
         # Where connections run, while there may be new ones; they end before what they need does.
         self.connection_nursery: trio.Nursery | None = None
         self._poller: Watcher = poller or self._own_poller()
+        self._poller.turn = Turn(self.sequencer, self.flusher)
         self._edges: list[Edge] = []
 
     # --- living ------------------------------------------------------------------------
@@ -207,7 +208,7 @@ class Engine:
         self._nursery.start_soon(function)
 
     def _own_poller(self) -> Poller:
-        poller = Poller(Turn(self.sequencer, self.flusher))
+        poller = Poller()
         self.flusher.look = poller.look
         return poller
 

@@ -39,7 +39,13 @@ class Polled(Protocol):
 
 
 class Watcher(Protocol):
-    """What tells connections when their sockets are ready: `Poller`, or a simulated network's."""
+    """What tells connections when their sockets are ready: `Poller`, or a simulated network's.
+
+    Attributes:
+        turn: what comes of what connections are told is done in it; set by the engine.
+    """
+
+    turn: Turn
 
     async def run(self) -> None:
         """Watch for as long as the engine lives."""
@@ -62,16 +68,13 @@ class Watcher(Protocol):
 class Poller(Watcher):
     """Tells registered connections what their sockets are ready for.
 
-    Args:
-        turn: what comes of what they are told is done in it, where the selector is shared.
-
     Attributes:
         is_shared: whether the platform has a selector that can be watched as a file descriptor.
             Where it has not, a task for each connection waits with Trio's own means.
     """
 
-    def __init__(self, turn: Turn | None = None) -> None:
-        self._turn = turn or Turn()
+    def __init__(self) -> None:
+        self.turn = Turn()
         self.is_shared = hasattr(select, "epoll")
         self._epoll = select.epoll() if self.is_shared else None
         # By file descriptor. The system gives the lowest free number, so that a list is dense:
@@ -106,7 +109,7 @@ class Poller(Watcher):
         """Have what is ready handled now, up to a number; return how much it was."""
         if self._epoll is None or not self.is_shared or self._is_over:
             return 0
-        return self._turn.take(self._look)
+        return self.turn.take(self._look)
 
     def _look(self) -> int:
         """Tell what is ready now, up to a number; return how much it was."""

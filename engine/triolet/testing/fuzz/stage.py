@@ -177,7 +177,7 @@ class Stage:
     def connect(self, manner: Manner, *, in_turn: bool) -> FakeSocket:
         """Return the socket of a client that has just connected."""
         engine = self._engine
-        self._poller.turn = Turn(engine.sequencer, engine.flusher) if in_turn else None
+        self._poller.turn = Turn(engine.sequencer, engine.flusher) if in_turn else Turn()
         sock = FakeSocket(manner)
         self._listener.connect(sock)
         self._poller.look(self._listener)

@@ -166,14 +166,10 @@ def as_socket(fake: FakeSocket | FakeListener) -> socket.socket:
 
 @final
 class FakePoller(Watcher):
-    """Tells connections what their stand-ins are ready for, when it is asked to.
-
-    Attributes:
-        turn: what comes of it is done in it, if there is one.
-    """
+    """Tells connections what their stand-ins are ready for, when it is asked to."""
 
     def __init__(self) -> None:
-        self.turn: Turn | None = None
+        self.turn = Turn()
         self._polled: dict[object, Polled] = {}
 
     async def run(self) -> None:
@@ -215,8 +211,5 @@ class FakePoller(Watcher):
                 polled.on_readable()
             return 1
 
-        if self.turn is None:
-            tell()
-        else:
-            self.turn.take(tell)
+        self.turn.take(tell)
         return True

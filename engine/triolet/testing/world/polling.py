@@ -5,6 +5,7 @@ from typing import Final, cast, final
 import trio
 
 from ..._runtime.poller import READ, WRITE, Polled, Watcher
+from ..._runtime.turn import Turn
 from .sockets import Endpoint, Listener
 
 # As the engine's own poller: sockets looked after between two checkpoints.
@@ -16,6 +17,7 @@ class SimulatedPoller(Watcher):
     """Level-triggered, like the system's: what stays ready is told again."""
 
     def __init__(self) -> None:
+        self.turn = Turn()
         self._polled: dict[Endpoint | Listener, Polled] = {}
         # Sockets that may be ready; a dict, for its order.
         self._stirred: dict[Endpoint | Listener, None] = {}
@@ -28,9 +30,14 @@ class SimulatedPoller(Watcher):
                 await trio.lowlevel.checkpoint()
             else:
                 await self._sleep()
-            for sock in list(self._stirred)[:_EVENTS_PER_TURN]:
-                del self._stirred[sock]
-                self._tell(sock)
+            self.turn.take(self._tell_some)
+
+    def _tell_some(self) -> int:
+        stirred = list(self._stirred)[:_EVENTS_PER_TURN]
+        for sock in stirred:
+            del self._stirred[sock]
+            self._tell(sock)
+        return len(stirred)
 
     def _tell(self, sock: Endpoint | Listener) -> None:
         polled = self._polled.get(sock)
