@@ -155,26 +155,12 @@ class Engine:
 
     @asynccontextmanager
     async def _running(self):  # type: ignore[no-untyped-def]  # noqa: ANN202
+        # What writes goodbyes and commits outlives connections, also where all is cancelled.
+        services, begun = trio.CancelScope(shield=True), trio.Event()
         async with trio.open_nursery() as core:
-            self._nursery = core
-            for run in (
-                self._poller.run,
-                self.flusher.run,
-                self.marks.run,
-                self.presence.run,
-                self.feeder.run,
-                self.states.run,
-                self.hub.run,
-                self.sequencer.run,
-                self._keeping.run,
-                self.heartbeat.run,
-                self._revocations.run,
-            ):
-                core.start_soon(run)
-            if self.relay is not None:
-                core.start_soon(self.relay.run)
-            await trio.lowlevel.checkpoint()
+            core.start_soon(self._serve, services, begun)
             try:
+                await begun.wait()
                 async with trio.open_nursery() as connections:
                     self.connection_nursery = connections
                     connections.start_soon(self.heartbeat.keep)
@@ -188,7 +174,29 @@ class Engine:
                 with trio.CancelScope(shield=True) as farewell:
                     farewell.deadline = trio.current_time() + self.limits.append_deadline_s
                     await self._settle()
-                core.cancel_scope.cancel()
+                services.cancel()
+
+    async def _serve(self, scope: trio.CancelScope, begun: trio.Event) -> None:
+        with scope:
+            async with trio.open_nursery() as self._nursery:
+                for run in (
+                    self._poller.run,
+                    self.flusher.run,
+                    self.marks.run,
+                    self.presence.run,
+                    self.feeder.run,
+                    self.states.run,
+                    self.hub.run,
+                    self.sequencer.run,
+                    self._keeping.run,
+                    self.heartbeat.run,
+                    self._revocations.run,
+                    *(() if self.relay is None else (self.relay.run,)),
+                ):
+                    self._nursery.start_soon(run)
+                await trio.lowlevel.checkpoint()
+                await trio.lowlevel.checkpoint()
+                begun.set()
 
     async def _settle(self) -> None:
         """Commit and write what was accepted."""
