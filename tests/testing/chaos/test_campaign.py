@@ -60,7 +60,7 @@ async def test_a_deployment_is_judged_by_faults_of_its_network(tmp_path):
 
         wishes = Wishes(
             faults=("cut", "hold"),
-            cycles=2,
+            cycles=99,
             seconds=60,
             clients=4,
             workers=2,
@@ -69,7 +69,8 @@ async def test_a_deployment_is_judged_by_faults_of_its_network(tmp_path):
             folder=tmp_path,
             tempo=0.1,
         )
-        outcome = await campaign(Known(), wishes)
+        done = []
+        outcome = await campaign(Known(), wishes, lambda: done.append(None), lambda: len(done) == 2)
         assert served.process.pid
     assert (outcome.violations, outcome.cycles, outcome.downs_s) == ([], 2, [])
     assert len(outcome.histories) == 3

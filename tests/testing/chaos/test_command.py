@@ -1,12 +1,16 @@
 """`python -m triolet.testing chaos`: every fault for real, and what it says of a loss."""
 
+import signal
 import sys
 from pathlib import Path
 
 import pytest
+import trio
+import trio.testing
 
 from triolet.testing import history
 from triolet.testing.__main__ import main
+from triolet.testing.chaos.command import _heed
 from triolet.testing.chaos.faults import FAULTS
 
 SMALL = ["--clients", "8", "--rate", "80", "--tempo", "0.1"]
@@ -51,6 +55,24 @@ def test_a_disk_that_lies_is_found_out(tmp_path, capsys):
     assert "violated: acknowledged means stored: " in said
     assert "0 acknowledged lost" not in said
     assert (data / "history.jsonl").exists()
+
+
+async def test_told_to_stop_it_comes_to_its_end_and_told_again_it_stops(capsys):
+    """Law: the first signal means no more faults, the second the end."""
+    told, signals = trio.open_memory_channel(2)
+    enough = trio.Event()
+    with trio.CancelScope() as scope:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_heed, signals, enough, scope)
+            await trio.testing.wait_all_tasks_blocked()
+            assert not enough.is_set()
+            await told.send(signal.SIGINT)
+            await enough.wait()
+            assert not scope.cancel_called
+            await told.send(signal.SIGTERM)
+            await trio.sleep_forever()
+    assert scope.cancelled_caught
+    assert "no more faults" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -27,8 +27,6 @@ from .process import ProcessFailed, Usage
 from .proxy import Proxy, open_proxy
 from .system import System
 
-# A server lets go of the sockets of clients that have left.
-_LEAVE_TIMEOUT_S: Final = 15
 # Every so many cycles, several faults at once, one in each place.
 _STORM_EVERY: Final = 5
 
@@ -46,7 +44,7 @@ class Wishes(Struct, frozen=True, kw_only=True):
         seed: of all choices.
         tempo: faults last so many times as long as usual.
         patience_s: how long it may take after a fault until all is well, and in the end until
-            all is answered, until all is read, and until all have left.
+            all is answered, until all is read, until all have left, and until that shows.
         folder: where the parts of the history go.
     """
 
@@ -92,9 +90,18 @@ class Outcome(Struct, kw_only=True):
 
 
 async def campaign(
-    system: System, wishes: Wishes, on_cycle: Callable[[], None] = lambda: None
+    system: System,
+    wishes: Wishes,
+    on_cycle: Callable[[], None] = lambda: None,
+    is_enough: Callable[[], bool] = lambda: False,
 ) -> Outcome:
-    """Do all of it, and return what happened; `on_cycle` is called after each.
+    """Do all of it, and return what happened.
+
+    Args:
+        system: what is struck.
+        wishes: what is to be done.
+        on_cycle: called after each cycle.
+        is_enough: asked before each; true: begin no more, and come to the end.
 
     Raises:
         OSError: the history cannot be written.
@@ -131,10 +138,10 @@ async def campaign(
                         now=time.monotonic,
                         tempo=wishes.tempo,
                     )
-                    await _strike(scene, wishes, outcome, on_cycle)
+                    await _strike(scene, wishes, outcome, on_cycle, is_enough)
                     await _finish(scene, wishes.patience_s, places, writer)
                     outcome.acked = crowd.acked
-            await _wait_let_go(system, outcome)
+            await _wait_let_go(system, wishes.patience_s, outcome)
         except* (Violated, ProcessFailed) as group:
             outcome.violations += [str(error) for error in leaves(group)]
     return outcome
@@ -161,12 +168,16 @@ async def _found(
 
 
 async def _strike(
-    scene: Scene, wishes: Wishes, outcome: Outcome, on_cycle: Callable[[], None]
+    scene: Scene,
+    wishes: Wishes,
+    outcome: Outcome,
+    on_cycle: Callable[[], None],
+    is_enough: Callable[[], bool],
 ) -> None:
     await _be_back(scene, wishes, "at first")
     began, deck = trio.current_time(), Deck(wishes.faults, scene.random)
     for cycle in range(wishes.cycles):
-        if trio.current_time() - began > wishes.seconds:
+        if is_enough() or trio.current_time() - began > wishes.seconds:
             break
         await scene.last(0.05, 0.6)
         names = deck.draw(is_storm=cycle % _STORM_EVERY == 1)
@@ -265,9 +276,9 @@ async def _finish(
     await _wait(crowd, lambda: crowd.are_all("done"), patience_s, lambda: "clients do not end")
 
 
-async def _wait_let_go(system: System, outcome: Outcome) -> None:
+async def _wait_let_go(system: System, patience_s: float, outcome: Outcome) -> None:
     """Wait until the processes hold no more sockets than before the first client."""
-    with trio.move_on_after(_LEAVE_TIMEOUT_S):
+    with trio.move_on_after(patience_s):
         while True:
             outcome.after = _usage(system)
             if not _leaks(outcome):

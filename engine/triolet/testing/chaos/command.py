@@ -3,9 +3,10 @@
 import argparse
 import shlex
 import shutil
+import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -18,7 +19,7 @@ from .. import history
 from ..checker import Bounds, Verdict, check, counter_example, timeline
 from ..progress import bar
 from .campaign import Outcome, Wishes, campaign, leaves
-from .faults import FAULTS
+from .faults import FAULTS, Violated
 from .summary import count, rows, table
 from .system import Deployed, System, open_served
 
@@ -35,6 +36,8 @@ history of all that was sent, acknowledged and seen is judged.
 
 faults:
 {faults}
+
+Ctrl-C begins no more faults: what there is of a history is judged. Again: it stops at once.
 
 exit status: 0 everything holds, 1 it does not, 2 it was asked wrongly.
 """
@@ -181,17 +184,43 @@ def _wishes(options: argparse.Namespace, folder: Path) -> Wishes:
 
 
 async def _strike(options: argparse.Namespace, wishes: Wishes) -> Outcome:
+    """Have the campaign, until its end or until somebody has seen enough."""
+    enough, outcomes = trio.Event(), list[Outcome]()
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_heed, signals, enough, nursery.cancel_scope)
+            outcomes.append(await _campaign(options, wishes, enough.is_set))
+            nursery.cancel_scope.cancel()
+    if not outcomes:
+        raise Violated("stopped before anything could be judged")
+    (outcome,) = outcomes
+    is_short = outcome.cycles < wishes.cycles and not enough.is_set()
+    if options.seconds is None and is_short and not outcome.violations:
+        outcome.violations.append(f"{outcome.cycles} of {wishes.cycles} cycles: it is too slow")
+    return outcome
+
+
+async def _heed(signals: AsyncIterator[int], enough: trio.Event, scope: trio.CancelScope) -> None:
+    """Begin no more faults once told to stop; told again, stop at once."""
+    await anext(signals)
+    enough.set()
+    sys.stderr.write("no more faults; all is healed and judged. Again: stop at once\n")
+    await anext(signals)
+    scope.cancel()
+
+
+async def _campaign(
+    options: argparse.Namespace, wishes: Wishes, is_enough: Callable[[], bool]
+) -> Outcome:
     async with _system(options, wishes.folder) as system:
         with bar("faults", wishes.cycles) as told:
-            outcome = await campaign(system, wishes, told.advance)
+            outcome = await campaign(system, wishes, told.advance, is_enough)
         for name, process in system.processes.items():
             status = await process.stop()
             if status != 0:
                 outcome.violations.append(f"{name} was told to go, and ended with {status}")
             if "Traceback" in process.complaints():
                 outcome.violations.append(f"{name} has shown a traceback: {process.last_words()}")
-    if options.seconds is None and outcome.cycles < wishes.cycles and not outcome.violations:
-        outcome.violations.append(f"{outcome.cycles} of {wishes.cycles} cycles: it is too slow")
     return outcome
 
 

@@ -125,7 +125,11 @@ async def open_crowd(
         try:
             for number, path in enumerate(paths):
                 process = await trio.lowlevel.open_process(
-                    _COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=dict(os.environ)
+                    _COMMAND,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    env=dict(os.environ),
+                    start_new_session=True,
                 )
                 worker = Worker(process, crowd.reported)
                 crowd.workers.append(worker)

@@ -126,8 +126,10 @@ async def pause(scene: Scene) -> None:
     name, process = scene.process()
     with scene.during("pause", name):
         process.pause()
-        await scene.last(0.1, 7)
-        process.resume()
+        try:
+            await scene.last(0.1, 7)
+        finally:
+            process.resume()
 
 
 async def full(scene: Scene) -> None:
@@ -138,8 +140,10 @@ async def full(scene: Scene) -> None:
     with scene.during("full_disk", name):
         largest = max(one.stat().st_size for one in folder.iterdir() if one.is_file())
         process.starve(largest + scene.random.choice((0, 64 * 1024)))
-        await scene.last(0.3, 1.5)
-        process.feed()
+        try:
+            await scene.last(0.3, 1.5)
+        finally:
+            process.feed()
 
 
 # --- the network -------------------------------------------------------------------------
@@ -217,8 +221,10 @@ async def sleep(scene: Scene) -> None:
     worker = scene.random.choice(scene.crowd.workers)
     with scene.during("sleep", "clients"):
         worker.pause()
-        await scene.last(0.1, 7)
-        worker.resume()
+        try:
+            await scene.last(0.1, 7)
+        finally:
+            worker.resume()
 
 
 Strike: TypeAlias = Callable[[Scene], Awaitable[None]]

@@ -94,6 +94,8 @@ class Process:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 env=self._environment,
+                # Ctrl-C at our terminal is for us alone.
+                start_new_session=True,
             )
 
     async def wait_ready(self) -> re.Match[bytes]:
