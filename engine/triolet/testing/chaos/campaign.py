@@ -5,7 +5,7 @@ What they saw is in the history, for the checker.
 
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from random import Random
 from typing import Final, final
@@ -159,9 +159,8 @@ def leaves(group: BaseExceptionGroup) -> Iterator[BaseException]:
 async def _found(
     system: System, wishes: Wishes, made: Plan, writer: history.Writer
 ) -> dict[Place, tuple[str, ...]]:
-    with trio.move_on_after(wishes.patience_s):
+    with _patience(wishes.patience_s, f"{system.urls[0]}: no rooms could be made"):
         return await rooms.found(system, made, writer.write)
-    raise Violated(f"{system.urls[0]}: no rooms could be made within {wishes.patience_s} s")
 
 
 # --- faults ------------------------------------------------------------------------------
@@ -257,13 +256,14 @@ async def _finish(
         lambda: f"{crowd.waiting} requests are unanswered",
     )
     heads = {}
-    for (room, _, _), members in places.items():
-        try:
-            with trio.fail_after(patience_s):
-                least = crowd.heads.get(room, 0)
-                heads[room] = await rooms.read(scene.system, room, members[0], least, writer.write)
-        except trio.TooSlowError:
-            raise Violated(f"the log of {room} does not reach what was acknowledged") from None
+    with _patience(patience_s, "the rooms cannot be read"):
+        # Half of it for what was acknowledged to be there, the other half for reading.
+        until = trio.current_time() + patience_s / 2
+        for (room, _, _), members in places.items():
+            least, user = crowd.heads.get(room, 0), members[0]
+            heads[room] = await rooms.read(
+                scene.system, room, user, writer.write, least=least, until=until
+            )
     await crowd.tell(Order(verb="finish", heads=tuple(heads.items())))
     await _wait(
         crowd,
@@ -274,6 +274,14 @@ async def _finish(
     writer.write(history.Settled(t=scene.now()))
     await crowd.tell(Order(verb="leave"))
     await _wait(crowd, lambda: crowd.are_all("done"), patience_s, lambda: "clients do not end")
+
+
+@contextmanager
+def _patience(seconds: float, otherwise: str) -> Iterator[None]:
+    with trio.move_on_after(seconds) as scope:
+        yield
+    if scope.cancelled_caught:
+        raise Violated(f"{otherwise}, {seconds} s later")
 
 
 async def _wait_let_go(system: System, patience_s: float, outcome: Outcome) -> None:

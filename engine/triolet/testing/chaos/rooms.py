@@ -3,6 +3,9 @@
 import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from math import inf
+
+import trio
 
 from ..._model.commands import Place
 from ..._model.entries import Entry
@@ -29,16 +32,29 @@ async def found(system: System, made: Plan, write: _Write) -> dict[Place, tuple[
     return rooms
 
 
-async def read(system: System, room: str, user: str, least: int, write: _Write) -> int:
-    """Write down a room's whole log, and return its head; waits until it reaches `least`."""
+async def read(
+    system: System, room: str, user: str, write: _Write, *, least: int, until: float
+) -> int:
+    """Write down a room's whole log, and return its head.
+
+    Args:
+        system: where it is.
+        room: its name.
+        user: one of its members.
+        write: takes what is seen.
+        least: a seq that was acknowledged; a node may hear of it a little later.
+        until: how long to wait for that, on Trio's clock.
+    """
     entries: list[history.Logged] = []
     async with _client(system, f"reader-{room}"[:64], user, write) as client:
         asked = await client.subscribe(room)
         await client.unsubscribe(room)
-        upto = max(asked.head, least)
         with client.room(room).events(since=(asked.epoch, asked.floor)) as events:
-            while asked.floor + len(entries) < upto:
-                event = await anext(events)
+            while (head := asked.floor + len(entries)) < max(asked.head, least):
+                with trio.move_on_at(inf if head < asked.head else until) as waiting:
+                    event = await anext(events)
+                if waiting.cancelled_caught:
+                    break
                 if isinstance(event, Entry):
                     entries.append(history.logged(event))
     write(
@@ -46,12 +62,12 @@ async def read(system: System, room: str, user: str, least: int, write: _Write) 
             time.monotonic(),
             room=room,
             epoch=asked.epoch,
-            head=upto,
+            head=head,
             entries=tuple(entries),
             floor=asked.floor,
         )
     )
-    return upto
+    return head
 
 
 def _client(
