@@ -10,7 +10,7 @@ from triolet.testing import history
 from triolet.testing.chaos.campaign import Deck, Wishes, campaign
 from triolet.testing.chaos.faults import FAULTS
 from triolet.testing.chaos.system import Deployed, open_served
-from triolet.testing.checker import Bounds, check
+from triolet.testing.checker import check
 
 
 def test_each_fault_strikes_as_often_as_any_other():
@@ -53,7 +53,7 @@ async def test_a_deployment_is_judged_by_faults_of_its_network(tmp_path):
         tokens = {}
 
         class Known:
-            urls, processes, data, bounds = served.urls, {}, None, Bounds()
+            urls, processes, data, bounds = served.urls, {}, None, served.bounds
 
             def token(self, user):
                 return tokens.setdefault(user, served.token(user))

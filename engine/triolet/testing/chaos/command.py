@@ -81,6 +81,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--url", metavar="URL", help="judge a deployment instead, by faults of the network")
     add("--secret-file", type=Path, metavar="FILE", help="with --url: what signs its tokens")
     add("--token-command", metavar="COMMAND", help="with --url: prints a token for {user}")
+    add("--grace", type=float, default=10, metavar="S", help="with --url: its grace_s (10)")
 
 
 def _positive(text: str) -> int:
@@ -233,4 +234,9 @@ async def _system(options: argparse.Namespace, folder: Path) -> AsyncIterator[Sy
     secret = b""
     if options.secret_file:
         secret = options.secret_file.read_bytes().rstrip(b"\r\n")
-    yield Deployed(options.url, secret=secret, token_command=options.token_command or "")
+    yield Deployed(
+        options.url,
+        secret=secret,
+        token_command=options.token_command or "",
+        grace_s=options.grace,
+    )

@@ -110,6 +110,7 @@ class Deployed:
         url: where its clients connect.
         secret: what signs its tokens (HS256); or
         token_command: what prints one, `{user}` in it replaced: `triolet token {user}`.
+        grace_s: its `grace_s`: how long somebody is shown who has gone.
 
     Raises:
         ConfigurationError: the URL is none, or not just one way to tokens was given.
@@ -117,14 +118,16 @@ class Deployed:
 
     processes: Mapping[str, Process] = {}
     data: Path | None = None
-    bounds = Bounds()
 
-    def __init__(self, url: str, *, secret: bytes = b"", token_command: str = "") -> None:
+    def __init__(
+        self, url: str, *, secret: bytes = b"", token_command: str = "", grace_s: float = 10
+    ) -> None:
         if bool(secret) == bool(token_command):
             raise ConfigurationError("--url: give --secret-file or --token-command, one of them")
         self.urls: Sequence[str] = (websocket_url(url),)
         self._secret = secret
         self._token_command = token_command
+        self.bounds = Bounds(grace_s=grace_s)
 
     def token(self, user: str) -> str:
         """Return a token by the secret, or by the command."""
