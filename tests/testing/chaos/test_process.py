@@ -4,12 +4,14 @@ import os
 import re
 import resource
 import signal
+import socket
 import sys
+from pathlib import Path
 
 import pytest
 import trio
 
-from triolet.testing.chaos.process import Process, ProcessFailed
+from triolet.testing.chaos.process import Process, ProcessFailed, _tcp_inodes
 
 READY = re.compile(rb"ready on ([0-9]+)")
 SCRIPT = "trap 'exit 3' TERM; echo oh >&2; echo ready on 12; while :; do sleep 0.05; done"
@@ -73,3 +75,13 @@ async def test_it_is_paused_starved_and_looked_at(process):
     assert resource.prlimit(process.pid, resource.RLIMIT_FSIZE) == (hard, hard)
     await process.kill()
     assert process.usage() is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+def test_connections_are_told_from_a_process_own_pipes():
+    """Law: a leak of clients shows, whatever threads have between them."""
+    near, far = socket.socketpair()
+    with near, far, socket.create_server(("127.0.0.1", 0)) as listener:
+        inodes = _tcp_inodes(Path("/proc/self"))
+        found = [str(os.fstat(one.fileno()).st_ino) in inodes for one in (listener, near, far)]
+    assert found == [True, False, False]

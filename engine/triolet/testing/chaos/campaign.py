@@ -27,6 +27,8 @@ from .process import ProcessFailed, Usage
 from .proxy import Proxy, open_proxy
 from .system import System
 
+# What a process opens at its first use and keeps: readers of its store, pipes between threads.
+_SPARE_FILES: Final = 16
 # Every so many cycles, several faults at once, one in each place.
 _STORM_EVERY: Final = 5
 
@@ -299,7 +301,11 @@ def _leaks(outcome: Outcome) -> list[str]:
     found = []
     for name, after in outcome.after.items():
         before = outcome.before[name]
-        if before is not None and after is not None and after.sockets > before.sockets:
+        if before is None or after is None:
+            continue
+        if after.files > before.files + _SPARE_FILES:
+            found.append(f"{name} holds {after.files} files, {before.files} at first")
+        if after.sockets > before.sockets:
             found.append(
                 f"{name} holds {after.sockets} sockets after all clients have left,"
                 f" {before.sockets} before they came"

@@ -30,7 +30,7 @@ class Usage(Struct, frozen=True):
     """What a process holds, as the system tells; a leak is a growth of it.
 
     Attributes:
-        sockets: open sockets.
+        sockets: TCP sockets: who is connected, and where it listens.
         files: other open descriptors.
         threads: its threads.
         resident_kib: its memory.
@@ -174,7 +174,8 @@ class Process:
         if not self.pid or not proc.exists():
             return None
         links = [str(one.readlink()) for one in (proc / "fd").iterdir()]
-        sockets = sum(link.startswith("socket:") for link in links)
+        connected = {f"socket:[{inode}]" for inode in _tcp_inodes(proc)}
+        sockets = sum(link in connected for link in links)
         status = dict(
             line.split(":", 1) for line in (proc / "status").read_text().splitlines() if ":" in line
         )
@@ -192,3 +193,10 @@ class Process:
     def last_words(self) -> str:
         """Return the end of its complaints."""
         return self.complaints()[-_LOG_BYTES_MAX:].strip()
+
+
+def _tcp_inodes(proc: Path) -> list[str]:
+    """Return the inodes of the TCP sockets of a process's network, its own among them."""
+    tables = [(proc / "net" / name) for name in ("tcp", "tcp6")]
+    rows = [line.split() for table in tables for line in table.read_text().splitlines()[1:]]
+    return [row[9] for row in rows]
