@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import sys
 import time
 from collections import Counter
@@ -92,6 +93,8 @@ def _told(outcome: Outcome) -> str:
 
 def _many(seeds: range, plan: Plan, jobs: int) -> int:
     tally = _Tally(plan)
+    # A run that is stopped says how far it came, whoever stops it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with bar("seeds", len(seeds)) as progress:
         try:
             for verdict in judge_all(seeds, plan, jobs=jobs):
