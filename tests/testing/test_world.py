@@ -25,7 +25,7 @@ def elsewhere(seed, nodes, hash_seed):
     return done.stdout.split()
 
 
-@pytest.mark.parametrize(("seed", "nodes"), [(5, 1)])
+@pytest.mark.parametrize(("seed", "nodes"), [(5, 1), (6, 3)])
 def test_a_seed_goes_the_same_way_in_every_process(seed, nodes):
     """Every byte that every host receives, and when: whatever the hashes of strings are."""
     outcome = play(draw(seed, Plan(nodes=nodes)))
@@ -46,7 +46,7 @@ def test_another_seed_goes_another_way():
 @pytest.mark.parametrize("seed", range(6))
 def test_promises_are_kept(seed):
     """A few seeds, so that the machinery is seen to work; the command runs many."""
-    outcome = play(draw(seed, Plan(nodes=1)))
+    outcome = play(draw(seed))
 
     assert outcome.complaints == []
     assert outcome.entries > 0
