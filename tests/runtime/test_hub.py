@@ -539,6 +539,22 @@ async def test_where_nobody_else_writes_so_many_rooms_are_compared_in_turn(scene
     assert ["a", "b", "c", "d", "e"] * 2 == [name for names in rounds for name in names][:10]
 
 
+async def test_a_room_whose_gap_could_not_be_read_is_compared_in_the_next_round(scene, monkeypatch):
+    """Not when its turn comes: among 100,000 rooms that would be eight minutes."""
+    monkeypatch.setattr(heads, "_ALONE_PER_ROUND", 1)
+    anna = await scene.enter("anna")
+    for name in "abcde":
+        head = await scene.room(name, anna)
+    scene.store.script("page", error=StoreUnavailable("no"))
+    await scene.messages_elsewhere("e", 1)
+    await scene.messages_elsewhere("e", 1, offer=True)
+
+    await trio.sleep(scene.limits.head_check_s + 0.1)
+
+    assert anna.seqs("e") == [head + 1, head + 2]
+    assert scene.hub._rooms.doubtful == {}
+
+
 async def test_a_comparison_that_fails_is_repeated(scene):
     anna, _, head = await tea(scene)
     await scene.messages_elsewhere("tea", 1)

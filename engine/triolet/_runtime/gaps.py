@@ -81,12 +81,16 @@ class Gaps:
                 for seq in [seq for seq in room.early if seq <= room.head]:
                     del room.early[seq]
         except StoreError as error:
-            # The comparison of heads tries again.
+            self.doubt(room)
             logger.warning("a gap of %s could not be read: %s", room.name, error)
             room.early.clear()
         finally:
             del self._filling[room]
             self._full.pop(room, None)
+
+    def doubt(self, room: Room) -> None:
+        """Have the next comparison of heads look at a room that could not be read."""
+        self._rooms.doubtful[room.name] = None
 
     async def catch_up(self, room: Room) -> None:
         """Read where the room stands, and what is missing up to there.

@@ -170,7 +170,7 @@ class Hub:
         try:
             await self.catch_up(room)
         except StoreError as error:
-            # The comparison of heads tries again.
+            self._gaps.doubt(room)
             logger.warning("%s could not be caught up: %s", room.name, error)
 
     # --- members -----------------------------------------------------------------------

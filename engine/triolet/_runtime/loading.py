@@ -102,6 +102,7 @@ class Rooms:
         loaded: by name.
         loads: on their way in, by name.
         idle: those nobody needs at present, the longest unneeded first, with their seats.
+        doubtful: names of those that a failed read may have left behind; compared each round.
     """
 
     def __init__(
@@ -127,6 +128,7 @@ class Rooms:
         self.loaded: dict[str, Room] = {}
         self.loads: dict[str, Load] = {}
         self.idle: dict[str, int] = {}
+        self.doubtful: dict[str, None] = {}
         self._idle_seats = 0
         # Those of the loads that are in no read yet, the first one first.
         self._asked: dict[str, Load] = {}
