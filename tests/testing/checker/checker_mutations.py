@@ -241,7 +241,7 @@ def the_store_has_a_gap(events, chance):
     return changed(events, index, entries=entries)
 
 
-@mutation(Rule.NO_GAP_SEEN, Rule.SEEN_ALL)
+@mutation(Rule.NO_GAP_SEEN, Rule.RESUMED_WHOLE, Rule.SEEN_ALL)
 def an_entry_is_not_delivered(events, chance):
     """The last one of a cursor that then ends is not missed: the next cursor brings it."""
     found = [
@@ -256,7 +256,7 @@ def an_entry_is_not_delivered(events, chance):
     return without(events, chance.choice(found)) if found else None
 
 
-@mutation(Rule.NO_GAP_SEEN, Rule.SEEN_ONCE)
+@mutation(Rule.NO_GAP_SEEN, Rule.RESUMED_WHOLE, Rule.SEEN_ONCE)
 def two_entries_are_delivered_in_the_other_order(events, chance):
     seen = places(events, history.Seen)
     for i in chance.sample(seen, len(seen)):

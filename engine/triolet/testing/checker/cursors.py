@@ -146,8 +146,9 @@ class Cursors:
                 event,
             )
         else:
+            is_resuming = cursor.start.since is not None and cursor.pos < cursor.start.head
             self._findings.add(
-                Rule.NO_GAP_SEEN,
+                Rule.RESUMED_WHOLE if is_resuming else Rule.NO_GAP_SEEN,
                 (*name, cursor.pos, seq),
                 f"{event.client} was at {cursor.pos} of {event.room}, and got {seq}",
                 cursor.last,
@@ -186,7 +187,7 @@ class Cursors:
 
     def finish(self, seen: int) -> None:
         """Judge who was there when all was quiet; `seen` entries came in all."""
-        for rule in (Rule.SEEN_ONCE, Rule.NO_GAP_SEEN, Rule.SEEN_WHERE_DUE):
+        for rule in (Rule.SEEN_ONCE, Rule.NO_GAP_SEEN, Rule.RESUMED_WHOLE, Rule.SEEN_WHERE_DUE):
             self._findings.judge(rule, seen)
         for rest in self._settled:
             self._findings.judge(Rule.SEEN_ALL)

@@ -47,6 +47,7 @@ class Rule(Enum):
     SEEN_ONCE = "an entry came twice"
     SEEN_WHERE_DUE = "an entry came where none was due"
     SEEN_ALL = "all is quiet, but not everything was seen"
+    RESUMED_WHOLE = "an entry was skipped on the way to the head"
     RESUMES_WHERE_IT_WAS = "a cursor did not resume where it was"
     LOST_ONLY_BELOW_FLOOR = "a position was not recovered, though its entries are there"
     N_COUNTS_MESSAGES = "an entry's count of messages is wrong"
@@ -88,6 +89,7 @@ _PROMISES: Final[dict[Rule, Promise]] = {
     Rule.SEEN_ONCE: Promise.ONCE,
     Rule.SEEN_WHERE_DUE: Promise.ONCE,
     Rule.SEEN_ALL: Promise.ONCE,
+    Rule.RESUMED_WHOLE: Promise.RESUME,
     Rule.RESUMES_WHERE_IT_WAS: Promise.RESUME,
     Rule.LOST_ONLY_BELOW_FLOOR: Promise.RESUME,
     Rule.N_COUNTS_MESSAGES: Promise.DERIVED,

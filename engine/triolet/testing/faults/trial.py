@@ -1,0 +1,63 @@
+"""A trial: a fault is planted on some seeds, and without it the same seeds are good."""
+
+from typing import final
+
+from msgspec import Struct
+
+from ..checker import Promise
+from . import bounding, showing, storing, telling
+from .planting import FAULTS, Broken, Fault
+
+# Importing them has registered them.
+_ALL = (storing, showing, telling, bounding)
+
+
+@final
+class Result(Struct, frozen=True):
+    """What came of one fault.
+
+    Attributes:
+        name: the fault's.
+        promise: the one it breaks.
+        caught: in how many seeds its promise was seen broken.
+        seeds: of how many.
+        by: by which rules, the first ones first.
+        alarms: what was found broken without the fault.
+    """
+
+    name: str
+    promise: Promise
+    caught: int
+    seeds: int
+    by: tuple[str, ...]
+    alarms: tuple[str, ...]
+
+    @property
+    def holds(self) -> bool:
+        """Whether it was caught, and nothing was found where nothing was planted."""
+        return self.caught > 0 and not self.alarms
+
+
+def faults() -> tuple[Fault, ...]:
+    """Return all of them."""
+    return tuple(FAULTS.values())
+
+
+def try_fault(fault: Fault, seeds: range) -> Result:
+    """Plant a fault on each seed; and play the first seed without it."""
+    caught = 0
+    by: dict[str, None] = {}
+    for seed in seeds:
+        with fault.planted():
+            found = [broken for broken in fault.scene(seed) if broken.promise is fault.promise]
+        caught += bool(found)
+        by.update(dict.fromkeys(broken.by for broken in found))
+    alarms: list[Broken] = fault.scene(seeds.start)
+    return Result(
+        name=fault.name,
+        promise=fault.promise,
+        caught=caught,
+        seeds=len(seeds),
+        by=tuple(by),
+        alarms=tuple(broken.by for broken in alarms),
+    )
