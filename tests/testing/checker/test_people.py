@@ -53,6 +53,17 @@ def test_who_came_back_too_late_was_one() -> None:
     assert found(sees(0, "online"), ben_goes(10), back) == {Rule.NO_GHOST}
 
 
+def test_others_may_hear_first_that_somebody_is_back() -> None:
+    gone = (sees(0, "online"), ben_goes(10), sees(20, "offline"))
+    back = history.Connected(50.1, "b", 2)
+
+    assert found(*gone, sees(50, "online"), back, history.Settled(90)) == set()
+    assert found(*gone, sees(50, "online"), history.Settled(90)) == {Rule.NO_GHOST}
+    # Saying it again does not make it news.
+    again = (sees(50, "online"), sees(52, "away"), sees(54, "online"))
+    assert found(*gone, *again, history.Settled(55)) == {Rule.NO_GHOST}
+
+
 def test_somebody_is_here_as_long_as_one_of_their_clients_is() -> None:
     other = (history.Opened(0, "b2", user="ben"), history.Connected(0, "b2", 1))
 

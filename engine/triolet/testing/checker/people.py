@@ -134,9 +134,14 @@ class People:
         for user, status, _ in event.users:
             if user not in self._users:
                 continue
-            if user in shown:
+            before = shown.get(user)
+            if before is not None:
                 self._judge(event.client, user, event)
-            shown[user] = _Shown(status, event)
+            if before is not None and (before.status == "offline") == (status == "offline"):
+                # It has been so since then, whatever it is called now.
+                shown[user] = _Shown(status, before.event)
+            else:
+                shown[user] = _Shown(status, event)
             self._watchers.setdefault(user, {})[event.client] = None
             if status == "offline":
                 self._told_offline(user, event)
@@ -171,7 +176,9 @@ class People:
             if not found.told or self._mended(found.since, now.t) > float("-inf"):
                 allowed_s += bounds.silence_s
             start = max(found.since, self._troubles.mended(found.since, now.t, at_once=False))
-            if now.t > start + allowed_s:
+            # Others may hear that somebody is here a moment before their own client does.
+            is_news = now.t <= shown.event.t + bounds.slack_s
+            if now.t > start + allowed_s and not is_news:
                 self._add(Rule.NO_GHOST, client, user, now)
         elif found.conns and shown.status == "offline":
             self._here(client, user, now, max(found.since, shown.event.t))
