@@ -10,7 +10,7 @@
 from typing import Final, Protocol, final
 
 import trio
-from hypercorn.events import Event, RawData, Updated
+from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.trio.tcp_server import TCPServer
 
@@ -103,7 +103,23 @@ class BoundedStream(trio.abc.HalfCloseableStream):
 
 
 class Http11(H11Protocol):
-    """HTTP/1.1 that stays HTTP/1.1."""
+    """HTTP/1.1 that stays HTTP/1.1, and of which nothing more is read once it is closed."""
+
+    def read_within(self, reading: trio.CancelScope) -> None:
+        """Say what has to be cancelled when the connection is closed."""
+        self._reading = reading
+
+    async def handle(self, event: Event) -> None:
+        """Take bytes; or the end, which ends whoever waits to read on.
+
+        A pipelined request waits until the answer before it is sent. If that one fails,
+        Hypercorn tells the application, and leaves the reader waiting for ever.
+        """
+        try:
+            await super().handle(event)
+        finally:
+            if isinstance(event, Closed):
+                self._reading.cancel()
 
     async def _check_protocol(self, event: object) -> None:
         """Ignore `Upgrade: h2c` and HTTP/2's preface, as RFC 9110 section 7.8 allows."""
@@ -130,8 +146,8 @@ class Connection(TCPServer):
 
     async def _read_data(self) -> None:
         # Called once, before the first byte: the place to take HTTP/2 out.
-        made = self.protocol
-        made.protocol = Http11(
+        made, reading = self.protocol, trio.CancelScope()
+        http11 = made.protocol = Http11(
             made.app,
             made.config,
             made.context,
@@ -142,7 +158,11 @@ class Connection(TCPServer):
             made.server,
             made.send,
         )
-        await super()._read_data()
+        http11.read_within(reading)
+        with reading:
+            await super()._read_data()
+        # A request may have begun while that was cancelled; nobody is there to be answered.
+        await self.protocol.handle(Closed())
         # Without this, and if a late answer began another, the connection of a peer that
         # has left would stay until its idle timeout.
         self._peer_has_left = True

@@ -15,6 +15,18 @@ async def app():
     return create_app(ready=lambda: True)
 
 
+def watched(door):
+    """Return an event that tells that a connection has ended."""
+    serve, ended = door._serve, trio.Event()
+
+    async def watch(stream):
+        await serve(stream)
+        ended.set()
+
+    door._serve = watch
+    return ended
+
+
 @pytest.mark.parametrize("upgrade", [b"h2c", b"H2C"])
 async def test_http2_is_not_spoken(app, serving, upgrade):
     """A proxy that forwards upgrades would be a tunnel past its own rules."""
@@ -68,20 +80,13 @@ async def test_a_head_has_an_end(app, serving):
 
 async def test_who_takes_nothing_is_cut_off(app, serving):
     """Hypercorn sends in a shield; without a deadline it would wait for ever."""
-    ended = trio.Event()
 
     @app.get("/large")
     async def large():
         return Response(b"x" * 20_000_000)
 
     async with serving(app, limits=HttpLimits(send_timeout_s=0.05)) as host:
-        serve = host.door._serve
-
-        async def watch(stream):
-            await serve(stream)
-            ended.set()
-
-        host.door._serve = watch
+        ended = watched(host.door)
         stream = await host.connect()
         await stream.send_all(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n")
         await ended.wait()
@@ -111,3 +116,17 @@ async def test_who_leaves_ends_the_view(app, serving, make_slow):
         await slow.entered.wait()
         await stream.aclose()
         await slow.ended.wait()
+
+
+async def test_who_leaves_amid_pipelined_requests_is_forgotten_at_once(app, serving):
+    """A request waits for the answer before it, which may fail to be sent."""
+    limits = HttpLimits(keep_alive_timeout_s=600)
+    async with serving(app, limits=limits) as host:
+        ended = watched(host.door)
+        stream = await host.connect()
+        await stream.send_all(GET * 500)
+        await stream.receive_some(1)
+        # With answers unread it is a reset, upon which no other answer can be sent.
+        await stream.aclose()
+        with trio.fail_after(30):
+            await ended.wait()
