@@ -1,5 +1,7 @@
 """The store in SQLite keeps the contract, and what a file on a disk adds to it."""
 
+import errno
+import socket
 import sqlite3
 import threading
 from contextlib import asynccontextmanager
@@ -216,6 +218,28 @@ async def test_who_stops_waiting_for_a_write_disturbs_no_other(home):
             assert f"awaited {number}" == record.cid
         assert 41 == (await d.state(store, "a")).head
         assert len(store._writer._left) <= 1
+
+
+async def test_writes_go_on_while_no_more_files_may_be_opened(home, monkeypatch):
+    """Whoever waits is then woken without a socket; the sockets come back when they may."""
+
+    def fails(*_how):
+        raise OSError(errno.EMFILE, "no")
+
+    async with open_plain(home) as store:
+        await d.append(store, d.founding("a", "anna"))
+        with monkeypatch.context() as patch:
+            patch.setattr(socket, "socketpair", fails)
+            async with trio.open_nursery() as nursery:
+                for number in range(5):
+                    nursery.start_soon(d.append, store, d.say("a", "anna", f"at once {number}"))
+            with trio.CancelScope() as scope:
+                scope.cancel()
+                await d.append(store, d.say("a", "anna", "left"))
+            (record,) = await d.append(store, d.say("a", "anna", "awaited"))
+            assert "awaited" == record.cid
+        await d.append(store, d.say("a", "anna", "as ever"))
+        assert 9 == (await d.state(store, "a")).head
 
 
 # --- transactions that fail --------------------------------------------------------------

@@ -11,6 +11,7 @@ import trio
 
 from .._wire.handshake import Accepted, answer, is_upgrade
 from ..ports.gate import Opening
+from .complaint import Complaint
 from .native import NativeConnection
 from .poller import READ, Watcher
 from .prefixed import PrefixedStream
@@ -153,6 +154,7 @@ class Edge:
         self._origins = tuple(origins)
         self._fallback = fallback
         self._listeners: list[_Listener] = []
+        self._complaint = Complaint(logger, now=trio.current_time)
         self.head_bytes_max = engine.limits.head_bytes_max
         # Connections that are not the engine's: greeted, or HTTP's.
         self._others = 0
@@ -186,11 +188,12 @@ class Edge:
             try:
                 sock, address = listener.sock.accept()
             except BlockingIOError:
+                self._complaint.over("connections are taken again")
                 break
             except OSError as error:
                 # The peer may have gone already; only exhaustion is ours to say.
                 if error.errno in _EXHAUSTED:
-                    logger.error("no more connections can be taken: %s", error)
+                    self._complaint.again(f"no more connections can be taken: {error}")
                     self._poller.watch(listener, 0)
                     self._nursery.start_soon(self._recover, listener)
                 break

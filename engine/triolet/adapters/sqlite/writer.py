@@ -8,7 +8,7 @@ import queue
 import socket
 import threading
 from collections.abc import Callable
-from typing import Any, TypeVar, final
+from typing import Any, Protocol, TypeVar, final
 
 import outcome
 import trio
@@ -18,33 +18,76 @@ from ..._model.errors import StoreUnavailable
 T = TypeVar("T")
 
 
-@final
-class _Bell:
-    """What the thread rings, and a task waits for: there and back in 33 µs.
+class _Bell(Protocol):
+    """What the thread rings, and a task waits for.
 
-    `TrioToken.run_sync_soon` has a task of Trio's wake the one that waits: 58 µs.
+    Attributes:
+        is_lasting: whether it can be used again once it has rung.
     """
 
-    __slots__ = ("_far", "_near")
+    is_lasting: bool
+
+    def ring(self) -> None:
+        """Wake whoever waits. Called in the thread."""
+        ...
+
+    async def wait(self) -> None:
+        """Wait until it rings."""
+        ...
+
+    def close(self) -> None:
+        """Give back what it holds."""
+        ...
+
+
+@final
+class _SocketBell:
+    """Two sockets: there and back in 33 µs."""
+
+    __slots__ = ("_far", "_near", "is_lasting")
 
     def __init__(self) -> None:
+        self.is_lasting = True
         self._near, self._far = socket.socketpair()
         self._near.setblocking(False)
         self._far.setblocking(False)
 
     def ring(self) -> None:
-        """Wake whoever waits. Called in the thread."""
+        """See `_Bell`."""
         self._far.send(b"!")
 
     async def wait(self) -> None:
-        """Wait until it rings."""
+        """See `_Bell`."""
         await trio.lowlevel.wait_readable(self._near)
         self._near.recv(1)
 
     def close(self) -> None:
-        """Give the sockets back."""
+        """See `_Bell`."""
         self._near.close()
         self._far.close()
+
+
+@final
+class _TokenBell:
+    """A task of Trio's wakes the one that waits: 58 µs, and no file is opened for it."""
+
+    __slots__ = ("_rung", "_token", "is_lasting")
+
+    def __init__(self, token: trio.lowlevel.TrioToken) -> None:
+        self.is_lasting = False
+        self._token = token
+        self._rung = trio.Event()
+
+    def ring(self) -> None:
+        """See `_Bell`."""
+        self._token.run_sync_soon(self._rung.set)
+
+    async def wait(self) -> None:
+        """See `_Bell`."""
+        await self._rung.wait()
+
+    def close(self) -> None:
+        """See `_Bell`; it holds nothing."""
 
 
 @final
@@ -112,7 +155,7 @@ class Writer:
             await trio.lowlevel.checkpoint()
             reason = "the store is closed" if self._closed else "too many writes wait"
             raise StoreUnavailable(reason)
-        bell, self._spare = self._spare or _Bell(), None
+        bell, self._spare = self._spare or self._new_bell(), None
         job = _Job(work, bell)
         self._pending += 1
         self._jobs.put(job)
@@ -122,13 +165,20 @@ class Writer:
             self._left.append(job)
             raise
         self._pending -= 1
-        if self._spare is None and not self._is_stopped:
+        if self._spare is None and bell.is_lasting and not self._is_stopped:
             self._spare = bell
         else:
             bell.close()
         assert job.result is not None, "the thread has done it"
         result: T = job.result.unwrap()
         return result
+
+    def _new_bell(self) -> _Bell:
+        try:
+            return _SocketBell()
+        except OSError:
+            # No more files may be opened: that is a reason to be slower, and none to stop.
+            return _TokenBell(self._token)
 
     def _clear_left(self) -> None:
         """Forget jobs that were left and are done by now."""
