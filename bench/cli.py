@@ -2,12 +2,14 @@
 
 import argparse
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
 from rich.console import Console
 
 from .errors import Missing, ServerFailed, Unexpected
+from .load.recording import recorded
 from .machine import GENERATOR_CORE, describe, pinned
 from .peers import Peer
 from .peers.all import PEERS
@@ -23,6 +25,7 @@ _TEXT_BYTES_MAX: Final = 32_000
 _SECONDS_MAX: Final = 600
 _RATE_MAX: Final = 100_000
 _OURS: Final = "triolet"
+_RECORDED: Final = ("direct", "resume", "day")
 
 
 def parse(arguments: Sequence[str], scenarios: dict[str, Scenario]) -> argparse.Namespace:
@@ -54,7 +57,17 @@ def parse(arguments: Sequence[str], scenarios: dict[str, Scenario]) -> argparse.
     parser.add_argument("--repeat", type=int, default=5, help="runs, each on a fresh server (5)")
     parser.add_argument("--data", type=Path, help="where the servers keep their data (temporary)")
     parser.add_argument("--json", type=Path, help="write every run to this file, as they come")
+    parser.add_argument(
+        "--history",
+        type=Path,
+        help="write what the connections of one run sent and saw, for `triolet.testing check`",
+    )
     asked = parser.parse_args(arguments)
+    if asked.history is not None and (asked.repeat != 1 or asked.peers != _OURS):
+        parser.error("--history is of one run of ours: `--repeat 1`")
+    if asked.history is not None and not set(asked.scenario) <= set(_RECORDED):
+        # The others compare bytes in bulk, and never look at single messages.
+        parser.error(f"--history is of {' or '.join(_RECORDED)}")
     for name, low, high in (
         ("n", 0, 50_000),
         ("window", 0, _WINDOW_MAX),
@@ -93,7 +106,12 @@ def main(arguments: Sequence[str]) -> int:
     try:
         machine = describe(asked.data)
         plan = _plan(asked, scenarios, list(peers))
-        with pinned(GENERATOR_CORE):
+        with ExitStack() as stack:
+            stack.enter_context(pinned(GENERATOR_CORE))
+            if asked.history is not None:
+                if len(plan) > 1:
+                    raise ValueError("--history is of one run: name a `--case`")
+                stack.enter_context(recorded(asked.history))
             found = Rounds(console, plan, asked.repeat).run(
                 Results(machine, peers, missing, ()), asked.json
             )

@@ -180,6 +180,10 @@ class Connection:
         return early
 
 
+# What `Connections` are made of; the last one: `recording` adds its own for a while.
+kinds: Final[list[type[Connection]]] = [Connection]
+
+
 class Connections:
     """All connections of a run; they end with the block.
 
@@ -192,6 +196,7 @@ class Connections:
         self._port = port
         self._peer = peer
         self._upgrade = peer.upgrade(port)
+        self._make = kinds[-1]
         self.all: list[Connection] = []
         self.opening_s = array("d")
 
@@ -234,7 +239,7 @@ class Connections:
             buffers(sock)
             sock.settimeout(ANSWER_TIMEOUT_S)
             sock.connect(("127.0.0.1", self._port))
-        connection = Connection(self._port, self._peer, sock)
+        connection = self._make(self._port, self._peer, sock)
         self.all.append(connection)
         talk = connection.opening(self._upgrade, self._peer.framing.unwrap, steps)
         return connection.sock, talk

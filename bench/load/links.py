@@ -10,7 +10,7 @@ from ..errors import Unexpected
 from ..peers import Peer
 from ..peers.crowd import Client, Refused
 from .backoff import delay_s
-from .connection import Connection
+from .connection import Connection, kinds
 from .frames import CLOSE, PING, PONG, masked
 from .loop import Loop
 
@@ -95,7 +95,7 @@ class Link:
         sock = socket.socket()
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._connection = Connection(self._port, self._peer, sock)
+        self._connection = kinds[-1](self._port, self._peer, sock)
         self._knocked_at = time.perf_counter()
         match sock.connect_ex(("127.0.0.1", self._port)):
             case 0:

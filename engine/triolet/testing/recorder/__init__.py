@@ -11,6 +11,8 @@ The *streams*: every event given to the application, for what the client owes wi
     async with open_client(dialer, witness=recorder.witness, …) as client:
         …
     recorder.left()
+
+A client of another make is recorded message by message, by a `Tap` for each connection.
 """
 
 from collections.abc import Callable
@@ -24,8 +26,10 @@ from ...client._effects import Effect
 from ...client._link import Link
 from .. import history
 from .logs import stored as stored
-from .scribe import Scribe, Write
+from .scribe import Scribe as Scribe
+from .scribe import Write
 from .streams import Streams
+from .tap import Tap as Tap
 from .wire import Wire
 
 
