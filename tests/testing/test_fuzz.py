@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+import time
+from functools import partial
 from random import Random
 
 import pytest
@@ -113,13 +115,20 @@ def test_what_does_not_fail_again_is_kept_as_it_was():
     assert seen[99] in failure.inputs
 
 
-def test_a_hang_is_a_failure(monkeypatch):
-    monkeypatch.setattr(campaign, "HANG_S", 0.05)
+def _loop():
+    while True:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("bound", "hang"), [("HANG_CPU_S", _loop), ("HANG_S", partial(time.sleep, 60))]
+)
+def test_a_hang_is_a_failure(monkeypatch, bound, hang):
+    """Whether it computes, or waits for what never comes."""
+    monkeypatch.setattr(campaign, bound, 0.05)
 
     def hangs(data):
-        while data[:1] == b"a":
-            pass
-        return False
+        return data[:1] == b"a" and hang()
 
     failure = fuzz(Planted(breaks=hangs), units=10_000).failure
 

@@ -16,8 +16,11 @@ from .minimise import minimised
 from .target import Target
 from .violation import Hang
 
-# An input takes milliseconds; a machine that is shared may sleep for seconds.
-HANG_S: Final = 20.0
+# An input takes milliseconds of the processor.
+HANG_CPU_S: Final = 20.0
+# One that waits for what never comes uses none. A machine that is shared has given a niced
+# campaign none for 20 s, so this is longer.
+HANG_S: Final = 300.0
 # Inputs after which caches are filled and the collector has found its pace, if no time is given.
 _WARM_SHARE: Final = 0.1
 _WARM_S_MAX: Final = 20.0
@@ -126,15 +129,21 @@ def _smallest(target: Target, seed: int, batch: tuple[bytes, ...], error: Except
 
 @contextmanager
 def _no_hang() -> Iterator[None]:
-    """Raise `Hang` in the main thread if the block takes too long."""
+    """Raise `Hang` in the main thread if the block computes or waits for too long."""
 
-    def give_up(_signal: int, _frame: FrameType | None) -> None:
+    def loops(_signal: int, _frame: FrameType | None) -> None:
+        raise Hang(f"an input takes more than {HANG_CPU_S:.0f} s of the processor")
+
+    def waits(_signal: int, _frame: FrameType | None) -> None:
         raise Hang(f"an input takes more than {HANG_S:.0f} s")
 
-    before = signal.signal(signal.SIGALRM, give_up)
+    before = signal.signal(signal.SIGPROF, loops), signal.signal(signal.SIGALRM, waits)
+    signal.setitimer(signal.ITIMER_PROF, HANG_CPU_S)
     signal.setitimer(signal.ITIMER_REAL, HANG_S)
     try:
         yield
     finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.signal(signal.SIGPROF, before[0])
+        signal.signal(signal.SIGALRM, before[1])
