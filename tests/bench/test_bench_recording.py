@@ -1,14 +1,16 @@
 """Law: a recorded load is a history of all that was sent and seen, and is found good."""
 
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).resolve().parents[2]
 # The benchmarks are no package that is installed.
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+sys.path.insert(0, str(ROOT))
 
-from bench.cli import main, parse
+from bench.cli import parse
 from bench.scenarios import every
 
 from triolet.testing import history
@@ -16,7 +18,8 @@ from triolet.testing.checker import Rule, check
 
 
 def recorded(path: Path, *asked: str) -> list[history.Event]:
-    assert main([*asked, "--repeat", "1", "--history", str(path)]) == 0
+    command = [sys.executable, "-m", "bench", *asked, "--repeat", "1", "--history", str(path)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     with path.open("rb") as file:
         return list(history.read(file))
 
