@@ -6,15 +6,16 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
 # The benchmarks are no package that is installed.
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from bench.cli import parse
 from bench.scenarios import every
 
 from triolet.testing import history
 from triolet.testing.checker import Rule, check
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def recorded(path: Path, *asked: str) -> list[history.Event]:
