@@ -7,6 +7,7 @@ what they were before, and its memory is what it was, but for a little.
 """
 
 import socket
+import sys
 import threading
 import time
 import zlib
@@ -17,14 +18,16 @@ from e2e_scene import COUNTED, Bystander, Raw, frame, running, token
 
 # A shared machine sleeps for a second now and then; a server that one attack holds up, for more.
 LATENCY_S_MAX = 5.0
-# What caches and the allocator keep of a flood.
-GROWN_KIB_MAX = 64 * 1024
+# What caches and the allocator keep of a flood: 4 MiB of that of unread pages, else 0.2.
+GROWN_KIB_MAX = 24 * 1024
 CONNECTIONS_MAX = 60
 HEAD = (
     b"GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
     b"Sec-WebSocket-Protocol: triolet.v1.msgpack\r\n\r\n"
 )
+# 64 MiB of zeros in 64 KiB. Made before anybody connects: it takes longer than a hello may.
+BOMB = zlib.compress(bytes(64 << 20), 9)[2:-4]
 SAME = ("tasks", "connections", "sessions", "watched_sockets", "cursors", "open_files", "pins")
 
 
@@ -118,16 +121,17 @@ def endless_fragments(server):
     return [client.socket]
 
 
-def compressed_bomb(server):
-    raw = Raw(server, headers=["Sec-WebSocket-Extensions: permessage-deflate"])
-    raw.send(op="hello", token=token("mallory"))
-    assert raw.next()["op"] == "welcome"
-    bomb = zlib.compress(bytes(64 << 20), 9)[2:-4]
-    push(raw.socket, frame(bomb, rsv=0x40))
-    raw.socket.settimeout(20)
-    code, _ = raw.wait_close()
-    assert code == 1002, code
-    return [raw.socket]
+def compressed_bombs(server):
+    """Nobody has agreed to compression: it is refused, before a hello and after it."""
+    offer = ["Sec-WebSocket-Extensions: permessage-deflate"]
+    clients = [Raw(server, headers=offer) for _ in range(2)]
+    clients[0].send(op="hello", token=token("mallory"))
+    assert clients[0].next()["op"] == "welcome"
+    for client in clients:
+        push(client.socket, frame(BOMB, rsv=0x40))
+        client.socket.settimeout(20)
+        assert client.wait_close() == (1002, [])
+    return [client.socket for client in clients]
 
 
 def control_flood(server):
@@ -188,15 +192,25 @@ def garbage(server):
         HEAD + b"\xff" * 50_000,
         HEAD + frame(b"\xff\xfe", opcode=1),
         HEAD + frame(b"x", rsv=0x70),
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(9),
     ):
         socks.append(dial(server))
         push(socks[-1], data)
     return socks
 
 
+def pipelined_requests(server):
+    """Hundreds of plain requests at once, by somebody who reads no answer to the end."""
+    socks = [dial(server) for _ in range(3)]
+    for sock in socks:
+        push(sock, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * 500)
+    return socks
+
+
 ATTACKS = (
-    slow_heads, slow_frames, never_read, huge_frames, endless_fragments, compressed_bomb,
+    slow_heads, slow_frames, never_read, huge_frames, endless_fragments, compressed_bombs,
     control_flood, connection_flood, hello_flood, command_flood, half_closed, garbage,
+    pipelined_requests,
 )  # fmt: skip
 
 
@@ -262,3 +276,24 @@ def test_two_people_talk_beside_an_attack_and_nothing_is_left_of_it(server, peop
     assert {what: after[what] for what in SAME if after[what] > before[what]} == {}
     assert after["resident_kib"] - before["resident_kib"] < GROWN_KIB_MAX
     people.talk()
+
+
+def test_without_file_descriptors_those_who_are_there_talk_on_and_later_others_come(tmp_path):
+    """The process may open few files more: who knocks waits, and comes in when some are free."""
+    limited = ["bash", "-c", 'ulimit -n 80; exec "$0" -m triolet_api "$@"', sys.executable]
+    with running(tmp_path / "data", command=limited) as server:
+        people = Bystander(server)
+        people.talk()
+        socks = [dial(server) for _ in range(200)]
+        for _ in range(20):
+            people.talk()
+        assert server.open_files() > 70
+        for sock in socks:
+            sock.close()
+        late = Raw.open(server, "late")
+        assert late.ask(op="ping")["op"] == "ok"
+        late.close()
+        people.close()
+    # Tried again ten times a second, and told every five seconds.
+    assert 1 <= server.said.count("no more connections can be taken") <= 5
+    assert server.said.count("connections are taken again") == 1
