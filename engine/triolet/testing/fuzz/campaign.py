@@ -22,7 +22,7 @@ HANG_CPU_S: Final = 20.0
 # campaign none for 20 s, so this is longer.
 HANG_S: Final = 300.0
 # Inputs after which caches are filled and the collector has found its pace, if no time is given.
-_WARM_SHARE: Final = 0.1
+WARM_SHARE: Final = 0.1
 _WARM_S_MAX: Final = 20.0
 # How long a failing input is made small.
 _SMALL_S: Final = 30.0
@@ -55,6 +55,7 @@ class Report(Struct, frozen=True, kw_only=True):
     Attributes:
         units: units read, of the target's kind.
         grown_bytes: by how much the process grew at most once it was warm.
+        features: what libFuzzer tells apart by now, if it leads and has read the first inputs.
         failure: the first one, made small; None: there was none.
     """
 
@@ -65,6 +66,7 @@ class Report(Struct, frozen=True, kw_only=True):
     units: int
     seconds: float
     grown_bytes: int
+    features: int | None = None
     failure: Failure | None = None
 
 
@@ -85,7 +87,7 @@ def run(target: Target, *, seed: int, budget: Budget, advanced: Callable[[float]
     failure = None
     try:
         while used < 1:
-            with _no_hang():
+            with no_hang():
                 for _ in range(max(1, _INPUTS_A_LOOK // target.batch)):
                     batch = tuple(target.invent(chance) for _ in range(target.batch))
                     units += target.judge(batch)
@@ -94,11 +96,11 @@ def run(target: Target, *, seed: int, budget: Budget, advanced: Callable[[float]
             used = budget.used(units=units, seconds=seconds)
             advanced(min(used, 1.0))
             watch.look()
-            if not is_warm and (used > _WARM_SHARE or seconds > _WARM_S_MAX):
+            if not is_warm and (used > WARM_SHARE or seconds > _WARM_S_MAX):
                 is_warm = True
                 watch.warm()
     except Exception as error:  # noqa: BLE001 - whatever an input makes the engine raise is a finding
-        failure = _smallest(target, seed, batch, error)
+        failure = smallest(target, seed, batch, error)
     return Report(
         target=target.name,
         unit=target.unit,
@@ -111,7 +113,7 @@ def run(target: Target, *, seed: int, budget: Budget, advanced: Callable[[float]
     )
 
 
-def _smallest(target: Target, seed: int, batch: tuple[bytes, ...], error: Exception) -> Failure:
+def smallest(target: Target, seed: int, batch: tuple[bytes, ...], error: Exception) -> Failure:
     """Make a failing batch small; one that does not fail again is kept as it was.
 
     One that hangs is kept as well: each try would take as long again.
@@ -128,7 +130,7 @@ def _smallest(target: Target, seed: int, batch: tuple[bytes, ...], error: Except
 
 
 @contextmanager
-def _no_hang() -> Iterator[None]:
+def no_hang() -> Iterator[None]:
     """Raise `Hang` in the main thread if the block computes or waits for too long."""
 
     def loops(_signal: int, _frame: FrameType | None) -> None:

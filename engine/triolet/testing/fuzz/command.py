@@ -4,9 +4,11 @@ import argparse
 import secrets
 import sys
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..progress import bar
+from . import coverage
 from .campaign import Budget, Report
 from .failure import Failure, described
 from .jobs import Job, parts, work
@@ -17,9 +19,11 @@ from .violation import Violation
 
 _SECONDS = 30.0
 _SEED_BITS = 32
+_PARTS = 1_000
 _EPILOG = """
 Inputs are invented by a grammar and damaged, as the seed decides. What fails is made small and
-written to a file, and `fuzz FILE` feeds it again.
+written to a file, and `fuzz FILE` feeds it again. With `--engine atheris` coverage of the engine
+decides which inputs are worth to be changed; it needs `pip install 'triolet[testing,fuzz]'`.
 Exit status: 0 nothing was found, 1 a promise is broken, 2 misuse.
 """
 
@@ -30,6 +34,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", nargs="?", type=Path, help="a failing input to feed again")
     parser.add_argument(
         "--target", choices=(*TARGETS, "all"), default="all", help="what is fuzzed (all)"
+    )
+    parser.add_argument(
+        "--engine",
+        choices=("grammar", "atheris"),
+        default="grammar",
+        help="what invents inputs: the grammar, or coverage of the engine (grammar)",
     )
     parser.add_argument("--frames", type=_positive, help="how many frames, heads or messages")
     parser.add_argument(
@@ -62,11 +72,42 @@ def run(options: argparse.Namespace) -> int:
     targets = tuple(TARGETS) if options.target == "all" else (options.target,)
     seed = secrets.randbits(_SEED_BITS) if options.seed is None else options.seed
     budget = _budget(options, len(targets))
+    if options.engine == "atheris":
+        return _follow_coverage(options, targets, seed, budget)
     jobs = [Job(targets=targets, seed=seed + n, budget=budget) for n in range(options.jobs)]
     with bar(f"fuzz, seed {seed}", parts(jobs)) as progress:
         reports = work(jobs, progress.advance)
+    return _tell_all(reports, options.out)
+
+
+def _follow_coverage(
+    options: argparse.Namespace, targets: tuple[str, ...], seed: int, budget: Budget
+) -> int:
+    if not coverage.is_here():
+        sys.stderr.write("atheris is not here: pip install 'triolet[testing,fuzz]'\n")
+        return 2
+    if options.jobs > 1:
+        sys.stderr.write("with atheris there is one process\n")
+        return 2
+    reports: list[Report] = []
+    with bar(f"fuzz by coverage, seed {seed}", len(targets) * _PARTS) as progress:
+        for name in targets:
+            told = 0
+
+            def advanced(share: float) -> None:
+                nonlocal told
+                more, told = int(share * _PARTS) - told, int(share * _PARTS)
+                progress.advance(more)
+
+            target = TARGETS[name]()
+            reports.append(coverage.run(target, seed=seed, budget=budget, advanced=advanced))
+            advanced(1.0)
+    return _tell_all(reports, options.out)
+
+
+def _tell_all(reports: Sequence[Report], out: Path) -> int:
     for report in reports:
-        _tell(report, options.out)
+        _tell(report, out)
     return 1 if any(report.failure is not None for report in reports) else 0
 
 
@@ -83,9 +124,10 @@ def _budget(options: argparse.Namespace, targets: int) -> Budget:
 
 def _tell(report: Report, out: Path) -> None:
     rate = report.units / max(report.seconds, 1e-9)
+    features = "" if report.features is None else f" {report.features:,} features,"
     sys.stdout.write(
         f"{report.target}, seed {report.seed}: {report.units:,} {report.unit} in"
-        f" {report.inputs:,} inputs, {report.seconds:.0f} s, {rate:,.0f} a second,"
+        f" {report.inputs:,} inputs, {report.seconds:.0f} s, {rate:,.0f} a second,{features}"
         f" memory grew by {report.grown_bytes / 1024 / 1024:.1f} MiB\n"
     )
     if report.failure is not None:
