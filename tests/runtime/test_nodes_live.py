@@ -82,7 +82,8 @@ async def test_old_marks_change_nothing(stage):
     await anna.send("tea", "1")
     await anna.send("tea", "2")
     await settled()
-    stage.bus.fate = lambda kind, _: [3, 4] if kind == "RoomStates" else [0]
+    late = ("RoomStates", "MarksWritten")
+    stage.bus.fate = lambda kind, _: [3, 4] if kind in late else [0]
     await ben.ask("receipt", room="tea", read=head + 1)
     await trio.sleep(1)
     stage.bus.fate = None
@@ -137,6 +138,45 @@ async def test_marks_that_move_while_a_room_is_loading_are_known(stage):
     read.release()
     await anna_away.answer(ref)
     assert stage[1].loaded("tea").seats["a"].read == head + 1
+
+
+async def test_a_room_that_is_read_before_a_mark_is_written_hears_of_it(stage):
+    """Its author's node rings nothing when it moves, for whoever has the entry knows it."""
+    anna = await stage[0].enter("a")
+    anna_away = await stage[1].enter("a", device="laptop")
+    head = await stage.room("tea", anna)
+    await anna.send("tea")
+    # The first mark of a quiet while is written at once, the next one after the interval.
+    await settled()
+    await anna.send("tea")
+    await settled()
+    if "tea" in stage[1].hub.rooms:
+        stage[1].unload("tea")
+    await anna_away.ask("subscribe", room="tea")
+    assert stage[1].loaded("tea").seats["a"].read == head + 1
+    await trio.sleep(stage[0].limits.marks_interval_s + 0.1)
+    assert stage[1].loaded("tea").seats["a"].read == head + 2
+
+
+async def test_a_mark_that_is_written_while_a_room_is_read_is_not_lost(stage):
+    """What the read brings is older, and nothing waits to be written any more."""
+    anna = await stage[0].enter("a")
+    head = await stage.room("tea", anna, subscribe=False)
+    await anna.send("tea")
+    # The first mark of a quiet while is written at once, the next one after the interval.
+    await settled()
+    await anna.send("tea")
+    await settled()
+    stage[0].unload("tea")
+    read = stage[0].store.script("rooms", after=True)
+    ref = await anna.say("subscribe", room="tea")
+    await read.entered.wait()
+    await trio.sleep(stage[0].limits.marks_interval_s + 0.1)
+    assert stage[0].engine.marks._seats == {}
+    read.release()
+    await anna.answer(ref)
+    assert stage[0].loaded("tea").seats["a"].read == head + 2
+    assert stage[0].engine.marks._written == {}
 
 
 async def test_marks_wait_for_a_bus_that_is_gone(stage):

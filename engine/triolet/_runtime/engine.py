@@ -105,12 +105,11 @@ class Engine:
             limits,
             applied=self._applied,
             membership_moved=self._membership_moved,
-            pending_mark=self.marks.pending,
+            marks=self.marks,
             channels=None if self.nodes is None else RoomChannels(self.nodes),
         )
-        self.sequencer = Sequencer(
-            store, self.hub, limits, flusher=self.flusher, now=trio.current_time
-        )
+        now, flusher = trio.current_time, self.flusher
+        self.sequencer = Sequencer(store, self.hub, limits, flusher=flusher, now=now)
         self.writer = Writer(self.sequencer, self.hub, self.feeder, self.spawn)
         self._keeping = Keeping(store, self.hub, clock, limits)
         self._revocations = Revocations(store, self.presence, clock, limits, self.nodes)

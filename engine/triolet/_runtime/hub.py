@@ -15,11 +15,12 @@ import trio
 from .._model.entries import Fact, Member, Record
 from .._model.errors import StoreError
 from .._model.limits import Limits
-from ..ports.store import Mark, Store
+from ..ports.store import Store
 from .flusher import Flusher
 from .gaps import Gaps
 from .heads import Heads
 from .loading import Channels, Load, Rooms
+from .marks import Marks
 from .members import Members
 from .ring import Rings
 from .room import Cursor, Room
@@ -35,7 +36,7 @@ class Hub:
     Args:
         applied: called with a room that took an entry, and the author's seat if it is here.
         membership_moved: called when somebody became a member (True) or is one no more.
-        pending_mark: returns marks that are not written yet.
+        marks: those that are not written yet.
         channels: what other nodes ring of rooms; None where there are none.
     """
 
@@ -47,14 +48,15 @@ class Hub:
         *,
         applied: Callable[[Room, Seat | None], None],
         membership_moved: Callable[[Room, str, bool], None],
-        pending_mark: Callable[[str, str], Mark | None],
+        marks: Marks,
         channels: Channels | None = None,
     ) -> None:
         self._limits = limits
         self._applied = applied
         self._membership_moved = membership_moved
         self._rings = Rings(entries_max=limits.ring_entries_total_max)
-        self.members = Members(store, limits, pending_mark=pending_mark)
+        self.marks = marks
+        self.members = Members(store, limits, marks)
         self.seat = self.members.seat
         self.count = self.members.count
         self._rooms = Rooms(

@@ -180,9 +180,11 @@ class Rooms:
     async def _read(self, loads: dict[str, Load]) -> None:
         try:
             await self._follow(loads)
-            found = await self._store.rooms(list(loads), members_max=self._limits.feed_members_max)
-            for name, stored in found.items():
-                loads[name].room = self._build(stored)
+            most = self._limits.feed_members_max
+            with self._members.reading():
+                found = await self._store.rooms(list(loads), members_max=most)
+                for name, stored in found.items():
+                    loads[name].room = self._build(stored)
         except StoreError as error:
             for load in loads.values():
                 load.error = error

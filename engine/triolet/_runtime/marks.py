@@ -4,6 +4,8 @@ They are not covered by "acknowledged means stored": clients repeat them on resu
 """
 
 import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import final
 
 from .._model.errors import StoreError
@@ -20,11 +22,21 @@ _MARKS_PER_WRITE = 500
 
 @final
 class Marks:
-    """Marks that have moved and are not written yet: one a member and room, the latest."""
+    """Marks that have moved and are not written yet: one a member and room, the latest.
+
+    Attributes:
+        on_written: called with marks that the store has now.
+    """
 
     def __init__(self, store: Store, limits: Limits) -> None:
         self._store = store
         self._seats: dict[tuple[str, str], Seat] = {}
+        # Reads of memberships under way, by the number of their begin; and what was written
+        # during them, with the number of the last one begun, the first written first.
+        self._reads: dict[int, None] = {}
+        self._last_read = 0
+        self._written: dict[tuple[str, str], tuple[int, Mark]] = {}
+        self.on_written: Callable[[Sequence[Mark]], None] | None = None
         self._coalescer: Coalescer[tuple[str, str]] = Coalescer(
             self._write, interval_s=limits.marks_interval_s
         )
@@ -40,9 +52,35 @@ class Marks:
             self._coalescer.mark(key)
 
     def pending(self, room: str, user: str) -> Mark | None:
-        """Return marks that are not written yet."""
+        """Return marks that what was read under `reading` may not have yet."""
         seat = self._seats.get((room, user))
-        return None if seat is None else _mark(seat)
+        if seat is not None:
+            return _mark(seat)
+        written = self._written.get((room, user))
+        return None if written is None else written[1]
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Remember marks that are written while memberships are read.
+
+        What is read may be older than what was written meanwhile: who looked at what waits to
+        be written only afterwards would find neither, and see a mark go back.
+        """
+        number = self._last_read = self._last_read + 1
+        self._reads[number] = None
+        try:
+            yield
+        finally:
+            del self._reads[number]
+            self._forget()
+
+    def _forget(self) -> None:
+        """Let go of what was written before the oldest read that is under way began."""
+        oldest = next(iter(self._reads), None)
+        for key, (number, _) in list(self._written.items()):
+            if oldest is not None and number >= oldest:
+                break
+            del self._written[key]
 
     async def _write(self, keys: list[tuple[str, str]]) -> None:
         for start in range(0, len(keys), _MARKS_PER_WRITE):
@@ -59,7 +97,12 @@ class Marks:
                 for key in keys[start:]:
                     self._coalescer.mark(key)
                 return
-            for key, seat in zip(chunk, seats, strict=True):
+            if self.on_written is not None:
+                self.on_written(marks)
+            for key, seat, mark in zip(chunk, seats, marks, strict=True):
+                if self._reads:
+                    self._written.pop(key, None)
+                    self._written[key] = (self._last_read, mark)
                 # Else they have moved since, and are due again.
                 if self._seats[key] is seat and not seat.are_marks_due:
                     del self._seats[key]

@@ -4,11 +4,11 @@ What is read is older than what comes in meanwhile. So a membership is taken onl
 membership of the room has changed since it was asked for; otherwise it is read again.
 """
 
-from collections.abc import Callable
 from typing import final
 
 from .._model.limits import Limits
-from ..ports.store import Mark, Membership, RoomState, Store
+from ..ports.store import Membership, RoomState, Store
+from .marks import Marks
 from .room import Cursor, Room
 from .seat import Seat
 
@@ -17,12 +17,12 @@ from .seat import Seat
 class Members:
     """Seats and counts of loaded rooms, right at the moment they are returned."""
 
-    def __init__(
-        self, store: Store, limits: Limits, *, pending_mark: Callable[[str, str], Mark | None]
-    ) -> None:
+    def __init__(self, store: Store, limits: Limits, marks: Marks) -> None:
         self._store = store
         self._limits = limits
-        self._pending_mark = pending_mark
+        self._marks = marks
+        # For the time from a read to when its seats are taken.
+        self.reading = marks.reading
 
     async def all_of(self, state: RoomState) -> list[Membership] | None:
         """Return all members of a room, or None: there are too many to be kept."""
@@ -37,7 +37,7 @@ class Members:
         room.complete = members is not None
         if members is not None:
             room.members = len(members)
-            name, pending = room.name, self._pending_mark
+            name, pending = room.name, self._marks.pending
             for membership in members:
                 seat = room.sit(membership.user, membership)
                 if pending(name, membership.user) is not None:
@@ -51,9 +51,10 @@ class Members:
                 return seat
             if room.complete:
                 return room.sit(user, None)
-            membership = await self._membership(room, user)
-            if user not in room.seats:
-                return self._overlay(room.sit(user, membership))
+            with self.reading():
+                membership = await self._membership(room, user)
+                if user not in room.seats:
+                    return self._overlay(room.sit(user, membership))
 
     async def count(self, room: Room) -> int:
         """Return how many members there are, asked of the store when it is not known."""
@@ -71,17 +72,18 @@ class Members:
 
         The version is the seat's alone: what others lost meanwhile may not be known here.
         """
-        while True:
-            before = room.member_changes, room.acl_ver
-            state = await self._store.room(room.name)
-            membership = await self._store.membership(room.name, user)
-            if (room.member_changes, room.acl_ver) == before:
-                break
-        # A cursor whose right has ended is closed by the entry that ended it, or a reload.
-        room.reseat(user, membership)
-        seat = room.seats.get(user)
-        if seat is None:
-            seat = self._overlay(room.sit(user, membership))
+        with self.reading():
+            while True:
+                before = room.member_changes, room.acl_ver
+                state = await self._store.room(room.name)
+                membership = await self._store.membership(room.name, user)
+                if (room.member_changes, room.acl_ver) == before:
+                    break
+            # A cursor whose right has ended is closed by the entry that ended it, or a reload.
+            room.reseat(user, membership)
+            seat = room.seats.get(user)
+            if seat is None:
+                seat = self._overlay(room.sit(user, membership))
         if state is not None:
             room.public = state.public
             seat.known_as_of = state.acl_ver
@@ -93,6 +95,10 @@ class Members:
 
     async def readmit(self, room: Room, state: RoomState) -> list[Cursor]:
         """Ask for everybody's rights again; return the cursors of those who have none."""
+        with self.reading():
+            return await self._readmit(room, state)
+
+    async def _readmit(self, room: Room, state: RoomState) -> list[Cursor]:
         while True:
             before = room.member_changes
             members = await self.all_of(state)
@@ -129,7 +135,7 @@ class Members:
 
     def _overlay(self, seat: Seat) -> Seat:
         """Prefer marks that are not written yet to those the store has."""
-        mark = self._pending_mark(seat.room.name, seat.user)
+        mark = self._marks.pending(seat.room.name, seat.user)
         if mark is not None and mark.read >= seat.read:
             seat.read, seat.read_n = mark.read, mark.read_n
             seat.delivered = max(seat.delivered, mark.delivered)

@@ -6,7 +6,7 @@ that have a session of the user.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, final
 
@@ -16,7 +16,7 @@ from .._model.commands import SendSignal
 from .._model.errors import StoreError
 from .._model.events import FeedRow, Signal
 from .._model.limits import Limits
-from .._wire.peers import RoomStates, Signalled, UserNews
+from .._wire.peers import MarksWritten, RoomStates, Signalled, UserNews
 from ..ports.store import Mark, Membership, Store
 from .coalescer import Coalescer
 from .feed import Feeder
@@ -79,7 +79,9 @@ class Relay:
         self._missed = trio.Event()
         nodes.on_missed.append(self._read_marks_soon)
         feeder.elsewhere = self.feed
+        hub.marks.on_written = self.written
         nodes.handle(RoomStates, self._states_elsewhere)
+        nodes.handle(MarksWritten, self._written_elsewhere)
         nodes.handle(Signalled, self._signalled_elsewhere)
         nodes.handle(UserNews, self._news_elsewhere)
 
@@ -120,6 +122,15 @@ class Relay:
                 for user, (seat, since) in moved.marks.items()
             }
             self._nodes.ring(room_channel(room), RoomStates(room, moved.typing, marks), again=True)
+
+    def written(self, marks: Sequence[Mark]) -> None:
+        """Ring what the store has now, for nodes that read it a moment before."""
+        rooms: dict[str, dict[str, tuple[int, int, int]]] = {}
+        for mark in marks:
+            moved = rooms.setdefault(mark.room, {})
+            moved[mark.user] = (mark.delivered, mark.read, mark.read_n)
+        for room, moved in rooms.items():
+            self._nodes.ring(room_channel(room), MarksWritten(room, moved))
 
     def signal(self, session: "Session", command: SendSignal) -> None:
         """Pass a signal on, unless too much waits already."""
@@ -176,6 +187,20 @@ class Relay:
         for user, (delivered, read, read_n, since) in message.marks.items():
             mark = Mark(room=room.name, user=user, delivered=delivered, read=read, read_n=read_n)
             self._take_mark(room, mark, since)
+
+    def _written_elsewhere(self, node: str, message: MarksWritten) -> None:
+        del node
+        self._hub.when_loaded(message.room, partial(self._take_written, message))
+
+    def _take_written(self, message: MarksWritten, room: Room) -> None:
+        for user, (delivered, read, read_n) in message.marks.items():
+            seat = room.seats.get(user)
+            # Who has no seat here was told of when it moved.
+            if seat is not None:
+                mark = Mark(
+                    room=room.name, user=user, delivered=delivered, read=read, read_n=read_n
+                )
+                self._take_mark(room, mark, min(seat.delivered, seat.read))
 
     def _take_mark(self, room: Room, mark: Mark, since: int) -> None:
         """Move a seat's marks forward, and have it told."""

@@ -76,6 +76,18 @@ class RoomStates(Struct, frozen=True, array_like=True, tag="states"):
 
 
 @final
+class MarksWritten(Struct, frozen=True, array_like=True, tag="marks"):
+    """Marks that the store has now: `(delivered, read, read_n)` by user.
+
+    Who has read the room since they moved, and before they were written, knows them by nothing
+    else.
+    """
+
+    room: str
+    marks: dict[str, tuple[int, int, int]]
+
+
+@final
 class Signalled(Struct, frozen=True, array_like=True, tag="signal"):
     """A signal to who follows the room elsewhere; `to` and `to_device` as it was sent."""
 
@@ -136,6 +148,7 @@ PeerMessage: TypeAlias = (
     | Seated
     | Floor
     | RoomStates
+    | MarksWritten
     | Signalled
     | UserNews
     | UserRevoked

@@ -71,19 +71,20 @@ async def _require_sight(session: Session, name: str) -> None:
 
 
 async def _rooms(session: Session, command: ListRooms) -> None:
-    items = await session.engine.store.inbox(
-        session.user, after=command.after, limit=command.limit + 1
-    )
-    session.write(
-        Inbox(
-            ref=command.ref,
-            rooms=_rows(session, items[: command.limit]),
-            more=len(items) > command.limit,
+    with session.engine.marks.reading():
+        items = await session.engine.store.inbox(
+            session.user, after=command.after, limit=command.limit + 1
         )
-    )
+        rows = _rows(session, items[: command.limit])
+    session.write(Inbox(ref=command.ref, rooms=rows, more=len(items) > command.limit))
 
 
 async def _sync(session: Session, command: Sync) -> None:
+    with session.engine.marks.reading():
+        await _compare(session, command)
+
+
+async def _compare(session: Session, command: Sync) -> None:
     store = session.engine.store
     have = {room: (epoch, seq) for room, epoch, seq in command.have}
     read = _read_marks(command)
