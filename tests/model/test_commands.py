@@ -36,7 +36,7 @@ OPS = {
     "unwatch": "ref? users",
     "signal": "ref? room kind data? to? to_device?",
     "rooms": "ref? after? limit?",
-    "sync": "ref? have",
+    "sync": "ref? have read?",
     "refresh": "ref? token",
     "ping": "ref?",
 }
@@ -179,6 +179,7 @@ def test_a_ref_is_repeated(op: str) -> None:
         ("rooms", "after", ["r", None], ["a b"]),
         ("rooms", "limit", [1, 200], [0, 201]),
         ("sync", "have", [[["r", "e", 0]] * 1000], [[["r", "e", 0]] * 1001, [["r", "e", -1]]]),
+        ("sync", "read", [None, [], [0] * 1000], [[0] * 1001, [-1], [2**53]]),
         ("refresh", "token", ["x" * 8192], ["x" * 8193, None]),
     ],
 )
