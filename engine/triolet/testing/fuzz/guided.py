@@ -74,6 +74,9 @@ class _Judge:
         self._budget = order.budget
         self._began = time.monotonic()
         self._inputs = self._units = self._told = 0
+        # What atheris writes there, of an exception for instance, goes to the standard error.
+        self._out = os.dup(sys.stdout.fileno())
+        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
 
     def __call__(self, data: bytes) -> None:
         self._inputs += 1
@@ -102,8 +105,7 @@ class _Judge:
             seconds=time.monotonic() - self._began,
             resident_bytes=resident_bytes(),
         )
-        sys.stdout.buffer.write(msgspec.json.encode(tally) + b"\n")
-        sys.stdout.buffer.flush()
+        os.write(self._out, msgspec.json.encode(tally) + b"\n")
 
 
 def fuzz(atheris: Atheris, order: Order) -> None:
