@@ -13,12 +13,7 @@ import msgspec
 import trio
 
 from .._domain.rates import Bucket
-from .._domain.session import (
-    CLOSE_OF_REFUSED_HELLO,
-    TRANSITIONS,
-    SessionEvent,
-    SessionState,
-)
+from .._domain.session import CLOSE_OF_REFUSED_HELLO, TRANSITIONS, SessionEvent, SessionState
 from .._model.commands import Command, Hello, Status
 from .._model.errors import Close, CloseCode, ErrorCode, Refusal, StoreError
 from .._model.events import (
@@ -261,6 +256,9 @@ class Session:
             )
             if engine.relay is not None:
                 await engine.relay.come(self, identity.user)
+                if self.identity is None:
+                    # It may have been revoked meanwhile, when no session was here to be ended.
+                    engine.admission.check(identity)
         except (Refusal, StoreError) as error:
             self._refuse_hello(error if isinstance(error, Refusal) else store_refusal(error))
             return
