@@ -280,14 +280,17 @@ def test_two_people_talk_beside_an_attack_and_nothing_is_left_of_it(server, peop
 
 def test_without_file_descriptors_those_who_are_there_talk_on_and_later_others_come(tmp_path):
     """The process may open few files more: who knocks waits, and comes in when some are free."""
+    limits = {"TRIOLET_LIMIT_MARKS_INTERVAL_S": "0.005"}
     limited = ["bash", "-c", 'ulimit -n 80; exec "$0" -m triolet_api "$@"', sys.executable]
-    with running(tmp_path / "data", command=limited) as server:
+    with running(tmp_path / "data", command=limited, **limits) as server:
         people = Bystander(server)
         people.talk()
         socks = [dial(server) for _ in range(200)]
-        for _ in range(20):
-            people.talk()
         assert server.open_files() > 70
+        for number in range(50):
+            # What was read is written beside what is sent: two writes wait at once.
+            people.ben.send(op="receipt", room=people.room, read=number, ref=0)
+            people.talk()
         for sock in socks:
             sock.close()
         late = Raw.open(server, "late")
