@@ -34,12 +34,14 @@ class Stage:
         self.engine = engine
         self.tape = []
         self.dialers = {}
+        self.recorders = {}
 
     @asynccontextmanager
     async def client(self, user, *, form="msgpack"):
         identity = Identity(user=user, expires_at=FOREVER, tier="service")
         self.dialers[user] = dialer = CutDialer(_PipeDialer(self.engine, identity))
         recorder = Recorder(f"{user}-1", user, self.tape.append, origin="a test")
+        self.recorders[user] = recorder
         async with open_client(
             recorder.dialer(dialer), backoff=QUICK, witness=recorder.witness, device="d"
         ) as client:
@@ -298,3 +300,14 @@ async def test_the_store_s_log_is_told_whole_however_long(autojump_clock, monkey
 
     assert [[entry.seq for entry in page.entries] for page in pages] == [[1, 2], [3, 4], [5]]
     assert {(page.t, page.room, page.head, page.floor) for page in pages} == {(9, "r", 5, 0)}
+
+
+@pytest.mark.parametrize("is_gone", [False, True])
+async def test_a_farewell_of_a_machine_that_is_gone_tells_nobody(autojump_clock, is_gone):
+    async with open_stage() as stage:
+        async with stage.client("anna"):
+            if is_gone:
+                stage.recorders["anna"].vanished()
+        (ended,) = stage.of("anna", history.Disconnected)
+
+    assert (ended.code, ended.told) == (1000, not is_gone)

@@ -56,7 +56,7 @@ class Connected(_Event, tag="connected", frozen=True, kw_only=True):
 
 @final
 class Disconnected(_Event, tag="disconnected", frozen=True, kw_only=True):
-    """The connection has ended; `told`: by a close handshake, so that the server knows, too."""
+    """The connection has ended; `told`: with a goodbye, so that the server knows, too."""
 
     code: int = 1006
     told: bool = False

@@ -69,6 +69,10 @@ class Recorder:
         """Take note of what the client gives to its application; for `open_client`."""
         self._streams.witness(effect)
 
+    def vanished(self) -> None:
+        """Note that the client's machine is gone: a farewell is said, and heard by nobody."""
+        self._scribe.is_cut_off = True
+
     def left(self) -> None:
         """Note that the client was ended by its owner."""
         self._scribe.write(history.Left(*self._scribe.here))

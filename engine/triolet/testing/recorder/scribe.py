@@ -20,12 +20,14 @@ class Scribe:
 
     Attributes:
         conn: the ordinal of the present or last connection, 0 before the first.
+        is_cut_off: the client's machine has vanished: what it still says, nobody hears.
     """
 
     def __init__(self, name: str, user: str, write: Write, clock: Callable[[], float]) -> None:
         self.user = user
         self.write = write
         self.conn = 0
+        self.is_cut_off = False
         self._name = name
         self._clock = clock
         self._last_sub = 0

@@ -103,7 +103,7 @@ class Tap:
         """Note that the connection has ended, the first time this is said."""
         if self._is_connected:
             self._is_connected = False
-            told = code != ABNORMAL
+            told = code != ABNORMAL and not self._scribe.is_cut_off
             self._scribe.write(history.Disconnected(*self._scribe.here, code=int(code), told=told))
 
     # --- what leaves -------------------------------------------------------------------

@@ -70,6 +70,7 @@ class Device:
         self.lives = 0
         self.dozes_until = 0.0
         self._scope: trio.CancelScope | None = None
+        self._recorder: Recorder | None = None
         self._acting: trio.Nursery | None = None
         self._closing = trio.Event()
 
@@ -89,6 +90,8 @@ class Device:
         """Take the application away: nobody says goodbye."""
         if self._scope is not None:
             self._hosts.kill(self.name, silently=True)
+            if self._recorder is not None:
+                self._recorder.vanished()
             self._acting = None
             self._scope.cancel()
 
@@ -104,7 +107,7 @@ class Device:
 
     async def _run(self, scope: trio.CancelScope, closing: trio.Event) -> None:
         name = f"{self.name}.{self.lives}"
-        recorder = Recorder(name, self.user, self._write, form=self.form)
+        self._recorder = recorder = Recorder(name, self.user, self._write, form=self.form)
         try:
             with scope:
                 async with trio.open_nursery() as links:
