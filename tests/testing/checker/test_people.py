@@ -70,6 +70,17 @@ def test_somebody_is_here_as_long_as_one_of_their_clients_is() -> None:
     assert found(*other, sees(0, "online"), ben_goes(10), history.Settled(500)) == set()
 
 
+@pytest.mark.parametrize(("until", "rules"), [(98, set()), (98.1, {Rule.NO_GHOST})])
+def test_who_said_goodbye_on_one_connection_may_be_shown_for_another(until, rules) -> None:
+    other = (history.Opened(0, "b2", user="ben"), history.Connected(0, "b2", 1))
+    back = (history.Connected(12, "b", 2), history.Disconnected(14, "b", 2, told=True))
+    shown = (sees(0, "online"), ben_goes(10, told=False))
+
+    bye = history.Disconnected(14, "b2", 1, told=True)
+    assert found(*other, *shown, bye, history.Settled(until)) == rules
+    assert found(*shown, *back, history.Settled(until)) == rules
+
+
 def test_a_node_s_crash_costs_the_lease_and_what_is_broken_still_is_not_judged() -> None:
     crash = history.Fault(9, verb="crash", what="n1")
     cut = history.Fault(9, verb="partition", what="n1", phase="begins")

@@ -57,7 +57,7 @@ class Troubles:
 class _User:
     """The truth about one user: how many connections, and since when it is so."""
 
-    __slots__ = ("conns", "event", "is_hidden", "since", "told")
+    __slots__ = ("conns", "event", "is_hidden", "since", "told", "untold_at")
 
     def __init__(self) -> None:
         # Client → the event that connected it.
@@ -67,6 +67,8 @@ class _User:
         self.event: Event | None = None
         # Whether the server was told of the end.
         self.told = True
+        # When a connection ended last of whose end the server was not told.
+        self.untold_at = float("-inf")
         # Has asked to be invisible at some time.
         self.is_hidden = False
 
@@ -115,13 +117,16 @@ class People:
         found = self._users[user]
         if event.client not in found.conns:
             return
+        is_told = isinstance(event, Disconnected) and event.told
+        if not is_told:
+            # The server may believe in it through all that this user's clients do meanwhile.
+            found.untold_at = event.t
         if len(found.conns) == 1:
             self._look(user, event)
         del found.conns[event.client]
         if not found.conns:
             found.since, found.event, found.told = event.t, event, True
-        # One connection that the server believes in is enough to be shown.
-        found.told = found.told and isinstance(event, Disconnected) and event.told
+        found.told = found.told and is_told
 
     def asked(self, event: Asked, user: str) -> None:
         """Somebody says how to be shown."""
@@ -173,9 +178,11 @@ class People:
         if not found.conns and shown.status != "offline":
             self._findings.judge(Rule.NO_GHOST)
             allowed_s = bounds.grace_s + bounds.lease_s + bounds.slack_s
-            if not found.told or self._mended(found.since, now.t) > float("-inf"):
-                allowed_s += bounds.silence_s
             start = max(found.since, self._troubles.mended(found.since, now.t, at_once=False))
+            if self._mended(found.since, now.t) > float("-inf"):
+                start += bounds.silence_s
+            # One connection that the server believes in is enough to be shown.
+            start = max(start, found.untold_at + bounds.silence_s)
             # Others may hear that somebody is here a moment before their own client does.
             is_news = now.t <= shown.event.t + bounds.slack_s
             if now.t > start + allowed_s and not is_news:
