@@ -31,6 +31,7 @@ EVENTS: list[history.Event] = [
     history.Receipts(3, "c1", 1, room="lobby", marks=(("anna", 1, 1),)),
     history.Typing(3, "c1", 1, room="lobby", users=("ben",), more=True),
     history.Presence(3, "c1", 1, users=(("ben", "online", 7),)),
+    history.Unwatched(3, "c1", 1, users=("ben",)),
     history.Unread(3, "c1", 1, room="lobby", epoch="e", head=1, unread=0, read=1),
     history.Folded(3, "c1", 1, room="lobby", epoch="e", head=1, after=0, upto=1, messages=(ROW,)),
     history.Disconnected(4, "c1", 1, code=1000, told=True),

@@ -252,6 +252,7 @@ async def test_state_is_written_as_it_was_told(autojump_clock):
         await anna.receipt("r", read=3)
         await anna.presence("away")
         await trio.sleep(2)
+        await ben.unwatch(["anna"])
         await ben.rooms()
         await ben.receipts("r", 1)
         await ben.history("r")
@@ -266,6 +267,7 @@ async def test_state_is_written_as_it_was_told(autojump_clock):
 
     assert [event.op for event in asked] == ["typing", "receipt", "presence"]
     assert [rows[0][:2] for rows in shown] == [("anna", "online"), ("anna", "away")]
+    assert [event.users for event in stage.of("ben", history.Unwatched)] == [("anna",)]
     assert ("anna",) in typing
     assert ("anna", 3, 3) in marks
     assert (unread[-1].head, unread[-1].unread, unread[-1].read) == (3, 1, 2)

@@ -34,6 +34,17 @@ def test_who_went_in_silence_may_be_shown_until_the_silence_is_noticed(until, ru
     assert found(sees(0, "online"), ben_goes(10, told=False), sees(until, "offline")) == rules
 
 
+def test_who_is_not_watched_any_more_is_not_shown() -> None:
+    unwatched = history.Unwatched(5, "a", 1, users=("ben", "eva"))
+    late = history.Unwatched(50, "a", 1, users=("ben",))
+
+    assert found(sees(0, "online"), unwatched, ben_goes(10), history.Settled(500)) == set()
+    assert found(sees(0, "online"), ben_goes(10), late) == {Rule.NO_GHOST}
+    again = sees(6, "online")
+    shown = (sees(0, "online"), unwatched, again, ben_goes(10))
+    assert found(*shown, history.Settled(500)) == {Rule.NO_GHOST}
+
+
 @pytest.mark.parametrize(("at", "rules"), [(16.9, {Rule.GRACE_IS_KEPT}), (17, set())])
 def test_who_went_is_shown_for_the_grace(at, rules) -> None:
     assert found(sees(0, "online"), ben_goes(10), sees(at, "offline")) == rules

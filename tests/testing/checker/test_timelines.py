@@ -67,6 +67,7 @@ def test_every_event_and_every_fact_has_words() -> None:
         history.Receipts(0, room="r", marks=(("anna", 2, 1),)): "r marks: anna 2/1",
         history.Typing(0, room="r", users=("anna", "ben")): "sees typing in r: anna ben",
         history.Presence(0, users=(("anna", "online", 0),)): "sees anna online",
+        history.Unwatched(0, users=("anna", "ben")): "watches no more: anna ben",
         history.Unread(0, room="r", epoch="e", head=9, unread=2, read=7): (
             "2 unread in r: head 9, read 7"
         ),

@@ -66,6 +66,7 @@ class Checker:
             history.Receipts: self._marks.receipts,
             history.Typing: self._typists.typing,
             history.Presence: self._people.presence,
+            history.Unwatched: self._people.unwatched,
             history.Unread: self._unread,
             history.Folded: self._folding.folded,
             history.Fault: self._fault,

@@ -17,6 +17,7 @@ from ..history import (
     Presence,
     Subscribed,
     Typing,
+    Unwatched,
 )
 from .promises import Bounds, Findings, Rule
 
@@ -151,11 +152,19 @@ class People:
             if status == "offline":
                 self._told_offline(user, event)
 
+    def unwatched(self, event: Unwatched) -> None:
+        """A client is shown some people no more."""
+        self._hide(event, event.users)
+
     def _unwatch(self, event: Event) -> None:
-        for user in self._shown.get(event.client, {}):
-            self._judge(event.client, user, event)
-            self._watchers[user].pop(event.client, None)
-        self._shown.pop(event.client, None)
+        self._hide(event, tuple(self._shown.get(event.client, ())))
+
+    def _hide(self, event: Event, users: tuple[str, ...]) -> None:
+        shown = self._shown.get(event.client, {})
+        for user in users:
+            if user in shown:
+                self._judge(event.client, user, event)
+                del shown[user], self._watchers[user][event.client]
 
     def _look(self, user: str, event: Event) -> None:
         """Judge what everybody is shown of a user, before that changes."""

@@ -156,6 +156,7 @@ _SAYINGS: Final = cast(
         history.Receipts: _receipts,
         history.Typing: lambda event: f"sees typing in {event.room}: {' '.join(event.users)}",
         history.Presence: _presence,
+        history.Unwatched: lambda event: f"watches no more: {' '.join(event.users)}",
         history.Unread: _unread,
         history.Folded: _folded,
         history.Fault: _fault,

@@ -16,6 +16,7 @@ What the events mean, by example:
     seen          the next entry came on a cursor; `reset`, `closed`: what came instead
     asked         it said something that is no entry: marks, typing, its status
     receipts, typing, presence, unread      what it was told of others and of itself
+    unwatched     … and, by its own wish, is not told any more: people's presence
     folded        it read a page of history: messages with all changes applied
     left          the client was ended by its owner: nobody sees through its eyes any more
 
@@ -60,6 +61,7 @@ from .events import Subscribed as Subscribed
 from .events import Typing as Typing
 from .events import Unknown as Unknown
 from .events import Unread as Unread
+from .events import Unwatched as Unwatched
 from .files import HistoryError as HistoryError
 from .files import Writer as Writer
 from .files import encode as encode

@@ -215,6 +215,13 @@ class Presence(_Event, tag="presence", frozen=True, kw_only=True):
 
 
 @final
+class Unwatched(_Event, tag="unwatched", frozen=True, kw_only=True):
+    """By its own wish, it is not told any more how these people are."""
+
+    users: tuple[str, ...]
+
+
+@final
 class Unread(_Event, tag="unread", frozen=True, kw_only=True):
     """It was told how much it has to read, in the reply to `subscribe`, the inbox or the feed."""
 
@@ -301,6 +308,7 @@ Event: TypeAlias = (
     | Receipts
     | Typing
     | Presence
+    | Unwatched
     | Unread
     | Folded
     | Fault

@@ -26,6 +26,7 @@ from ..._model.commands import (
     Subscribe,
     Sync,
     Unsubscribe,
+    Unwatch,
     Watch,
 )
 from ..._model.entries import Delete, Edit, Entry, Fact, Member, Message, Meta, React
@@ -208,6 +209,8 @@ class Tap:
                     self._scribe.closed(room, "unsubscribed", cursor)
             case Watch():
                 self._told(Presence(users=decode_reply(payload, form, Watching).users))
+            case Unwatch(users=users):
+                self._scribe.write(history.Unwatched(*self._scribe.here, users=tuple(users)))
             case ListReceipts(room=room):
                 marks = decode_reply(payload, form, ReceiptPage).marks
                 self._told(Receipts(room=room, marks=marks))
