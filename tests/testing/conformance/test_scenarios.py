@@ -1,5 +1,6 @@
 """The kit passes clients that keep the protocol, and finds every flaw of one that does not."""
 
+import random
 import sys
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import trio
 
 from triolet.testing.conformance.command import play, play_all
 from triolet.testing.conformance.scenarios import SCENES
+from triolet.testing.conformance.scenarios.coming_back import is_steady
 
 ROOT = Path(__file__).parents[3]
 PYTHON_CLIENT = (sys.executable, str(ROOT / "examples/conformance/client.py"))
@@ -94,6 +96,27 @@ def test_the_example_in_javascript_keeps_the_protocol(of_node, name):
 def test_a_flaw_is_found(of_flaws, flaw):
     """In the scene that is about it."""
     assert of_flaws[flaw]
+
+
+def test_a_steady_beat_is_heard_on_a_busy_machine_and_full_jitter_is_none():
+    """A beat of 1.5 s with one long stall, and short ones; the protocol's backoff, many times."""
+    chance = random.Random(1)
+    for _ in range(1000):
+        beats = [1.5 + chance.uniform(0, 0.25) for _ in range(4)]
+        beats[chance.randrange(4)] += 2
+        assert is_steady(beats)
+    drawn = [full_jitter(chance, 6.0) for _ in range(20_000)]
+    assert sum(map(is_steady, drawn)) <= 20
+    assert not is_steady([])
+    assert not is_steady([1.5])
+
+
+def full_jitter(chance, away_s):
+    """Return the pauses of a polite client, until a server is back."""
+    pauses = []
+    while sum(pauses) < away_s:
+        pauses.append(chance.uniform(0, 0.5 * 2 ** len(pauses)))
+    return pauses
 
 
 def test_every_scene_names_its_clause_and_itself():
