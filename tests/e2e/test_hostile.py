@@ -286,11 +286,11 @@ def test_without_file_descriptors_those_who_are_there_talk_on_and_later_others_c
         people = Bystander(server)
         people.talk()
         socks = [dial(server) for _ in range(200)]
-        assert server.open_files() > 70
         for number in range(50):
             # What was read is written beside what is sent: two writes wait at once.
             people.ben.send(op="receipt", room=people.room, read=number, ref=0)
             people.talk()
+        assert server.open_files() > 70
         for sock in socks:
             sock.close()
         late = Raw.open(server, "late")
