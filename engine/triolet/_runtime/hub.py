@@ -177,6 +177,11 @@ class Hub:
 
     # --- members -----------------------------------------------------------------------
 
+    def seat_here(self, room: str, user: str) -> Seat | None:
+        """Return a seat of a room that is loaded, None: it is not, or does not know the user."""
+        loaded = self.rooms.get(room)
+        return None if loaded is None else loaded.seats.get(user)
+
     async def refresh_rights(self, room: Room, user: str) -> Seat:
         """Read the room's version of rights and one membership again, after a `Stale`."""
         seat = await self.members.refresh(room, user)

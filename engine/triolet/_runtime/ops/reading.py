@@ -119,8 +119,10 @@ def _read_marks(command: Sync) -> dict[str, int]:
 
 def _read_of(session: Session, room: str, stored: int) -> int:
     """Return how far the user has read, which may not be written yet."""
-    mark = session.engine.marks.pending(room, session.user)
-    return stored if mark is None else max(mark.read, stored)
+    engine = session.engine
+    mark, seat = engine.marks.pending(room, session.user), engine.hub.seat_here(room, session.user)
+    pending = 0 if mark is None else mark.read
+    return max(stored, pending, 0 if seat is None else seat.read)
 
 
 async def _is_mine(session: Session, name: str) -> bool:
@@ -147,11 +149,8 @@ def _bytes(message: FoldedMessage | None) -> int:
 
 
 def _row(session: Session, item: InboxItem, last: FoldedMessage | None) -> InboxRow:
-    state, membership = item.state, item.membership
-    read, read_n = membership.read, membership.read_n
-    mark = session.engine.marks.pending(state.room, session.user)
-    if mark is not None and mark.read >= read:
-        read, read_n = mark.read, mark.read_n
+    state = item.state
+    read, read_n = _marks_of(session, item)
     return InboxRow(
         room=state.room,
         kind=state.kind,
@@ -160,9 +159,33 @@ def _row(session: Session, item: InboxItem, last: FoldedMessage | None) -> Inbox
         head=state.head,
         unread=unread(state.n, read_n=read_n, floor_n=state.floor_n),
         read=read,
-        role=membership.role,
+        role=item.membership.role,
         last=last,
     )
+
+
+def _marks_of(session: Session, item: InboxItem) -> tuple[int, int]:
+    """Return how far the user has read: the greatest of what the store and this node know.
+
+    Where one of them knows less, it learns: doorbells get lost, and a node may go before it
+    could write.
+    """
+    engine, membership, room = session.engine, item.membership, item.state.room
+    read, read_n = membership.read, membership.read_n
+    mark = engine.marks.pending(room, session.user)
+    if mark is not None and mark.read >= read:
+        read, read_n = mark.read, mark.read_n
+    seat = engine.hub.seat_here(room, session.user)
+    if seat is None or seat.role is None or seat.read == read:
+        return read, read_n
+    if seat.read > read:
+        engine.marks.moved(seat)
+        return seat.read, seat.read_n
+    since = min(seat.delivered, seat.read)
+    seat.read, seat.read_n = read, read_n
+    seat.delivered = max(seat.delivered, membership.delivered, read)
+    engine.states.marks_moved(seat, since=since)
+    return read, read_n
 
 
 def _ping(session: Session, command: Ping) -> Job | None:
