@@ -28,6 +28,14 @@ async def entries(stream, count):
     return found
 
 
+async def presence(stream):
+    """Return the rows of the next news of people of a stream of all events."""
+    while True:
+        event = await stream.__anext__()
+        if isinstance(event, Presence):
+            return event.users
+
+
 async def test_rooms_resume_from_their_positions(autojump_clock):
     server = Server()
     async with connected(server) as (client, first):
@@ -304,6 +312,31 @@ async def test_watches_presence_and_typing_are_said_again(autojump_clock):
         second.ok(watch, users=[["ben", "offline", 9]])
         assert watch["users"] == ["ben"]
         assert Presence(users=(("ben", "offline", 9),)) == (await take(events, 2))[1]
+
+
+async def test_who_may_not_be_watched_any_more_is_shown_offline(autojump_clock):
+    """The last status they were shown with would stay for ever: nothing more is told of them."""
+    here = [["ben", "online", 0], ["eva", "online", 0]]
+    server = Server()
+    async with connected(server) as (client, first):
+        events = client.events()
+        async with asking(client.watch, ["ben", "eva"]):
+            first.ok(await first.hear("watch"), users=here)
+        second = await reconnected(server, first)
+        await second.resume()
+        second.ok(await second.hear("watch"), users=here[:1])
+        assert await presence(events) == (("ben", "online", 0), ("eva", "offline", 0))
+
+        # They are watched still, and may come back into sight.
+        third = await reconnected(server, second)
+        await third.resume()
+        third.ok(await third.hear("watch"), users=here)
+        assert await presence(events) == (("ben", "online", 0), ("eva", "online", 0))
+
+        fourth = await reconnected(server, third)
+        await fourth.resume()
+        fourth.error(await fourth.hear("watch"), 2003, "invalid_field")
+        assert await presence(events) == (("ben", "offline", 0), ("eva", "offline", 0))
 
 
 async def test_state_shown_is_renewed_by_the_resumption(autojump_clock):

@@ -31,6 +31,7 @@ from .._model.events import (
     Failed,
     Inbox,
     Presence,
+    PresenceRow,
     Receipts,
     Refreshed,
     Refused,
@@ -230,13 +231,22 @@ def _done_watch(desk: Desk, request: Request, reply: Reply, now: float) -> None:
     assert isinstance(request.command, Watch)
     assert isinstance(reply, Watching)
     if request.is_internal:
-        desk.deliver(Presence(users=reply.users))
+        desk.deliver(Presence(users=reply.users + _lost_sight(request.command, reply)))
     elif request.is_abandoned:
         users = desk.standing.unwatched(request.command.users)
         if users:
             desk.ask(Unwatch(users=users))
     else:
         desk.standing.watch(request.command.users)
+
+
+def _lost_sight(command: Watch, reply: Watching | None) -> tuple[PresenceRow, ...]:
+    """Return rows for whom a new connection does not tell of: no room is shared any more.
+
+    Nothing more is heard of them, so the last that was must not be shown for ever.
+    """
+    told = {user for user, _, _ in reply.users} if reply is not None else set[str]()
+    return tuple((user, "offline", 0) for user in command.users if user not in told)
 
 
 def _done_receipt(desk: Desk, request: Request, reply: Reply, now: float) -> None:
@@ -300,6 +310,13 @@ def _refused_presence(desk: Desk, request: Request, refusal: Refusal) -> None:
     desk.standing.show(None)
 
 
+def _refused_watch(desk: Desk, request: Request, refusal: Refusal) -> None:
+    del refusal
+    assert isinstance(request.command, Watch)
+    if request.is_internal:
+        desk.deliver(Presence(users=_lost_sight(request.command, None)))
+
+
 def _refused_typing(desk: Desk, request: Request, refusal: Refusal) -> None:
     del refusal
     assert isinstance(request.command, SetTyping)
@@ -311,4 +328,5 @@ _ON_REFUSED: Final[dict[type[Command], _OnRefused]] = {
     SetReceipt: _refused_receipt,
     SetPresence: _refused_presence,
     SetTyping: _refused_typing,
+    Watch: _refused_watch,
 }

@@ -282,7 +282,11 @@ class Operations(ABC):
         return await self._ask(SetPresence(status=status), Done)
 
     async def watch(self, users: Iterable[str]) -> Watching:
-        """Return how these people are, and have changes told; kept across reconnections."""
+        """Return how these people are, and have changes told; kept across reconnections.
+
+        Who may not be watched is left out; who may not be any more, after a reconnection, is
+        told as `offline`.
+        """
         return await self._ask(Watch(users=list(users)), Watching)
 
     async def unwatch(self, users: Iterable[str]) -> Done:
