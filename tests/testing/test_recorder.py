@@ -313,3 +313,38 @@ async def test_a_farewell_of_a_machine_that_is_gone_tells_nobody(autojump_clock,
         (ended,) = stage.of("anna", history.Disconnected)
 
     assert (ended.code, ended.told) == (1000, not is_gone)
+
+
+async def test_a_connection_that_ends_before_its_welcome_has_ended_too(autojump_clock):
+    class Mute:
+        """Cut after the hello has arrived, before its answer does."""
+
+        def __init__(self, link):
+            self.send, self.aclose = link.send, link.aclose
+
+        async def receive(self):
+            raise LinkClosed(1006)
+
+    class Once:
+        """Dials one mute link, then others."""
+
+        def __init__(self, dialer):
+            self._dialer = dialer
+            self._links = iter([Mute])
+
+        async def dial(self):
+            return next(self._links, lambda link: link)(await self._dialer.dial())
+
+    async with open_engine() as engine:
+        tape = []
+        identity = Identity(user="anna", expires_at=FOREVER, tier="service")
+        recorder = Recorder("anna-1", "anna", tape.append)
+        dialer = recorder.dialer(Once(_PipeDialer(engine, identity)))
+        async with open_client(dialer, backoff=QUICK, witness=recorder.witness):
+            pass
+
+    kinds = history.Connected | history.Disconnected
+    seen = [
+        (event.conn, getattr(event, "told", None)) for event in tape if isinstance(event, kinds)
+    ]
+    assert seen == [(0, False), (1, None), (1, True)]

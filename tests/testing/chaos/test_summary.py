@@ -30,6 +30,21 @@ def test_losses_and_repetitions_are_counted():
     assert (found.acked, found.duplicates, found.repeated, found.refused) == (1, 1, 1, 1)
 
 
+def test_a_try_that_fails_is_part_of_the_way_back():
+    """Law: back is who is welcome again, counted from the loss of what was there."""
+    first, later = {"client": "c1", "conn": 0}, HERE
+    found = count(
+        [
+            history.Disconnected(1, **first),
+            history.Connected(2, **later),
+            history.Disconnected(3, **later),
+            history.Disconnected(4, **later),
+            history.Connected(5, **later),
+        ]
+    )
+    assert (found.connections, found.back_s) == (2, [2])
+
+
 def test_percentiles_are_values_that_were_there():
     """Law: the nearest rank."""
     values = list(range(1, 101))

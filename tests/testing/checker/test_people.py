@@ -92,6 +92,14 @@ def test_who_said_goodbye_on_one_connection_may_be_shown_for_another(until, rule
     assert found(*shown, *back, history.Settled(until)) == rules
 
 
+@pytest.mark.parametrize(("until", "rules"), [(100, set()), (100.1, {Rule.NO_GHOST})])
+def test_who_vanished_before_their_welcome_may_be_shown(until, rules) -> None:
+    greeted = history.Disconnected(12, "b", 1, told=False)
+    shown = (sees(0, "online"), ben_goes(10), greeted, history.Left(12, "b", 1))
+
+    assert found(*shown, history.Settled(until)) == rules
+
+
 def test_a_node_s_crash_costs_the_lease_and_what_is_broken_still_is_not_judged() -> None:
     crash = history.Fault(9, verb="crash", what="n1")
     cut = history.Fault(9, verb="partition", what="n1", phase="begins")

@@ -60,8 +60,9 @@ def count(events: Iterable[history.Event]) -> Figures:
                 theirs[event.client, event.sub] = None
             case history.Seen():
                 found.seen += (event.client, event.sub) in theirs
-            case history.Disconnected():
-                lost_at[event.client] = event.t
+            case history.Disconnected() if event.conn:
+                # Tries that end before their welcome are part of the way back.
+                lost_at.setdefault(event.client, event.t)
             case history.Connected():
                 found.connections += 1
                 if event.client in lost_at:

@@ -116,12 +116,13 @@ class People:
         """Somebody has a connection less, and is shown nothing on it any more."""
         self._unwatch(event)
         found = self._users[user]
+        is_told = isinstance(event, Disconnected) and event.told
+        if not is_told and (event.client in found.conns or isinstance(event, Disconnected)):
+            # The server may believe in it through all that this user's clients do meanwhile,
+            # also if its welcome was on the way still.
+            found.untold_at = event.t
         if event.client not in found.conns:
             return
-        is_told = isinstance(event, Disconnected) and event.told
-        if not is_told:
-            # The server may believe in it through all that this user's clients do meanwhile.
-            found.untold_at = event.t
         if len(found.conns) == 1:
             self._look(user, event)
         del found.conns[event.client]

@@ -56,7 +56,11 @@ class Connected(_Event, tag="connected", frozen=True, kw_only=True):
 
 @final
 class Disconnected(_Event, tag="disconnected", frozen=True, kw_only=True):
-    """The connection has ended; `told`: with a goodbye, so that the server knows, too."""
+    """The connection has ended, be it before the server's welcome.
+
+    Attributes:
+        told: with a goodbye, so that the server knows, too.
+    """
 
     code: int = 1006
     told: bool = False

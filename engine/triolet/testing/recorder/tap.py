@@ -81,6 +81,8 @@ class Tap:
     def __init__(self, scribe: Scribe, form: Format) -> None:
         self._scribe = scribe
         self._form: Format = form
+        # The server may believe in the connection from its hello on, which is before its welcome.
+        self._has_greeted = False
         self._is_connected = False
         # Without an answer yet, by ref.
         self._asked: dict[int, Command] = {}
@@ -88,6 +90,7 @@ class Tap:
 
     def leaves(self, payload: bytes) -> None:
         """Note a message of the client, before it can have arrived."""
+        self._has_greeted = True
         if self._is_connected:
             self._leaves(decode_command(payload, self._form))
 
@@ -102,8 +105,8 @@ class Tap:
 
     def ended(self, code: int) -> None:
         """Note that the connection has ended, the first time this is said."""
-        if self._is_connected:
-            self._is_connected = False
+        if self._has_greeted:
+            self._has_greeted = self._is_connected = False
             told = code != ABNORMAL and not self._scribe.is_cut_off
             self._scribe.write(history.Disconnected(*self._scribe.here, code=int(code), told=told))
 
@@ -153,7 +156,7 @@ class Tap:
                 self._refused(self._asked.pop(ref), code)
             case Welcome():
                 scribe.conn += 1
-                self._is_connected = True
+                self._has_greeted = self._is_connected = True
                 scribe.write(history.Connected(*scribe.here, session=message.session))
             case Reset(room=room) if room in self._cursors:
                 scribe.reset(message, self._cursors[room])
