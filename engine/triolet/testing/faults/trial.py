@@ -1,12 +1,13 @@
 """A trial: a fault is planted on some seeds, and without it the same seeds are good."""
 
+from functools import cache
 from typing import final
 
 from msgspec import Struct
 
 from ..checker import Promise
 from . import bounding, showing, storing, telling
-from .planting import FAULTS, Broken, Fault
+from .planting import FAULTS, Fault, Scene
 
 # Importing them has registered them.
 _ALL = (storing, showing, telling, bounding)
@@ -44,7 +45,7 @@ def faults() -> tuple[Fault, ...]:
 
 
 def try_fault(fault: Fault, seeds: range) -> Result:
-    """Plant a fault on each seed; and play the first seed without it."""
+    """Plant a fault on each seed; and see the first seed played without it."""
     caught = 0
     by: dict[str, None] = {}
     for seed in seeds:
@@ -52,12 +53,17 @@ def try_fault(fault: Fault, seeds: range) -> Result:
             found = [broken for broken in fault.scene(seed) if broken.promise is fault.promise]
         caught += bool(found)
         by.update(dict.fromkeys(broken.by for broken in found))
-    alarms: list[Broken] = fault.scene(seeds.start)
     return Result(
         name=fault.name,
         promise=fault.promise,
         caught=caught,
         seeds=len(seeds),
         by=tuple(by),
-        alarms=tuple(broken.by for broken in alarms),
+        alarms=_alarms(fault.scene, seeds.start),
     )
+
+
+@cache
+def _alarms(scene: Scene, seed: int) -> tuple[str, ...]:
+    """Play a scene as it is, once: several faults are planted in the same one."""
+    return tuple(broken.by for broken in scene(seed))
