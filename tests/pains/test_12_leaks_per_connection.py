@@ -47,14 +47,22 @@ async def come_and_go(house, number):
     house.proxy.heal()
 
 
-async def settle(anna):
+def held(engine):
+    return alive(Session), open_files(), tasks(engine), engine.statistics()
+
+
+async def settle(anna, sessions):
     """Let graces end, and be the last one whom the server heard: it may remember that one."""
     await trio.sleep(0.5)
     await anna.rooms()
+    # How soon a busy machine lets go of the others is of no interest here; that it does, is.
+    await until(lambda: alive(Session) == sessions)
 
 
 async def test_what_has_ended_is_gone():
     """Sessions, cursors, tasks, file descriptors and watchers are what they were before."""
+    # Hers, and what other tests of this process may have left.
+    sessions = alive(Session) + 1
     async with (
         open_house(heartbeat_s=0.5, grace_s=0.1, typing_s=0.3, close_timeout_s=0.1) as house,
         house.connect("anna", straight=True) as anna,
@@ -63,12 +71,12 @@ async def test_what_has_ended_is_gone():
         engine = house.engine
         await come_and_go(house, 2)
         await until(lambda: engine.statistics().sessions == 1 and not house.proxy.connections)
-        await settle(anna)
-        before = (alive(Session), open_files(), tasks(engine), engine.statistics())
+        await settle(anna, sessions)
+        before = held(engine)
         for number in range(CYCLES):
             await come_and_go(house, number)
         await until(lambda: engine.statistics().users == 1 and not house.proxy.connections)
-        await settle(anna)
-        after = (alive(Session), open_files(), tasks(engine), engine.statistics())
+        await settle(anna, sessions)
+        after = held(engine)
         assert after == before
-        assert engine.presence._watchers == {}
+        assert engine.presence.watchers.by_user == {}

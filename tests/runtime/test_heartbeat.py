@@ -1,6 +1,8 @@
 """Laws of signs of life: connections are looked at every second, and forgotten when they go."""
 
+import gc
 import math
+import weakref
 
 import pytest
 import trio
@@ -170,6 +172,19 @@ async def test_many_deadlines_of_one_moment_let_others_in_between(heartbeat, nur
 
 
 # --- the end ---------------------------------------------------------------------------------
+
+
+async def test_who_has_gone_is_not_held_until_the_next_beat(heartbeat):
+    """Neither by the round in which it was looked at, nor by the one that ended it."""
+    connection = Connection(deadline=trio.current_time() + 1.5)
+    heartbeat.join(connection)
+    await trio.sleep(1.6)
+    assert len(connection.beats) == len(connection.expired) == 1
+    heartbeat.leave(connection)
+    gone = weakref.ref(connection)
+    del connection
+    gc.collect()
+    assert gone() is None
 
 
 async def test_at_the_end_all_are_told_to_leave_and_waited_for(heartbeat):

@@ -75,11 +75,15 @@ class Heartbeat:
             nursery.start_soon(self._end_overdue)
             while True:
                 await trio.sleep(_INTERVAL_S)
-                connections = list(self.connections)
-                for start in range(0, len(connections), _BEATS_PER_TURN):
-                    await trio.lowlevel.checkpoint()
-                    for connection in connections[start : start + _BEATS_PER_TURN]:
-                        self._beat(connection)
+                # On its own, so that nobody who has gone is held while this sleeps.
+                await self._beat_all()
+
+    async def _beat_all(self) -> None:
+        connections = list(self.connections)
+        for start in range(0, len(connections), _BEATS_PER_TURN):
+            await trio.lowlevel.checkpoint()
+            for connection in connections[start : start + _BEATS_PER_TURN]:
+                self._beat(connection)
 
     def _beat(self, connection: Connection) -> None:
         connection.beat(trio.current_time())
@@ -106,9 +110,12 @@ class Heartbeat:
             with trio.move_on_at(self._near[0][0] if self._near else float("inf")):
                 self._nearer = trio.Event()
                 await self._nearer.wait()
-            while self._near and self._near[0][0] <= trio.current_time():
-                deadline, which, session = heappop(self._near)
-                if session.deadline == deadline and session.closing is None and not session.is_gone:
-                    session.expire()
-                if not which % _BEATS_PER_TURN:
-                    await trio.lowlevel.checkpoint()
+            await self._end_due()
+
+    async def _end_due(self) -> None:
+        while self._near and self._near[0][0] <= trio.current_time():
+            deadline, which, session = heappop(self._near)
+            if session.deadline == deadline and session.closing is None and not session.is_gone:
+                session.expire()
+            if not which % _BEATS_PER_TURN:
+                await trio.lowlevel.checkpoint()
