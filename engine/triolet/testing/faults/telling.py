@@ -8,6 +8,7 @@ import trio
 from ..._domain.receipts import Marks
 from ..._domain.typists import Typists
 from ..._runtime.engine import Engine
+from ..._runtime.native import NativeConnection
 from ..._runtime.ops import live
 from ..._runtime.presence import Presence
 from ..._runtime.session import Session
@@ -24,9 +25,9 @@ _TYPING = world(
 )
 
 
-def _gone_for(pause_s: float) -> tuple[Step, ...]:
-    """Ben's two devices are closed, for so long."""
-    return (*_WATCH, Step("close", who=2), Step("close", who=3), Step("wait", after_s=pause_s))
+def _gone_for(pause_s: float, *, how: str = "close") -> tuple[Step, ...]:
+    """Ben's two devices are closed, or killed, for so long."""
+    return (*_WATCH, Step(how, who=2), Step(how, who=3), Step("wait", after_s=pause_s))
 
 
 # --- marks ---------------------------------------------------------------------------------
@@ -78,6 +79,20 @@ def a_ghost_stays() -> Iterable[Swap]:
         return end_graces
 
     yield Swap(Presence, "_end_graces", make)
+
+
+@fault(Promise.NO_ORPHAN, world(("send", "read"), last=_gone_for(95, how="kill")))
+def a_silence_is_not_noticed() -> Iterable[Swap]:
+    """A connection on which nothing comes any more is not ended."""
+
+    def make(original: Function) -> Function:
+        def beat(self: Any, now: float) -> None:
+            self._heard = True
+            original(self, now)
+
+        return beat
+
+    yield Swap(NativeConnection, "beat", make)
 
 
 @fault(Promise.PRESENT, world(("send", "read"), last=_gone_for(5)))
