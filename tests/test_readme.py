@@ -84,8 +84,9 @@ def test_every_setting_is_told() -> None:
 
 
 def test_every_dependency_is_told() -> None:
-    wanted = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["server"]]
-    names = [re.split(r"[^\w-]", one)[0] for one in wanted]
+    extras = PROJECT["optional-dependencies"]
+    wanted = [*PROJECT["dependencies"], *extras["server"], *extras["testing"]]
+    names = {re.split(r"[^\w-]", one)[0] for one in wanted}
 
     assert sorted(first_cells(section("What it stands on"))) == sorted(names)
 
