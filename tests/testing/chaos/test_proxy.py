@@ -174,29 +174,30 @@ async def test_what_is_severed_is_lost_without_a_word_until_healed(far, proxy, n
 
 async def test_delay_is_a_longer_way_not_a_thinner_one(far, proxy, near):
     """Law: all that was sent at once comes at once, so much later."""
-    proxy.delay(0.4)
+    proxy.delay(1.5)
     began = trio.current_time()
     for _ in range(5):
         await near.send_all(b"x")
         await trio.sleep(0.002)
     await far.until(lambda: far.heard)
-    assert trio.current_time() - began >= 0.4
+    assert trio.current_time() - began >= 1.5
     await far.until(lambda: far.heard == b"xxxxx")
-    # Five delays one after the other would be two seconds.
-    assert trio.current_time() - began < 1.6
+    # Five delays one after the other would be 7.5 s; the difference is for a busy machine.
+    assert trio.current_time() - began < 7
 
 
 async def test_a_trickle_passes_so_many_bytes_a_second_until_healed(far, proxy, near):
     """Law: what is left when it heals comes at once."""
     proxy.trickle(5000)
     began = trio.current_time()
-    await near.send_all(b"x" * 10_000)
+    await near.send_all(b"x" * 100_000)
     await far.until(lambda: len(far.heard) >= 500)
     assert trio.current_time() - began >= 0.06
-    assert len(far.heard) < 10_000
+    assert len(far.heard) < 100_000
     proxy.heal()
-    await far.until(lambda: len(far.heard) == 10_000)
-    assert trio.current_time() - began < 1.5
+    await far.until(lambda: len(far.heard) == 100_000)
+    # At that pace it would have been 20 s.
+    assert trio.current_time() - began < 15
 
 
 async def test_refused_are_the_new_ones(far, proxy, near):
