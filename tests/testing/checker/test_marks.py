@@ -42,3 +42,23 @@ def test_a_join_that_is_an_entry_excuses_nothing():
     sent = history.Sent(4, "anna-1", 1, op="join", room="r", cid="c1")
 
     assert found(sent, TOLD) == {Rule.MARK_CLAIMED}
+
+
+def unread(t, head, read):
+    return history.Unread(
+        t, "ben-1", 1, room="r", epoch="e", head=head, unread=head - read, read=read
+    )
+
+
+def moved_back(*events):
+    return Rule.MARK_FORWARD in set(check([*OPENED, *events, STORED]).found)
+
+
+def test_a_mark_that_goes_back_is_found():
+    assert moved_back(unread(5, 2, 2), unread(6, 2, 1))
+
+
+def test_an_answer_that_was_overtaken_is_older_and_says_so():
+    """`subscribe`'s keeps its place among the entries; `sync`'s, made later, may come first."""
+    assert not moved_back(unread(5, 2, 2), unread(6, 1, 1))
+    assert moved_back(unread(5, 2, 2), unread(6, 1, 1), unread(7, 2, 1))

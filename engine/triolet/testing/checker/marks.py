@@ -62,6 +62,8 @@ class Marks:
     def _told_of(self, event: Event, who: tuple[str, str, str], delivered: int, read: int) -> None:
         told = self._told.setdefault(event.client, {})
         before = told.get(who)
+        if before is not None and _is_overtaken(event, before[2]):
+            return
         self._findings.judge(Rule.MARK_FORWARD)
         if before is not None and (delivered < before[0] or read < before[1]):
             self._findings.add(
@@ -147,6 +149,20 @@ class Marks:
                 f"{most} messages up to {event.head} behind the mark at {event.read}",
                 event,
             )
+
+
+def _is_overtaken(event: Event, before: Event) -> bool:
+    """Whether an answer was made before another one that has overtaken it.
+
+    The answer to `subscribe` keeps its place among the entries of the room, and others, made
+    later, may be written before it: the head that each one names says which is the older.
+    """
+    return (
+        isinstance(event, Unread)
+        and isinstance(before, Unread)
+        and event.epoch == before.epoch
+        and event.head < before.head
+    )
 
 
 def _n_at(log: Log, epoch: str, seq: int) -> int | None:
