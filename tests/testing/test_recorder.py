@@ -4,6 +4,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 import trio
+from trio.testing import wait_all_tasks_blocked
 
 from triolet._model.errors import ErrorCode, Refusal
 from triolet.client import Backoff, LinkClosed, open_client
@@ -320,9 +321,16 @@ async def test_a_connection_that_ends_before_its_welcome_has_ended_too(autojump_
         """Cut after the hello has arrived, before its answer does."""
 
         def __init__(self, link):
-            self.send, self.aclose = link.send, link.aclose
+            self._link, self.aclose = link, link.aclose
+            self._said = trio.Event()
+
+        async def send(self, payload):
+            await self._link.send(payload)
+            self._said.set()
 
         async def receive(self):
+            await self._said.wait()
+            await wait_all_tasks_blocked()
             raise LinkClosed(1006)
 
     class Once:
