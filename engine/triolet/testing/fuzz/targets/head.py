@@ -28,6 +28,8 @@ _OWN_RULES: Final = (
     b"No known subprotocol is offered",
     b"More than one ",
 )
+# Malformed, and two ways of being too long.
+_UNREADABLE: Final = (400, 414, 431)
 # Two words where one counts, of which the engine could only choose one.
 _SINGLE: Final = ("host", "authorization")
 _SWITCHING: Final = 101
@@ -63,7 +65,7 @@ def _judge(data: bytes) -> None:
         return
     ours = answer(data, origin_allowed=_is_allowed)
     if isinstance(ours, Rejected):
-        _judge_refusal(ours, status)
+        _judge_refusal(ours, data, status)
     else:
         _judge_acceptance(ours, data, request, status)
 
@@ -72,15 +74,23 @@ def _is_allowed(origin: str, host: str) -> bool:
     return origin.endswith(host)
 
 
-def _judge_refusal(ours: Rejected, status: int) -> None:
+def _judge_refusal(ours: Rejected, data: bytes, status: int) -> None:
     fields, _, body = ours.response.partition(_END)
     if not fields.startswith(f"HTTP/1.1 {ours.status} ".encode()):
         raise Violation("a refusal's status line says something else")
     if f"Content-Length: {len(body)}".encode() not in fields.split(b"\r\n"):
         raise Violation("a refusal's length is not its body's")
     is_own_rule = body.startswith(_OWN_RULES)
+    if ours.status in _UNREADABLE and status in _UNREADABLE and _has_controls(data):
+        # Too long, and malformed as well: which of the two is noticed first is nobody's rule.
+        return
     if (status == _SWITCHING) != is_own_rule or (not is_own_rule and ours.status != status):
         raise Violation(f"refused with {ours.status} where websockets says {status}")
+
+
+def _has_controls(data: bytes) -> bool:
+    """Whether there are bytes that no request head may have (RFC 9110, 5.5)."""
+    return any(byte < 0x20 and byte not in b"\r\n\t" for byte in data)
 
 
 def _judge_acceptance(ours: Accepted, data: bytes, request: Request | None, status: int) -> None:
