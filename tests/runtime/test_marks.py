@@ -146,3 +146,21 @@ async def test_a_member_that_has_left_has_no_marks(scene):
 
     assert await scene.store.real.membership("tea", "ben") is None
     assert scene.engine.marks._seats == {}
+
+
+async def test_what_was_written_is_remembered_until_the_reads_under_way_have_ended(scene):
+    """Each for those that began before it was written, and no longer."""
+    anna, _, head = await tea(scene)
+    marks = scene.engine.marks
+    first, second = marks.reading(), marks.reading()
+    with first:
+        await anna.send("tea")
+        await trio.sleep(2)
+        assert marks.pending("tea", "anna").read == head + 6
+        second.__enter__()
+    assert marks.pending("tea", "anna") is None
+    await anna.send("tea")
+    await trio.sleep(2)
+    assert marks.pending("tea", "anna").read == head + 7
+    second.__exit__(None, None, None)
+    assert marks.pending("tea", "anna") is None
