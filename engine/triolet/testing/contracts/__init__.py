@@ -17,8 +17,8 @@ and entropy that counts. The docstring of each test is the sentence of the port 
 An adapter of `ports.bus.Bus` is proved in the same way by `BusContract`.
 """
 
+from ..entropy import CountingEntropy as CountingEntropy
 from .bus import BusContract as BusContract
-from .home import CountingEntropy as CountingEntropy
 from .home import Home as Home
 from .home import StandingClock as StandingClock
 from .store import StoreContract as StoreContract

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, final
 import pytest
 
 from ...ports.store import Store
+from ..entropy import CountingEntropy
 
 # A Tuesday in November 2023: any time will do, so long as it is not 0.
 BEGINNING_MS = 1_700_000_000_000
@@ -22,23 +23,6 @@ class StandingClock:
     def now_ms(self) -> int:
         """Return the time it was set to."""
         return self.ms
-
-
-@final
-class CountingEntropy:
-    """Tokens that count: different, and the same in each run."""
-
-    def __init__(self) -> None:
-        self._count = 0
-
-    def token(self) -> str:
-        """Return the next token."""
-        self._count += 1
-        return f"token-{self._count:016}"
-
-    def uniform(self, low: float, high: float) -> float:
-        """Return the middle."""
-        return (low + high) / 2
 
 
 @final

@@ -17,6 +17,7 @@ from triolet._runtime.turn import Turn
 from triolet.adapters.memory import MemoryStore
 from triolet.ports.gate import FOREVER, Action, Identity, Opening
 
+from ..entropy import CountingEntropy
 from .grammar import ROOMS, USERS
 from .stand_ins import FakeListener, FakePoller, FakeSocket, Manner, as_socket
 from .violation import Violation
@@ -55,21 +56,6 @@ class _VirtualClock:
 
     def now_ms(self) -> int:
         return _NOW_MS + round(trio.current_time() * 1_000)
-
-
-@final
-class _Names:
-    """Names in a row, and the middle of every range."""
-
-    def __init__(self) -> None:
-        self._count = 0
-
-    def token(self) -> str:
-        self._count += 1
-        return f"token-{self._count:016}"
-
-    def uniform(self, low: float, high: float) -> float:
-        return (low + high) / 2
 
 
 @final
@@ -259,7 +245,7 @@ class Stage:
 @asynccontextmanager
 async def open_stage() -> AsyncIterator[Stage]:
     """Run an engine with two people in it. The run's clock must be a `trio.testing.MockClock`."""
-    clock, names, poller = _VirtualClock(), _Names(), FakePoller()
+    clock, names, poller = _VirtualClock(), CountingEntropy(), FakePoller()
     store = MemoryStore(clock=clock, entropy=names)
     engine = Engine(
         store=store, gate=_Gate(), clock=clock, entropy=names, limits=LIMITS, poller=poller
