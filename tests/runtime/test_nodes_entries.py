@@ -1,5 +1,6 @@
 """Laws of entries on several nodes: in order, once, whatever the bus does to doorbells."""
 
+import pytest
 import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -108,6 +109,45 @@ async def test_a_node_that_was_rung_for_nothing_finds_it_by_the_heads():
             await ben.next("entry")
         assert trio.current_time() - began <= stage[1].limits.head_check_s
         assert ben.seqs("tea") == [head + 1, head + 2, head + 3]
+
+
+@pytest.mark.parametrize("how", ["gone", "deaf", "hanging"])
+async def test_without_the_bus_what_others_send_is_here_within_two_seconds(how, monkeypatch):
+    """Whether it fails, loses everything in silence, or hangs: the store is asked each second."""
+    async with open_stage(2, inspect=False) as stage:
+        anna, ben, head = await tea(stage)
+        await trio.sleep(3.3)
+        await _take_bus_away(stage, how, monkeypatch)
+        for number in range(1, 40):
+            began = trio.current_time()
+            await anna.send("tea", str(number))
+            await ben.next("entry", seq=head + number)
+            assert trio.current_time() - began <= 2
+            await trio.sleep(0.37)
+
+
+async def _take_bus_away(stage, how, monkeypatch):
+    async def hang(self, doorbells):
+        await trio.sleep_forever()
+
+    if how == "deaf":
+        stage.bus.fate = lambda kind, to: []
+    for scene in stage:
+        if how == "gone":
+            scene.node.cut()
+        if how == "hanging":
+            monkeypatch.setattr(type(scene.node), "ring", hang)
+
+
+async def test_a_bus_that_works_costs_no_comparisons_beside_the_usual():
+    """The canary is heard: heads are compared at their interval."""
+    async with open_stage(2) as stage:
+        await tea(stage)
+        await trio.sleep(2)
+        for scene in stage:
+            scene.store.calls.clear()
+        await trio.sleep(12 * stage[0].limits.head_check_s)
+        assert [scene.store.count("heads") for scene in stage] == [12, 12]
 
 
 async def test_one_lost_doorbell_is_made_good_in_milliseconds():

@@ -83,7 +83,8 @@ class Limits(Struct, frozen=True, kw_only=True):
     bus_timeout_s: float = 2
     # Waiting to be rung; beyond it doorbells are dropped, and others compare heads.
     bus_pending_bytes_max: int = 16 * 1024 * 1024
-    # A node rings itself so often; not heard for so long, it is deaf, and not ready.
+    # A node rings itself so often; not heard for so long, it is deaf, and not ready. While it is
+    # not heard, heads are compared so often: what others send is here within two intervals.
     canary_interval_s: float = 1
     canary_timeout_s: float = 5
     # Ask the store for revocations that no doorbell has told.

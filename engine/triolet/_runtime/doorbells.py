@@ -64,6 +64,7 @@ class Doorbells:
         sequencer.publisher = self
         keeping.floor_moved = self.floor_moved
         nodes.on_missed.append(hub.compare_heads_soon)
+        nodes.on_silence.append(hub.compare_heads_soon)
         nodes.handle(Entries, self._entries)
         nodes.handle(Grown, self._grown)
         nodes.handle(Seated, self._seated)

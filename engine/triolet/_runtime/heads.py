@@ -1,6 +1,8 @@
 """Doorbells get lost: the heads of loaded rooms are compared with the store's, now and then.
 
-A node that crashed between commit and publish rang nobody. Where there are no other nodes
+A node that crashed between commit and publish rang nobody: `head_check_s` makes that good.
+While the bus is gone, or this node hears nothing by it, its canary asks for a comparison each
+second: what is sent elsewhere is here within two. Where there are no other nodes
 nothing rings, and only a store that could not be read when it should have been leaves a room
 behind: those rooms are compared in each round then, and so many of the others in turn.
 """

@@ -76,6 +76,7 @@ class Nodes:
         name: of this node, in this life of the engine.
         is_hearing: a handler is at work: what happens now, happened elsewhere.
         on_missed: called when doorbells of others may have been missed.
+        on_silence: called once in each interval of the canary in which it was not heard.
     """
 
     def __init__(self, bus: Bus, entropy: Entropy, limits: Limits) -> None:
@@ -86,6 +87,7 @@ class Nodes:
         self._prefix = prefix_of(self.name)
         self.is_hearing = False
         self.on_missed: list[Callable[[], None]] = []
+        self.on_silence: list[Callable[[], None]] = []
         self._handlers: dict[type[Any], Callable[[str, Any], None]] = {}
         self._complaint = Complaint(logger, now=trio.current_time)
         self._unreadable = Complaint(logger, now=trio.current_time)
@@ -265,11 +267,21 @@ class Nodes:
             self.is_hearing = False
 
     async def _sing(self) -> None:
-        """The canary: ring this node itself, so that a deaf bus shows."""
+        """The canary: ring this node itself, so that a deaf bus shows.
+
+        A bus that is gone says so, or is slow to; one that is deaf says nothing. Either way this
+        node is silent within half an interval, and what others rang meanwhile is looked for.
+        """
+        half_s = self._limits.canary_interval_s / 2
         while True:
             self._echoes += 1
+            sung_at = trio.current_time()
             self.ring(node_channel(self.name), Echo(self._echoes))
-            await trio.sleep(self._limits.canary_interval_s)
+            await trio.sleep(half_s)
+            if self._echo_at < sung_at:
+                for tell in self.on_silence:
+                    tell()
+            await trio.sleep(half_s)
 
 
 def _bytes(batch: list[_Rung]) -> int:
