@@ -1,5 +1,7 @@
 """Laws of the engine inside another service: stores by URL, and clients without a socket."""
 
+import sys
+
 import pytest
 import trio
 
@@ -13,12 +15,16 @@ from triolet._model.errors import (
 from triolet._model.limits import Limits
 from triolet.adapters.memory import MemoryBus, open_memory_store
 from triolet.adapters.system import SystemClock, SystemEntropy
-from triolet.embedded import ClosedGate, open_engine, open_store
+from triolet.embedded import ClosedGate, open_bus, open_engine, open_store
 from triolet.ports.gate import FOREVER, Action, Identity, Opening
 
 
 def store_at(url):
     return open_store(url, clock=SystemClock(), entropy=SystemEntropy(), limits=Limits())
+
+
+def bus_of(url, store):
+    return open_bus(url, store=store, entropy=SystemEntropy(), limits=Limits())
 
 
 class RecordingGate:
@@ -40,14 +46,27 @@ class RecordingGate:
 
 
 @pytest.mark.parametrize(
-    "url", ["", "memory", "memory:x", "sqlite:", "postgresql://db/chat", "/a/path", "SQLITE:x"]
+    "url", ["", "memory", "memory:x", "sqlite:", "mysql://db/chat", "/a/path", "SQLITE:x"]
 )
 async def test_a_url_that_names_no_store_is_an_error_that_says_what_does(url):
-    with pytest.raises(ConfigurationError, match="neither `memory:` nor `sqlite:PATH`") as caught:
+    with pytest.raises(ConfigurationError, match=r"^store: .* is no store: those are") as caught:
         async with store_at(url):
             pass
 
     assert repr(url) in str(caught.value)
+
+
+async def test_what_an_adapter_needs_is_named_if_it_is_not_installed(monkeypatch):
+    """By the extra that brings it, and not before it is asked for."""
+    opened = {
+        "postgres": store_at("postgresql://db/x"),
+        "redis": bus_of("redis://h", "postgresql://db/x"),
+    }
+    for extra, opening in opened.items():
+        monkeypatch.setitem(sys.modules, f"triolet.adapters.{extra}", None)
+        with pytest.raises(ConfigurationError, match=rf"install `triolet\[{extra}\]`"):
+            async with opening:
+                pass
 
 
 async def test_memory_is_forgotten_and_files_are_not(tmp_path):
@@ -232,6 +251,50 @@ async def test_an_error_beside_a_cancellation_comes_out_as_it_is():
 
     with pytest.raises(ZeroDivisionError):
         await fail_cancelled()
+
+
+# --- buses by URL ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("store", "bus", "words"),
+    [
+        ("memory:", "redis://h", "^bus: nodes that a bus joins need one store on PostgreSQL"),
+        ("sqlite:x", "postgresql:", "^bus: nodes that a bus joins need one store on PostgreSQL"),
+        ("sqlite:x", "amqp://h", "^bus: nodes that a bus joins need one store on PostgreSQL"),
+        ("postgresql://db/x", "amqp://h", "^bus: 'amqp://h' is no bus: those are"),
+        ("postgresql://db/x", "redis://", "^bus: 'redis://' is no bus: those are"),
+        ("postgresql://db/x", "redis://a,memory:", "^bus: .* is no bus: those are"),
+        ("", "postgresql:", "this store has no URL"),
+    ],
+)
+async def test_a_bus_that_is_none_or_of_no_use_is_an_error(store, bus, words):
+    with pytest.raises(ConfigurationError, match=words):
+        async with bus_of(bus, store):
+            pass
+
+
+async def test_one_node_has_no_bus():
+    for store in ("memory:", "sqlite:x", ""):
+        for url in ("memory:", ""):
+            async with bus_of(url, store) as bus:
+                assert bus is None
+
+
+async def test_a_shared_store_without_a_network_bus_is_told_of_and_looked_at(caplog):
+    """A second node may be there, if only while one server follows another."""
+    async with bus_of("memory:", "postgresql://anna:hunter2@db/chat") as bus:
+        assert bus is not None
+
+    assert "there should be one node on postgresql://anna:***@db/chat" in caplog.text
+
+
+async def test_errors_of_urls_show_no_password():
+    for opening in (store_at("mysql://u:hunter2@h/d"), bus_of("amqp://u:hunter2@h", "")):
+        with pytest.raises(ConfigurationError, match=r"u:\*\*\*@h") as caught:
+            async with opening:
+                pass
+        assert "hunter2" not in str(caught.value)
 
 
 # --- several engines -------------------------------------------------------------------------

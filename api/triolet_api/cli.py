@@ -13,6 +13,8 @@ from msgspec import Struct
 from triolet import __version__
 from triolet._model.errors import ConfigurationError, TrioletError
 
+from .logs import mask
+
 
 @final
 class Entry(Struct, frozen=True):
@@ -37,7 +39,7 @@ class Failure(click.ClickException):
     def show(self, file: object = None) -> None:
         """Print it to stderr, whatever `file` is."""
         del file
-        click.echo(f"triolet: {' '.join(self.message.split())}", err=True)
+        click.echo(f"triolet: {mask(' '.join(self.message.split()))}", err=True)
 
 
 @final

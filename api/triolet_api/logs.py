@@ -6,12 +6,14 @@ import sys
 from datetime import UTC, datetime
 from typing import Final, TextIO, final
 
-# A JWT by its shape (`eyJ` is base64url for `{"`), and what is named as a token or secret.
+# A JWT by its shape (`eyJ` is base64url for `{"`), what is named as a token or secret, and what
+# stands before a host.
 _JWT: Final = re.compile(r"eyJ[\w-]{8,}\.[\w-]+\.[\w-]*")
 _NAMED: Final = re.compile(
-    r"""(?ix) ( \b(?:access_|refresh_)? (?:token|secret|password) ["']? \s* [=:] \s* ["']?
+    r"""(?ix) ( \b(?:access_|refresh_|ssl)? (?:token|secret|password) ["']? \s* [=:] \s* ["']?
               | \bbearer \s+ ) [^\s&"',;)}\]]+"""
 )
+_IN_URL: Final = re.compile(r"(://[^:/@\s]*):[^@\s]*@")
 # Line breaks of any kind, and the controls a terminal would obey.
 _CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 # The innermost calls of a traceback say where; the loop's own frames below them do not.
@@ -28,8 +30,10 @@ def mask(text: str) -> str:
     'GET /ws?token=***&x=1'
     >>> mask("Authorization: Bearer abc")
     'Authorization: Bearer ***'
+    >>> mask("no answer from postgresql://anna:abc@db/chat")
+    'no answer from postgresql://anna:***@db/chat'
     """
-    return _NAMED.sub(r"\1***", _JWT.sub("***", text))
+    return _IN_URL.sub(r"\1:***@", _NAMED.sub(r"\1***", _JWT.sub("***", text)))
 
 
 @final

@@ -18,7 +18,7 @@ from triolet import __version__
 from triolet._model.errors import ConfigurationError
 from triolet.adapters.system import SystemClock, SystemEntropy
 from triolet.adapters.tokens import TokenGate
-from triolet.embedded import Engine, open_store
+from triolet.embedded import Engine, open_bus, open_store
 from triolet.ports.clock import Clock
 from triolet.ports.store import Store
 
@@ -57,17 +57,16 @@ class Server(Struct, frozen=True):
 @click.option("--host", help="The address to listen on; 127.0.0.1 by default.")
 @click.option("--port", type=int, help="The port, 8000 by default; 0: the system chooses.")
 @click.option("--data", type=click.Path(path_type=Path), help="Folder; ./triolet-data by default.")
+@click.option("--store", help="sqlite:PATH (in the folder by default), postgresql://… or memory:.")
+@click.option("--bus", help="Joins nodes on PostgreSQL: redis://…[,…], or postgresql: by default.")
 @click.option("--config", type=click.Path(path_type=Path), help="A TOML file of settings.")
 @click.pass_context
-def command(
-    ctx: click.Context, host: str | None, port: int | None, data: Path | None, config: Path | None
-) -> None:
+def command(ctx: click.Context, /, config: Path | None, **options: object) -> None:
     """Run the server until SIGTERM or SIGINT; then drain, and exit with 0.
 
     A second signal ends it at once, with 1; what was accepted is committed all the same.
     Settings: these options over TRIOLET_* variables over the file.
     """
-    options = {"host": host, "port": port, "data": data}
     settings = load_settings(environ=os.environ, config=config, options=options)
     set_up_logs(settings.log_level)
     ctx.exit(trio.run(serve, settings))
@@ -98,12 +97,15 @@ async def open_server(settings: Settings) -> AsyncIterator[Server]:
     raise_descriptor_limit(settings.limits.connections_max + _OTHER_DESCRIPTORS)
     clock, entropy, limits = SystemClock(), SystemEntropy(), settings.limits
     async with AsyncExitStack() as stack:
+        url = settings.store_url.reveal()
         store: Store = await stack.enter_async_context(
-            open_store(settings.store_url, clock=clock, entropy=entropy, limits=limits)
+            open_store(url, clock=clock, entropy=entropy, limits=limits)
         )
+        ringing = open_bus(settings.bus_url.reveal(), store=url, entropy=entropy, limits=limits)
+        bus = await stack.enter_async_context(ringing)
         gate = make_gate(settings, clock, store)
         engine = await stack.enter_async_context(
-            Engine(store=store, gate=gate, clock=clock, entropy=entropy, limits=limits)
+            Engine(store=store, gate=gate, clock=clock, entropy=entropy, limits=limits, bus=bus)
         )
         app = create_app(ready=engine.ready)
         door = await stack.enter_async_context(open_http_door(app))
@@ -172,8 +174,9 @@ def announce(server: Server) -> None:
     from rich.text import Text  # noqa: PLC0415
 
     settings, address = server.settings, server.address
-    is_kept = settings.store_url != "memory:"
-    kept = settings.store_url.removeprefix("sqlite:") if is_kept else "in memory, until it stops"
+    kept = str(settings.store_url).removeprefix("sqlite:")
+    if kept == "memory:":
+        kept = "in memory, until it stops"
     beside = "" if settings.data == Settings().data else f" --data {settings.data}"
     sign_in = f"triolet token NAME{beside}"
     if settings.secret is None and not settings.makes_its_secret:

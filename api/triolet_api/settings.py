@@ -8,7 +8,7 @@ not pass in silence. Relative paths start at the working directory, wherever the
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from math import isfinite
 from pathlib import Path
@@ -20,7 +20,9 @@ from msgspec import Meta, Struct
 from triolet._model.errors import ConfigurationError
 from triolet._model.limits import Limits
 from triolet.adapters.tokens import check_secret
+from triolet.adapters.urls import check_bus, check_store
 
+from .address import Address
 from .secret import Secret, read_secret
 
 Port: TypeAlias = Annotated[int, Meta(ge=0, le=65535)]
@@ -32,7 +34,7 @@ _LIMIT_PREFIX: Final = "TRIOLET_LIMIT_"
 # Limits an operator looks for among the settings: how long things are kept.
 _KEEPING: Final = ("retention_days", "retention_entries", "dedupe_days")
 # What may also be given as the path of a file, `TRIOLET_SECRET_FILE` or `secret_file`.
-_SECRETS: Final = ("secret",)
+_SECRETS: Final = ("secret", "store", "store_password", "bus", "bus_password")
 # Not settings of the server: where `triolet chat` goes and who it is, and our own file.
 _NOT_OURS: Final = ("TRIOLET_CONFIG", "TRIOLET_URL", "TRIOLET_TOKEN")
 # Kubernetes gives every pod such variables for a Service called `triolet`.
@@ -65,8 +67,12 @@ class Settings(Struct, frozen=True, kw_only=True):
         host: the address to listen on.
         port: the port; 0: the system chooses.
         data: the folder for what is kept: the secret, and the database by default.
-        store: `sqlite:PATH` or `memory:`; empty: SQLite in `data`.
-        bus: what joins several nodes; this version has `memory:`, one node.
+        store: `sqlite:PATH`, `postgresql://…` or `memory:`; empty: SQLite in `data`.
+        store_password: of a store whose URL has none.
+        bus: what joins several nodes on PostgreSQL: `redis://…` (several: comma separated),
+            `postgresql:` (the store's database) or `memory:` (one node); empty: `postgresql:`
+            where the store is PostgreSQL.
+        bus_password: of each server of a bus whose URL has none.
         origins: web origins that may connect, besides the server's own.
         secret: signs and verifies HS256 tokens.
         keys: PEM files of public keys for RS256, ES256 and EdDSA.
@@ -80,8 +86,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     host: Annotated[str, Meta(min_length=1)] = "127.0.0.1"
     port: Port = 8000
     data: Path = Path("triolet-data")
-    store: str = ""
-    bus: str = "memory:"
+    store: Address = Address("")
+    store_password: Secret | None = None
+    bus: Address = Address("")
+    bus_password: Secret | None = None
     origins: tuple[Origin, ...] = ()
     secret: Secret | None = None
     keys: tuple[Path, ...] = ()
@@ -92,14 +100,25 @@ class Settings(Struct, frozen=True, kw_only=True):
     limits: Limits = Limits()
 
     @property
-    def store_url(self) -> str:
+    def store_url(self) -> Address:
         """Where everything is kept: `store`, or the database in `data`."""
-        return self.store or f"sqlite:{self.data / 'triolet.db'}"
+        if not self.store.reveal():
+            return Address(f"sqlite:{self.data / 'triolet.db'}")
+        return _whole(self.store, self.store_password)
+
+    @property
+    def bus_url(self) -> Address:
+        """What joins several nodes; empty: what the store has."""
+        return _whole(self.bus, self.bus_password)
 
     @property
     def makes_its_secret(self) -> bool:
         """Whether tokens are ours to sign, with a secret that is made on the first start."""
         return self.secret is None and not self.keys and self.jwks is None
+
+
+def _whole(address: Address, password: Secret | None) -> Address:
+    return address if password is None else address.with_password(password)
 
 
 @final
@@ -170,7 +189,7 @@ def load_settings(
     for name in _SECRETS:
         file = values.pop(f"{name}_file", None)
         if isinstance(file, Path):
-            values[name] = _from_file(found[f"{name}_file"].label, file)
+            values[name] = _from_file(found[f"{name}_file"].label, name, file)
     limits = {key.removeprefix("limits."): values.pop(key) for key in list(values) if "." in key}
     settings = msgspec.convert(values | {"limits": limits}, Settings, dec_hook=_build)
     _check(settings, found)
@@ -250,9 +269,11 @@ def _type_of(key: str) -> object:
 
 
 def _build(kind: type, value: object) -> object:
-    """Make what msgspec does not know of a string: a path, a secret."""
+    """Make what msgspec does not know of a string: a path, an address, a secret."""
     if isinstance(value, kind):
         return value
+    if kind is Address and isinstance(value, str):
+        return Address(value.strip())
     if not isinstance(value, str) or not value:
         raise ValueError("Expected a `str` that is not empty")
     return Path(value) if kind is Path else Secret(value.encode())
@@ -262,29 +283,33 @@ def _plain(message: str) -> str:
     return re.sub(r" - at `\$.*`$", "", message).replace("Expected", "expected", 1)
 
 
-def _from_file(label: str, path: Path) -> Secret:
+def _from_file(label: str, name: str, path: Path) -> Secret | Address:
     try:
-        return read_secret(path)
+        secret = read_secret(path)
     except ConfigurationError as error:
         raise ConfigurationError(f"{label}: {error}") from None
+    if _SETTINGS[name].type is not Address:
+        return secret
+    try:
+        return Address(secret.reveal().decode().strip())
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{label}: {path} is no text") from None
 
 
 def _check(settings: Settings, found: _Layer) -> None:
     """Refuse what is well-formed and cannot work."""
 
-    def refuse(key: str, why: str) -> ConfigurationError:
-        label = found[key].label if key in found else key
+    def refuse(key: str, why: object) -> ConfigurationError:
+        spelled = next((one for one in (key, f"{key}_file") if one in found), None)
+        label = key if spelled is None else found[spelled].label
         return ConfigurationError(f"{label}: {why}")
 
     if settings.secret is not None:
         try:
             check_secret(settings.secret.reveal())
         except ConfigurationError as error:
-            raise refuse("secret" if "secret" in found else "secret_file", str(error)) from None
-    if settings.store and not re.fullmatch(r"memory:|sqlite:.+", settings.store):
-        raise refuse("store", "a store is `sqlite:PATH` or `memory:` in this version")
-    if settings.bus != "memory:":
-        raise refuse("bus", "a bus is `memory:` in this version: one node")
+            raise refuse("secret", error) from None
+    _check_addresses(settings, refuse)
     limits = settings.limits
     for name in _LIMITS:
         value: float = getattr(limits, name)
@@ -294,3 +319,21 @@ def _check(settings: Settings, found: _Layer) -> None:
         raise refuse("limits.outbox_bytes_low", "it must not exceed outbox_bytes_high")
     if limits.body_bytes_max > limits.message_bytes_max:
         raise refuse("limits.body_bytes_max", "it must not exceed message_bytes_max")
+
+
+def _check_addresses(settings: Settings, refuse: Callable[[str, object], Exception]) -> None:
+    """Refuse a store or a bus that is none, and a bus that is of no use with the store."""
+    for name, address in (("store", settings.store), ("bus", settings.bus)):
+        try:
+            _whole(address, getattr(settings, f"{name}_password"))
+        except ConfigurationError as error:
+            raise refuse(f"{name}_password", error) from None
+    store = settings.store_url.reveal()
+    try:
+        check_store(store)
+    except ConfigurationError as error:
+        raise refuse("store", error) from None
+    try:
+        check_bus(settings.bus_url.reveal(), store)
+    except ConfigurationError as error:
+        raise refuse("bus", error) from None

@@ -1,8 +1,16 @@
 """The engine inside another service: one `async with`, and the client's API without a socket."""
 
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+import logging
+from collections.abc import AsyncIterator, Iterator
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+)
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import final
 
 import trio
@@ -11,15 +19,18 @@ from ._model.errors import CloseCode, ConfigurationError, ErrorCode, Refusal
 from ._model.limits import Limits
 from ._runtime.engine import Engine as _Engine
 from ._runtime.pipe import Pipe
-from .adapters.memory import open_memory_store
+from .adapters.memory import MemoryBus, open_memory_bus, open_memory_store
 from .adapters.sqlite import open_sqlite_store
 from .adapters.system import SystemClock, SystemEntropy
+from .adapters.urls import bus_of, check_bus, check_store, is_shared, masked, split_urls
 from .client import Client, open_client
 from .client._link import Link, LinkClosed
 from .ports.bus import Bus
 from .ports.clock import Clock, Entropy
 from .ports.gate import FOREVER, Action, Gate, Identity, Opening
 from .ports.store import Store
+
+logger = logging.getLogger(__name__)
 
 
 @final
@@ -123,21 +134,89 @@ class _PipeLink:
 async def open_store(
     url: str, *, clock: Clock, entropy: Entropy, limits: Limits
 ) -> AsyncIterator[Store]:
-    """Open the store that `url` names: `memory:` or `sqlite:PATH`.
+    """Open the store that `url` names: `sqlite:PATH`, `postgresql://…` or `memory:`.
 
     Raises:
-        ConfigurationError: it names neither, or the data is in use by another server.
+        ConfigurationError: it names none, the data is in use by another server, or what the
+            store needs is not installed.
         SchemaTooNew: the data was written by a newer Triolet.
+        StoreError: it cannot be reached.
     """
+    with _said_of("store"):
+        check_store(url)
     async with AsyncExitStack() as stack:
+        store: AbstractAsyncContextManager[Store]
         if url == "memory:":
             store = open_memory_store(clock=clock, entropy=entropy)
-        elif url.startswith("sqlite:") and len(url) > len("sqlite:"):
+        elif is_shared(url):
+            postgres = _adapter("postgres")
+            store = postgres.open_postgres_store(url, clock=clock, entropy=entropy, limits=limits)
+        else:
             path = Path(url.removeprefix("sqlite:"))
             store = open_sqlite_store(path, clock=clock, entropy=entropy, limits=limits)
-        else:
-            raise ConfigurationError(f"store: {url!r} is neither `memory:` nor `sqlite:PATH`")
         yield await stack.enter_async_context(store)
+
+
+@asynccontextmanager
+async def open_bus(
+    url: str, *, store: str = "", entropy: Entropy, limits: Limits
+) -> AsyncIterator[Bus | None]:
+    """Open the bus that `url` names: `redis://…`, `postgresql:`, `postgresql://…` or `memory:`.
+
+    Args:
+        url: several Redis servers are separated by commas; empty: PostgreSQL's own if the store
+            is on PostgreSQL, else none.
+        store: the store's URL; empty: it has none.
+        entropy: the source of chance.
+        limits: every bound.
+
+    Returns:
+        None where there can be no other nodes.
+
+    Raises:
+        ConfigurationError: it names none, it is of no use with this store, or what it needs is
+            not installed.
+    """
+    with _said_of("bus"):
+        check_bus(url, store)
+    whole = bus_of(url, store)
+    async with AsyncExitStack() as stack:
+        bus: AbstractAsyncContextManager[Bus]
+        if is_shared(whole):
+            postgres = _adapter("postgres")
+            bus = postgres.open_postgres_bus(whole, entropy=entropy, limits=limits)
+        elif whole != "memory:":
+            redis = _adapter("redis")
+            bus = redis.open_redis_bus(split_urls(whole), entropy=entropy, limits=limits)
+        elif is_shared(store):
+            # Others may write to it all the same, if only while one server follows another: a
+            # node among others looks at the store for what nobody rings.
+            logger.warning(
+                "bus: with `memory:` there should be one node on %s; messages of another one "
+                "come seconds late, and presence, typing and signals never",
+                masked(store),
+            )
+            bus = open_memory_bus(MemoryBus())
+        else:
+            yield None
+            return
+        yield await stack.enter_async_context(bus)
+
+
+@contextmanager
+def _said_of(setting: str) -> Iterator[None]:
+    try:
+        yield
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{setting}: {error}") from None
+
+
+def _adapter(name: str) -> ModuleType:
+    """Import an adapter whose packages are an extra of the installation."""
+    try:
+        return import_module(f"{__package__}.adapters.{name}")
+    except ImportError as error:
+        raise ConfigurationError(f"{error}; install `triolet[{name}]`") from None
 
 
 @asynccontextmanager
@@ -146,19 +225,23 @@ async def open_engine(
     *,
     gate: Gate | None = None,
     limits: Limits | None = None,
-    bus: Bus | None = None,
+    bus: str | Bus = "",
 ) -> AsyncIterator[Engine]:
     """Run an engine for as long as the block lasts.
 
     Args:
-        store: `memory:`, `sqlite:PATH`, or a store of your own.
+        store: `memory:`, `sqlite:PATH`, `postgresql://…`, or a store of your own.
         gate: who is who, for connections over sockets; without one only `connect` works.
         limits: every bound; `Limits()` if not given.
-        bus: this engine's connection to others that run on the same store of your own.
+        bus: what joins this engine to others on the same store: `redis://…` (several Redis
+            servers: comma separated), `postgresql:` (the store's database; what it is on
+            PostgreSQL if not given), or a bus of your own.
 
     Raises:
-        ConfigurationError: the store's URL is none, or its data is in use.
+        ConfigurationError: a URL is none, they do not go together, what they need is not
+            installed, or the store's data is in use.
         SchemaTooNew: the data was written by a newer Triolet.
+        StoreError: the store cannot be reached.
 
     >>> async def main() -> None:
     ...     async with open_engine() as engine, engine.connect("anna") as anna:
@@ -168,15 +251,22 @@ async def open_engine(
     limits = limits or Limits()
     clock, entropy = SystemClock(), SystemEntropy()
     async with AsyncExitStack() as stack:
+        url = store if isinstance(store, str) else ""
         if isinstance(store, str):
             opened = open_store(store, clock=clock, entropy=entropy, limits=limits)
             store = await stack.enter_async_context(opened)
+        joined: Bus | None
+        if isinstance(bus, str):
+            ringing = open_bus(bus, store=url, entropy=entropy, limits=limits)
+            joined = await stack.enter_async_context(ringing)
+        else:
+            joined = bus
         engine = Engine(
             store=store,
             gate=gate or ClosedGate(),
             clock=clock,
             entropy=entropy,
             limits=limits,
-            bus=bus,
+            bus=joined,
         )
         yield await stack.enter_async_context(engine)

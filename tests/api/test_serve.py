@@ -22,6 +22,7 @@ from triolet._model.errors import ConfigurationError, Refusal
 from triolet.adapters.tokens import mint
 from triolet.ports.gate import Opening
 from triolet.ports.store import Revocation
+from triolet_api.address import Address
 from triolet_api.serve import Server, announce, open_server, raise_descriptor_limit
 from triolet_api.settings import Settings
 
@@ -184,7 +185,7 @@ class TestTheParts:
 
     @pytest.fixture
     def settings(self, tmp_path):
-        return Settings(store="memory:", port=0, data=tmp_path / "data")
+        return Settings(store=Address("memory:"), port=0, data=tmp_path / "data")
 
     async def test_it_is_one_async_with(self, settings):
         async with open_server(settings) as server, httpx.AsyncClient(trust_env=False) as http:
@@ -269,7 +270,7 @@ class TestWhatCannotBe:
         ],
     )
     async def test_settings_that_cannot_work_here(self, tmp_path, change, words):
-        settings = Settings(**({"store": "memory:", "port": 0, "data": tmp_path} | change))
+        settings = Settings(**({"store": Address("memory:"), "port": 0, "data": tmp_path} | change))
 
         await self.refused(settings, words)
 
@@ -278,7 +279,7 @@ class TestWhatCannotBe:
             port = taken.getsockname()[1]
 
             await self.refused(
-                Settings(store="memory:", port=port, data=tmp_path),
+                Settings(store=Address("memory:"), port=port, data=tmp_path),
                 f"cannot listen on 127.0.0.1:{port}",
             )
 

@@ -7,10 +7,13 @@ import pytest
 
 from triolet._model.errors import ConfigurationError
 from triolet._model.limits import Limits
+from triolet.adapters.urls import BUSES, STORES
+from triolet_api.address import Address
 from triolet_api.secret import Secret
 from triolet_api.settings import Settings, load_settings
 
 SECRET = "a secret of thirty-two bytes and more"
+POSTGRES = {"TRIOLET_STORE": "postgresql://h/d"}
 
 
 @pytest.fixture
@@ -42,7 +45,7 @@ class TestSources:
 
         assert settings == Settings()
         assert (settings.host, settings.port) == ("127.0.0.1", 8000)
-        assert settings.store_url == "sqlite:triolet-data/triolet.db"
+        assert str(settings.store_url) == "sqlite:triolet-data/triolet.db"
         assert settings.makes_its_secret
 
     def test_every_setting_can_be_written_in_the_file(self, toml):
@@ -73,7 +76,8 @@ class TestSources:
             host="::",
             port=0,
             data=Path("d"),
-            store="sqlite:x/y.db",
+            store=Address("sqlite:x/y.db"),
+            bus=Address("memory:"),
             origins=("https://chat.example", "null"),
             secret=Secret(SECRET.encode()),
             keys=(Path("one.pem"), Path("two.pem")),
@@ -83,7 +87,7 @@ class TestSources:
             log_level="debug",
             limits=Limits(retention_days=30, grace_s=2, inflight_max=8),
         )
-        assert settings.store_url == "sqlite:x/y.db"
+        assert str(settings.store_url) == "sqlite:x/y.db"
         assert not settings.makes_its_secret
 
     def test_every_setting_can_be_written_in_the_environment(self):
@@ -112,7 +116,8 @@ class TestSources:
             host="0.0.0.0",
             port=8080,
             data=Path("d"),
-            store="memory:",
+            store=Address("memory:"),
+            bus=Address("memory:"),
             origins=("https://a.example", "https://b.example:8443"),
             secret=Secret(SECRET.encode()),
             keys=(Path("one.pem"),),
@@ -122,7 +127,7 @@ class TestSources:
             log_level="error",
             limits=Limits(dedupe_days=7, retention_days=8, retention_entries=9, grace_s=0.5),
         )
-        assert settings.store_url == "memory:"
+        assert str(settings.store_url) == "memory:"
 
     def test_every_limit_has_a_name_in_the_environment(self):
         for field in msgspec.structs.fields(Limits):
@@ -153,6 +158,41 @@ class TestSources:
 
         assert settings.secret == Secret(SECRET.encode())
         assert not settings.makes_its_secret
+
+    def test_an_address_may_be_a_file_as_a_whole(self, tmp_path):
+        """And each of a store and a bus overrides what stands below it."""
+        (tmp_path / "store").write_text("postgresql://anna:hunter2@db/chat\n")
+        (tmp_path / "bus").write_text("redis://:hunter2@one,redis://two\n")
+
+        settings = load(
+            {
+                "TRIOLET_STORE_FILE": str(tmp_path / "store"),
+                "TRIOLET_BUS_FILE": str(tmp_path / "bus"),
+            }
+        )
+
+        assert settings.store_url.reveal() == "postgresql://anna:hunter2@db/chat"
+        assert settings.bus_url.reveal() == "redis://:hunter2@one,redis://two"
+        assert "hunter2" not in repr(settings)
+
+    def test_a_password_may_be_a_file_of_its_own(self, tmp_path):
+        """The database and its clients are given the same file."""
+        (tmp_path / "password").write_text("a/b@c\n")
+
+        settings = load(
+            {
+                "TRIOLET_STORE": "postgresql://anna@db/chat?sslmode=require",
+                "TRIOLET_STORE_PASSWORD_FILE": str(tmp_path / "password"),
+                "TRIOLET_BUS": "redis://one:1, rediss://ben@two",
+                "TRIOLET_BUS_PASSWORD": "hunter2",
+            }
+        )
+
+        store, bus = settings.store_url, settings.bus_url
+        assert store.reveal() == "postgresql://anna:a%2Fb%40c@db/chat?sslmode=require"
+        assert bus.reveal() == "redis://:hunter2@one:1,rediss://ben:hunter2@two"
+        assert str(bus) == "redis://:***@one:1,rediss://ben:***@two"
+        assert "hunter2" not in repr(settings)
 
     def test_what_kubernetes_adds_is_not_ours(self):
         """A Service called `triolet` gives each pod TRIOLET_PORT=tcp://… and more."""
@@ -192,16 +232,36 @@ class TestMistakes:
             ({"TRIOLET_DATA": ""}, "TRIOLET_DATA: expected a `str` that is not empty"),
             ({"TRIOLET_LOG_LEVEL": "loud"}, "TRIOLET_LOG_LEVEL: invalid enum value 'loud'"),
             (
-                {"TRIOLET_STORE": "postgresql://u:pass@h/d"},
-                "TRIOLET_STORE: a store is `sqlite:PATH` or `memory:` in this version",
+                {"TRIOLET_STORE": "mysql://u:pass@h/d"},
+                f"TRIOLET_STORE: 'mysql://u:***@h/d' is no store: those are {STORES}",
             ),
             (
                 {"TRIOLET_STORE": "sqlite:"},
-                "TRIOLET_STORE: a store is `sqlite:PATH` or `memory:` in this version",
+                f"TRIOLET_STORE: 'sqlite:' is no store: those are {STORES}",
+            ),
+            (
+                POSTGRES | {"TRIOLET_BUS": "amqp://u:pass@h"},
+                f"TRIOLET_BUS: 'amqp://u:***@h' is no bus: those are {BUSES}",
             ),
             (
                 {"TRIOLET_BUS": "redis://h"},
-                "TRIOLET_BUS: a bus is `memory:` in this version: one node",
+                (
+                    "TRIOLET_BUS: nodes that a bus joins need one store on PostgreSQL, or each "
+                    "would number a log of its own: 'sqlite:triolet-data/triolet.db' is for one "
+                    "node, with the bus `memory:`"
+                ),
+            ),
+            (
+                {"TRIOLET_STORE_PASSWORD": "pass"},
+                "TRIOLET_STORE_PASSWORD: what it is by default asks for no password",
+            ),
+            (
+                {"TRIOLET_STORE": "postgresql://u:pass@h/d", "TRIOLET_STORE_PASSWORD": "p"},
+                "TRIOLET_STORE_PASSWORD: postgresql://u:***@h/d has a password in it already",
+            ),
+            (
+                POSTGRES | {"TRIOLET_STORE_FILE": "f"},
+                "TRIOLET_STORE: set twice, the other is TRIOLET_STORE_FILE",
             ),
             ({"TRIOLET_LIMIT_GRACE_S": "-1"}, "TRIOLET_LIMIT_GRACE_S: -1.0 is out of range"),
             ({"TRIOLET_LIMIT_STALL_S": "nan"}, "TRIOLET_LIMIT_STALL_S: nan is out of range"),
