@@ -1,0 +1,283 @@
+"""Real nginx and HAProxy with the shipped configuration, before real nodes.
+
+Of the configuration only addresses, paths and certificates are changed.
+"""
+
+import os
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import time
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+from random import Random
+
+import pytest
+import trio
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+
+from triolet.adapters.tokens import mint
+
+EXAMPLES = Path(__file__).parents[2] / "examples" / "deploy"
+SECRET = "a secret for tests, of more than 32 bytes"
+# Debian has them where a user's PATH does not look.
+PATH = f"{os.environ['PATH']}:/usr/sbin"
+START_TIMEOUT_S = 20
+KEY = "dGhlIHNhbXBsZSBub25jZQ=="
+
+
+def token(user):
+    return mint(SECRET.encode(), user, ttl_s=3600, now_ms=int(time.time() * 1000))
+
+
+# --- ports and certificates ---------------------------------------------------------------
+
+
+class Ports:
+    """Ports below those that the system gives to outgoing connections, which come and go."""
+
+    def __init__(self):
+        self._random = Random()
+        self._dead = []
+
+    def free(self):
+        """Return one on which nobody listens now."""
+        with self._bound() as sock:
+            return sock.getsockname()[1]
+
+    def dead(self):
+        """Return one on which nobody will listen: connections to it are refused."""
+        self._dead.append(self._bound())
+        return self._dead[-1].getsockname()[1]
+
+    def _bound(self):
+        while True:
+            sock = socket.socket()
+            try:
+                sock.bind(("127.0.0.1", self._random.randrange(20_000, 32_000)))
+            except OSError:
+                sock.close()
+            else:
+                return sock
+
+    def close(self):
+        for sock in self._dead:
+            sock.close()
+
+
+class Certificate:
+    """A certificate for localhost, made now, and who believes in it."""
+
+    def __init__(self, folder):
+        self.key, self.chain = folder / "tls-key.pem", folder / "tls-certificate.pem"
+        self.both = folder / "triolet.pem"
+        made, key = _certificate()
+        pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        self.key.write_bytes(pem)
+        self.chain.write_bytes(made.public_bytes(Encoding.PEM))
+        self.both.write_bytes(self.chain.read_bytes() + pem)
+        self.trust = ssl.create_default_context(cafile=self.chain)
+
+
+def _certificate():
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    names = [x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))]
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    return made, key
+
+
+# --- balancers ----------------------------------------------------------------------------
+
+
+class Balancer:
+    """One of the two, as its shipped configuration makes it.
+
+    Args:
+        folder: where it writes.
+        nodes: the ports of three nodes.
+    """
+
+    def __init__(self, folder, ports, certificate, nodes):
+        self.folder = folder
+        self.port, self.plain_port = ports.free(), ports.free()
+        self.certificate = certificate
+        self.log = folder / "balancer.log"
+        self.process = None
+        self.changes = self.places() | {
+            f"node{number}:8000": f"127.0.0.1:{port}" for number, port in enumerate(nodes, 1)
+        }
+        self.configure()
+
+    def configure(self):
+        """Write the configuration: the shipped one, with our addresses and paths."""
+        text = (EXAMPLES / self.source).read_text()
+        for theirs, ours in self.changes.items():
+            assert theirs in text, f"{self.source} has no {theirs!r} any more"
+            text = text.replace(theirs, ours)
+        self.configuration = self.folder / self.source
+        self.configuration.write_text(text)
+
+    def start(self):
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [shutil.which(self.name, path=PATH), *self.arguments()],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        until = time.monotonic() + START_TIMEOUT_S
+        while not self._answers():
+            assert self.process.poll() is None, self.said
+            assert time.monotonic() < until, self.said
+            time.sleep(0.02)
+
+    def _answers(self):
+        with socket.socket() as sock:
+            return sock.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(START_TIMEOUT_S)
+
+    @property
+    def said(self):
+        """All that it has logged anywhere."""
+        return "".join(path.read_text("utf-8", "replace") for path in self.folder.glob("*.log"))
+
+    @property
+    def url(self):
+        return f"wss://localhost:{self.port}/ws"
+
+
+class Nginx(Balancer):
+    name, source = "nginx", "nginx.conf"
+
+    def places(self):
+        return {
+            "/tmp/": f"{self.folder}/",
+            "/dev/stdout": f"{self.folder}/access.log",
+            "/run/secrets/tls_certificate": str(self.certificate.chain),
+            "/run/secrets/tls_key": str(self.certificate.key),
+            "listen 80 ": f"listen 127.0.0.1:{self.plain_port} ",
+            "listen 443 ": f"listen 127.0.0.1:{self.port} ",
+        }
+
+    def arguments(self):
+        return ["-p", str(self.folder), "-c", str(self.configuration), "-g", "daemon off;"]
+
+    def reload(self):
+        self.process.send_signal(signal.SIGHUP)
+
+
+class Haproxy(Balancer):
+    name, source = "haproxy", "haproxy.cfg"
+
+    def places(self):
+        return {
+            "/etc/haproxy/tls/triolet.pem": str(self.certificate.both),
+            "bind :80": f"bind 127.0.0.1:{self.plain_port}",
+            "bind :443": f"bind 127.0.0.1:{self.port}",
+        }
+
+    def arguments(self):
+        return ["-db", "-W", "-f", str(self.configuration)]
+
+    def reload(self):
+        self.process.send_signal(signal.SIGUSR2)
+
+
+BALANCERS = {kind.name: kind for kind in (Nginx, Haproxy)}
+
+
+def require(name):
+    """Skip the test where a program is not installed."""
+    if shutil.which(name, path=PATH) is None:
+        pytest.skip(f"{name} is not installed")
+
+
+@contextmanager
+def balancing(name, folder, ports, certificate, nodes):
+    """Have a balancer before `nodes` for the length of a block."""
+    require(name)
+    folder.mkdir()
+    balancer = BALANCERS[name](folder, ports, certificate, nodes)
+    balancer.start()
+    try:
+        yield balancer
+    finally:
+        balancer.stop()
+
+
+# --- clients ------------------------------------------------------------------------------
+
+
+async def open_tls(balancer, alpn="http/1.1"):
+    """Connect as a client does, and say which protocol is to be spoken."""
+    trust = ssl.create_default_context(cafile=balancer.certificate.chain)
+    trust.set_alpn_protocols([alpn])
+    stream = await trio.open_ssl_over_tcp_stream(
+        "localhost", balancer.port, https_compatible=True, ssl_context=trust
+    )
+    await stream.do_handshake()
+    return stream
+
+
+def upgrade_head(balancer, path="/ws", *headers):
+    lines = [
+        f"GET {path} HTTP/1.1",
+        f"Host: localhost:{balancer.port}",
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        f"Sec-WebSocket-Key: {KEY}",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Protocol: triolet.v1.json",
+        *headers,
+    ]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+async def ask(stream, request):
+    """Send a request and return the status and the head of the answer; its body is read, too."""
+    await stream.send_all(request)
+    answer = b""
+    while b"\r\n\r\n" not in answer:
+        part = await stream.receive_some()
+        if not part:
+            return 0, answer
+        answer += part
+    head, body = answer.split(b"\r\n\r\n", 1)
+    status = int(head.split()[1])
+    size = next(
+        (int(line[15:]) for line in head.lower().split(b"\r\n") if line[:15] == b"content-length:"),
+        0,
+    )
+    while status != 101 and len(body) < size:
+        part = await stream.receive_some()
+        assert part, head
+        body += part
+    return status, head + b"\r\n\r\n" + body
+
+
+def get(path, *headers, host="localhost"):
+    return "\r\n".join([f"GET {path} HTTP/1.1", f"Host: {host}", *headers, "", ""]).encode()
