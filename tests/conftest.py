@@ -1,12 +1,15 @@
-"""What all tests share: what must not be skipped, and a folder of npm packages."""
+"""What all tests share: what must not be skipped, npm packages, and servers of others."""
 
 import os
 import shutil
 import subprocess
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+
+from triolet.testing.services.postgres import NoPostgres, PostgresServer, run_postgres
 
 # Words, comma-separated; a skip whose reason has one of them is a failure: `TESTS_REQUIRE=node`.
 # Not `TRIOLET_…`: those are settings, and a server that a test starts refuses unknown ones.
@@ -45,3 +48,22 @@ def node_modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
         told = (getattr(error, "stderr", None) or b"").decode(errors="replace")
         pytest.skip(f"Node's packages cannot be installed: {error} {told[-500:]}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """One PostgreSQL for all tests of this process; a test that stops it starts it again."""
+    with ExitStack() as stack:
+        try:
+            server = stack.enter_context(run_postgres())
+        except NoPostgres as error:
+            pytest.skip(str(error))
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """Return the URL of an empty database that is one test's own."""
+    name = postgres_server.create_database()
+    yield postgres_server.url(name)
+    postgres_server.drop_database(name)

@@ -139,6 +139,22 @@ class Limits(Struct, frozen=True, kw_only=True):
     writes_pending_max: int = 1000
     # SQLite connections that read: two cores are busy with two, others wait for the disk.
     store_readers_max: int = 4
+    # Connections of one node to PostgreSQL, whose default is 100 in all: nine nodes, and an
+    # operator who looks.
+    postgres_connections_max: int = 10
+    # Wait so long for one of them to be free, then answer `store_unavailable`.
+    postgres_wait_s: float = 5
+    # For each address of each host, so that the second one is tried within a batch's deadline.
+    postgres_connect_timeout_s: float = 4
+    # An answer that takes longer is given up, and its connection with it: pages and batches
+    # take milliseconds, and a server that says nothing has, as a rule, gone.
+    postgres_answer_s: float = 10
+    # How long a cancelled statement may take to end before its connection is thrown away.
+    postgres_cancel_s: float = 2
+    # At most so long between two attempts to reach a database that is gone.
+    postgres_backoff_s: float = 2
+    # A statement that takes longer is logged, with its text and without its parameters.
+    slow_query_s: float = 0.5
     # Accepted and not yet committed; beyond it requests get `store_unavailable` at once.
     pending_bytes_max: int = 16 * 1024 * 1024
 

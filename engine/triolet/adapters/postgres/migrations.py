@@ -1,0 +1,72 @@
+"""Schema steps: numbered, each run once, by one node at a time, however many start at once.
+
+One node holds the advisory lock, the others wait for it and find the work done. All steps that
+are missing are one transaction: a step that fails leaves the schema as it was. A session's lock
+needs one session, so this asks for a URL that leads to PostgreSQL itself or, behind a pooler,
+for a pool that keeps a transaction together: the lock is one of the transaction.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from ..._model.errors import SchemaTooNew, StoreUnavailable
+from .address import parse
+from .connection import Connection, connect
+from .failures import Lost
+from .kinds import INT4
+from .statement import Statement
+
+# "triolet" as a number: another program's lock is another number, as a rule.
+_LOCK: Final = 0x7472696F6C6574
+_TABLE: Final = (
+    "CREATE TABLE IF NOT EXISTS triolet_schema ("
+    "version integer NOT NULL, one boolean PRIMARY KEY DEFAULT true CHECK (one))"
+)
+
+_DONE: Final = Statement(
+    "INSERT INTO triolet_schema (version) VALUES ($1)"
+    " ON CONFLICT (one) DO UPDATE SET version = excluded.version",
+    INT4,
+)
+
+
+async def migrate(url: str, steps: Sequence[str], *, timeout_s: float) -> int:
+    """Bring a database to the newest schema, and return how many steps were missing.
+
+    Args:
+        url: where; see `address`.
+        steps: SQL, several statements each; step 1 first. Only ever appended to. None may need
+            to be outside a transaction (`CREATE INDEX CONCURRENTLY`).
+        timeout_s: for connecting. The steps take what they take, and so does waiting for
+            another node's.
+
+    Raises:
+        SchemaTooNew: more steps were run than are known here.
+        StoreUnavailable: nothing was changed.
+    """
+    connection = await connect(parse(url), timeout_s=timeout_s)
+    try:
+        return await _migrate(connection, steps)
+    except Lost as lost:
+        raise StoreUnavailable(f"the schema: {lost}") from lost
+    finally:
+        connection.close()
+
+
+async def _migrate(connection: Connection, steps: Sequence[str]) -> int:
+    await connection.script(f"BEGIN; SELECT pg_advisory_xact_lock({_LOCK})")
+    await connection.script(_TABLE)
+    found = await connection.script("SELECT version FROM triolet_schema")
+    version = int(found[0][0]) if found else 0
+    if version > len(steps):
+        raise SchemaTooNew(
+            f"the database has schema {version}, and this Triolet knows schemas up to "
+            f"{len(steps)}: it was written by a newer one; install that"
+        )
+    missing = steps[version:]
+    if missing:
+        for step in missing:
+            await connection.script(step)
+        await connection.run(_DONE, [len(steps)])
+    await connection.script("COMMIT")
+    return len(missing)
