@@ -433,6 +433,52 @@ async def test_unavailable_for_ever_after_unknown_is_answered_after_the_deadline
     assert owner.kinds() == [("a", ErrorCode.OUTCOME_UNKNOWN)]
 
 
+async def test_who_waits_behind_an_unknown_outcome_is_told_at_once_that_the_store_is_away(
+    lane, store, owner
+):
+    """Nothing of theirs was ever handed to the store, which is what they are told."""
+    store.fates = [OutcomeUnknown("?"), *[StoreUnavailable("down", retry_after_ms=700)] * 20]
+    submit(lane, owner, "a")
+    await settled()
+    for number in range(3):
+        submit(lane, owner, f"late-{number}")
+        await trio.sleep(0.3)
+    assert owner.kinds() == [(f"late-{n}", ErrorCode.STORE_UNAVAILABLE) for n in range(3)]
+    assert {outcome.retry_after_ms for _, outcome in owner.outcomes} == {700}
+    assert lane.pending_bytes == 10
+    await trio.sleep(2)
+    # It is back, within the deadline: what was unknown is known.
+    assert owner.kinds()[-1] == ("a", Duplicate)
+    assert all("late" not in cid for batch in store.batches for cid in batch)
+    submit(lane, owner, "late-1")
+    await settled()
+    assert owner.kinds()[-1] == ("late-1", Appended)
+    assert lane.pending_bytes == 0
+
+
+async def test_who_waits_behind_a_commit_that_hangs_is_told_that_the_store_is_away(
+    lane, store, owner
+):
+    """From the deadline on nobody waits for longer than a quarter of it."""
+    gate = trio.Event()
+    store.fates = [gate]
+    submit(lane, owner, "a")
+    await settled()
+    submit(lane, owner, "b")
+    await trio.sleep(LIMITS.append_deadline_s * 1.25)
+    assert owner.kinds() == [
+        ("a", ErrorCode.OUTCOME_UNKNOWN),
+        ("b", ErrorCode.STORE_UNAVAILABLE),
+    ]
+    submit(lane, owner, "c")
+    await trio.sleep(LIMITS.append_deadline_s / 4)
+    assert owner.kinds()[-1] == ("c", ErrorCode.STORE_UNAVAILABLE)
+    gate.set()
+    await settled()
+    assert store.batches == [["a"]]
+    assert lane.pending_bytes == 0
+
+
 async def test_a_commit_that_takes_too_long_is_answered_and_goes_on(lane, store, sink, owner):
     """Its later success is offered to the room, and answered no second time."""
     gate = trio.Event()

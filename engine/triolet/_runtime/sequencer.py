@@ -253,11 +253,9 @@ class Sequencer:
                     # Of an earlier try something may have been stored.
                     if not self._is_unsure:
                         self._complaint.again(f"nothing of {len(batch)} drafts was stored: {error}")
-                        return Refusal(
-                            ErrorCode.STORE_UNAVAILABLE,
-                            "nothing was stored",
-                            retry_after_ms=error.retry_after_ms,
-                        )
+                        return _unavailable(error.retry_after_ms)
+                    # Of those who wait behind it nothing was: they need not wait for its end.
+                    self._refuse_waiting(error.retry_after_ms)
                 else:
                     self._complaint.over("the store takes drafts again")
                     return outcomes
@@ -323,8 +321,15 @@ class Sequencer:
             pending.settled = True
             pending.owner.settled(pending, outcome)
 
+    def _refuse_waiting(self, retry_after_ms: int) -> None:
+        """Answer those whose drafts were never handed to the store: it is away."""
+        waiting, self._waiting = self._waiting, []
+        self._waiting_bytes = 0
+        for pending in waiting:
+            self._settle(pending, _unavailable(retry_after_ms))
+
     async def _watch_deadline(self) -> None:
-        """Answer those whose commit takes too long; the commit itself goes on."""
+        """Answer those whose commit takes too long, and who waits; the commit itself goes on."""
         limit_s = self._limits.append_deadline_s
         while True:
             await trio.sleep(limit_s / 4)
@@ -332,7 +337,12 @@ class Sequencer:
                 continue
             for pending in self._committing:
                 self._settle(pending, _unknown())
+            self._refuse_waiting(int(1000 * limit_s / 4))
 
 
 def _unknown() -> Refusal:
     return Refusal(ErrorCode.OUTCOME_UNKNOWN, "retry with the same cid")
+
+
+def _unavailable(retry_after_ms: int) -> Refusal:
+    return Refusal(ErrorCode.STORE_UNAVAILABLE, "nothing was stored", retry_after_ms=retry_after_ms)
