@@ -175,7 +175,7 @@ class Nginx(Balancer):
 
     def places(self):
         return {
-            "/tmp/": f"{self.folder}/",
+            "/run/nginx/": f"{self.folder}/",
             "/dev/stdout": f"{self.folder}/access.log",
             "/run/secrets/tls_certificate": str(self.certificate.chain),
             "/run/secrets/tls_key": str(self.certificate.key),
