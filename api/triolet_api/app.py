@@ -32,13 +32,13 @@ _HEADERS: Final = {
 _PAGE_POLICY: Final = "style-src 'self'; " + _HEADERS["Content-Security-Policy"]
 
 
-def create_app(*, ready: Callable[[], bool]) -> QuartTrio:
+def create_app(*, why_not_ready: Callable[[], str]) -> QuartTrio:
     """Return the application; more routes are added by registering blueprints on it.
 
     A view may raise `Refusal`: it is answered as a problem with its code.
 
     Args:
-        ready: whether the engine takes connections (`Engine.ready`).
+        why_not_ready: why the engine takes no connections, if so (`Engine.why_not_ready`).
     """
     app = QuartTrio("triolet_api", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = BODY_BYTES_MAX
@@ -47,7 +47,7 @@ def create_app(*, ready: Callable[[], bool]) -> QuartTrio:
     app.register_error_handler(HTTPException, on_http_error)
     app.register_error_handler(Refusal, on_refusal)
     app.after_request(_add_headers)
-    _add_health(app, ready)
+    _add_health(app, why_not_ready)
     _add_page(app)
     app.add_url_rule("/ws", "ws", _upgrade_required, methods=["GET"])
     app.add_websocket("/ws", "ws_misdirected", _misdirected)
@@ -60,14 +60,17 @@ async def _add_headers(response: Response) -> Response:
     return response
 
 
-def _add_health(app: QuartTrio, ready: Callable[[], bool]) -> None:
+def _add_health(app: QuartTrio, why_not_ready: Callable[[], str]) -> None:
     @app.get("/health/live")
     async def live() -> dict[str, str]:
         return {"status": "live"}
 
     @app.get("/health/ready")
     async def is_ready() -> tuple[dict[str, str], int]:
-        return ({"status": "ready"}, 200) if ready() else ({"status": "not ready"}, 503)
+        reason = why_not_ready()
+        if reason:
+            return {"status": "not ready", "reason": reason}, 503
+        return {"status": "ready"}, 200
 
 
 def _add_page(app: QuartTrio) -> None:

@@ -107,7 +107,7 @@ async def open_server(settings: Settings) -> AsyncIterator[Server]:
         engine = await stack.enter_async_context(
             Engine(store=store, gate=gate, clock=clock, entropy=entropy, limits=limits, bus=bus)
         )
-        app = create_app(ready=engine.ready)
+        app = create_app(why_not_ready=engine.why_not_ready)
         door = await stack.enter_async_context(open_http_door(app))
         try:
             host, port = await engine.listen(

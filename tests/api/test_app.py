@@ -12,10 +12,10 @@ from triolet_api.problems import STATUS_OF
 
 class Ready:
     def __init__(self):
-        self.now = True
+        self.why_not = ""
 
     def __call__(self):
-        return self.now
+        return self.why_not
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ async def ready():
 
 @pytest.fixture
 async def app(ready):
-    app = create_app(ready=ready)
+    app = create_app(why_not_ready=ready)
 
     @app.get("/bug")
     async def bug():
@@ -58,7 +58,7 @@ def assert_problem(response, status, code):
 
 
 async def test_live_while_the_process_lives(http, ready):
-    ready.now = False
+    ready.why_not = "store"
 
     response = await http.get("/health/live")
 
@@ -69,11 +69,14 @@ async def test_live_while_the_process_lives(http, ready):
 
 async def test_ready_as_the_engine_is(http, ready):
     assert (await http.get("/health/ready")).json() == {"status": "ready"}
-    ready.now = False
+    ready.why_not = "store"
 
     response = await http.get("/health/ready")
 
-    assert (response.status_code, response.json()) == (503, {"status": "not ready"})
+    assert (response.status_code, response.json()) == (
+        503,
+        {"status": "not ready", "reason": "store"},
+    )
 
 
 async def test_every_answer_is_guarded(http):

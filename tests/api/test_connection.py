@@ -12,7 +12,7 @@ GET = b"GET /health/live HTTP/1.1\r\nHost: a\r\n\r\n"
 
 @pytest.fixture
 async def app():
-    return create_app(ready=lambda: True)
+    return create_app(why_not_ready=lambda: "")
 
 
 def watched(door):

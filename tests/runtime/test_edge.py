@@ -162,7 +162,7 @@ async def test_who_goes_before_the_head_is_whole_leaves_nothing(port, sent, is_r
         caller.hang_up()
 
     await port.empty()
-    assert port.engine._edges[0]._others == 0
+    assert port.engine._departure.edges[0]._others == 0
 
 
 async def test_who_resets_right_after_the_head_leaves_nothing(port):
@@ -345,7 +345,7 @@ async def test_sockets_that_listen_already_are_served_and_closed_with_the_engine
             caller.connect(sock.getsockname())
             await settled()
 
-            assert len(port.engine._edges[-1]._greetings) == 1
+            assert len(port.engine._departure.edges[-1]._greetings) == 1
             assert not sock.getblocking()
 
     assert sock.fileno() == -1
@@ -401,7 +401,7 @@ async def test_closing_the_listener_lets_connections_live(port):
     await late.send(request_head()[:10])
     await settled()
 
-    await port.engine._edges[0].close()
+    await port.engine._departure.edges[0].close()
 
     with pytest.raises(ConnectionRefusedError):
         await port.dial()
@@ -430,11 +430,11 @@ async def test_a_response_that_nobody_reads_is_given_up(port):
     await caller.send(PLAIN)
     await caller.head()
     await caller.read_all()
-    assert port.engine._edges[0]._others == 1
+    assert port.engine._departure.edges[0]._others == 1
 
     await port.pass_s(port.engine.limits.close_timeout_s)
 
-    assert port.engine._edges[0]._others == 0
+    assert port.engine._departure.edges[0]._others == 0
 
 
 async def test_frames_of_the_first_write_may_be_hostile(port):

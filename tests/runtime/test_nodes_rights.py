@@ -279,5 +279,21 @@ async def test_many_revocations_are_swept_page_by_page(stage, caplog):
     last = await let_in(stage[1], "old", "user-2499", issued_at=NOW_MS - 5)
     stage[1].store.script("revocations", error=StoreUnavailable("away"))
     assert await last.ended() == 4001
-    assert "could not be asked for" in caplog.text
+    assert "cannot be asked for" in caplog.text
     assert stage[1].store.count("revocations") >= 4
+
+
+async def hang():
+    await trio.sleep_forever()
+
+
+@pytest.mark.parametrize("how", [{"error": StoreUnavailable("away")}, {"hook": hang}])
+async def test_a_node_that_cannot_ask_who_is_banned_is_not_ready(stage, how):
+    """Others are, and it is again as soon as it can ask."""
+    for _ in range(5):
+        stage[1].store.script("revocations", **how)
+    await trio.sleep(stage[1].limits.revocations_check_s * 2)
+    assert [scene.engine.why_not_ready() for scene in stage] == ["", "store"]
+    assert stage[1].engine.statistics().not_ready == "store"
+    await trio.sleep(20)
+    assert [scene.engine.ready() for scene in stage] == [True, True]

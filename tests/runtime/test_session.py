@@ -184,11 +184,11 @@ async def test_a_hello_whose_turn_comes_soon_is_welcomed_then():
         await cleo.cut()
         await ben.next("welcome")
         assert trio.current_time() - began == pytest.approx(1)
-        scene.engine._draining = True
+        scene.engine._departure.is_refusing = True
         await dan.next("error", reason="shutting_down")
         assert trio.current_time() - began == pytest.approx(3)
         await dan.ended()
-        scene.engine._draining = False
+        scene.engine._departure.is_refusing = False
 
 
 # --- bad messages ------------------------------------------------------------------------------

@@ -189,10 +189,10 @@ async def listening(*, origins=(), fallback=None, **limits):
 async def leaves_no_connection(engine):
     """Every peer has gone: wait for the engine to notice, then look at what it holds."""
     await engine.heartbeat.wait_empty()
-    for edge in engine._edges:
+    for edge in engine._departure.edges:
         while edge._others:
             await trio.lowlevel.checkpoint()
-    listeners = sum(len(edge._listeners) for edge in engine._edges)
+    listeners = sum(len(edge._listeners) for edge in engine._departure.edges)
     assert engine._poller.watched() == listeners
     assert engine.statistics().cursors == engine.statistics().sessions == 0
     assert engine.presence.watchers.by_user == {}

@@ -173,6 +173,9 @@ class Edge:
 
     async def close(self) -> None:
         """Take no more connections; those that are here go on."""
+        for listener in self._listeners:
+            # Who waits in the system's queue would be reset; here they are told to come back.
+            self.accept(listener)
         self._close_listeners()
         await trio.lowlevel.checkpoint()
 

@@ -12,8 +12,7 @@ from typing import Final, Self
 
 import trio
 
-from .._model.errors import Close, CloseCode, ErrorCode, Refusal, StoreError
-from .._model.events import Notice
+from .._model.errors import StoreError
 from .._model.limits import Limits
 from ..ports.bus import Bus
 from ..ports.clock import Clock, Entropy
@@ -21,6 +20,7 @@ from ..ports.gate import Gate, Identity, Opening
 from ..ports.store import Store
 from . import ops  # noqa: F401 - fills the table of handlers
 from .admission import Admission
+from .departure import Departure
 from .doorbells import Doorbells, RoomChannels
 from .edge import Edge, Fallback, bind
 from .failing import is_alone
@@ -57,10 +57,6 @@ _LIMITS_TOLD: Final = (
     "subscriptions_max",
     "watched_max",
 )
-
-# Clients are told to leave so often. epoll counts in whole milliseconds: with a sleep after each,
-# 15,000 clients took 11 s to send away where 2 s were meant.
-_DRAIN_STEP_S: Final = 0.01
 
 
 class Engine:
@@ -120,16 +116,14 @@ class Engine:
             self.relay = Relay(self.nodes, store, self.hub, self.states, self.feeder, limits=limits)
             Doorbells(self.nodes, self.hub, self.sequencer, self._keeping)
         self.heartbeat = Heartbeat(clock, limits)
-        # Not ready any more; and, a little later: taking no durable requests and no hellos.
-        self._leaving = False
-        self._draining = False
+        self._departure = Departure(self.heartbeat, self.sequencer, self.nodes, entropy, limits)
+        self.require_running = self._departure.check
         self._stack = AsyncExitStack()
         self._nursery: trio.Nursery | None = None
         # Where connections run, while there may be new ones; they end before what they need does.
         self.connection_nursery: trio.Nursery | None = None
         self._poller: Watcher = poller or self._own_poller()
         self._poller.turn = Turn(self.sequencer, self.flusher)
-        self._edges: list[Edge] = []
 
     # --- living ------------------------------------------------------------------------
 
@@ -166,7 +160,7 @@ class Engine:
                     try:
                         yield
                     finally:
-                        self._leaving = True
+                        self._departure.is_begun = True
                         self.connection_nursery = None
                         connections.cancel_scope.cancel()
             finally:
@@ -257,7 +251,7 @@ class Engine:
         assert self.connection_nursery is not None, "the engine is not running"
         edge = Edge(self, self._poller, self.connection_nursery, origins=origins, fallback=fallback)
         edge.listen(socks)
-        self._edges.append(edge)
+        self._departure.edges.append(edge)
 
     # --- sessions ----------------------------------------------------------------------
 
@@ -300,29 +294,16 @@ class Engine:
         """Admit one hello of the node's rate; return how long it must wait for its turn, s.
 
         Raises:
-            Refusal: `RATE_LIMITED`, to come back spread over the time the queue needs.
+            Refusal: `RATE_LIMITED`, to come back spread over the time the queue needs, or
+                `SHUTTING_DOWN`.
         """
-        if self._draining:
-            raise Refusal(ErrorCode.SHUTTING_DOWN, retry_after_ms=1000)
+        self._departure.check()
         return self.admission.check_rate()
 
     def left(self, cursor: Cursor) -> None:
         """A cursor has gone from its room."""
         cursor.room.retire_seat(cursor.seat.user)
         self.hub.released(cursor.room)
-
-    def require_running(self) -> None:
-        """Refuse durable requests of a node that is leaving.
-
-        Raises:
-            Refusal: `SHUTTING_DOWN`.
-        """
-        if self._draining:
-            raise Refusal(
-                ErrorCode.SHUTTING_DOWN,
-                "retry after reconnecting, with the same cid",
-                retry_after_ms=1000,
-            )
 
     def _applied(self, room: Room, author: Seat | None) -> None:
         is_ours = self.nodes is None or not self.nodes.is_hearing
@@ -351,40 +332,24 @@ class Engine:
     # --- leaving -----------------------------------------------------------------------
 
     def ready(self) -> bool:
-        """Whether new connections are welcome: it runs, does not leave, and hears the others."""
-        is_deaf = self.nodes is not None and self.nodes.is_deaf
-        return self._nursery is not None and not self._leaving and not is_deaf
+        """Whether new connections are welcome."""
+        return not self.why_not_ready()
+
+    def why_not_ready(self) -> str:
+        """Return why new connections are not welcome, in a word; empty: they are.
+
+        `draining`: it leaves, or does not run. Among other nodes also `store`: it cannot ask the
+        store who is banned, and `bus`: it does not hear itself, so it hears nobody.
+        """
+        if self._nursery is None or self._departure.is_begun:
+            return "draining"
+        if self._revocations.is_blind:
+            return "store"
+        return "bus" if self.nodes is not None and self.nodes.is_deaf else ""
 
     async def drain(self) -> None:
         """Leave: tell clients when to come back, commit what was accepted, close with 1012."""
-        if self._leaving:
-            return
-        self._leaving = True
-        await trio.sleep(self.limits.lb_delay_s)
-        for edge in self._edges:
-            await edge.close()
-        window_s = self.limits.drain_window_s
-        sessions = [connection.session for connection in self.heartbeat.connections]
-        for session in sessions:
-            spread_ms = int(1000 * self.entropy.uniform(0.25, 0.25 + window_s))
-            session.tell(Notice(kind="draining", retry_after_ms=spread_ms))
-        self._draining = True
-        # Later than that they have been answered `outcome_unknown`.
-        with trio.move_on_after(self.limits.append_deadline_s):
-            await self.sequencer.wait_idle()
-        await self._close_all(sessions, window_s)
-        with trio.move_on_after(self.limits.close_timeout_s):
-            await self.heartbeat.wait_empty()
-
-    async def _close_all(self, sessions: Sequence[Session], window_s: float) -> None:
-        """Close sessions in order, spread evenly over the window."""
-        began, count = trio.current_time(), len(sessions)
-        steps = max(1, min(count, int(window_s / _DRAIN_STEP_S)))
-        for step in range(steps):
-            for session in sessions[count * step // steps : count * (step + 1) // steps]:
-                session.close(Close(CloseCode.DRAINING, "come back"))
-                await trio.lowlevel.checkpoint()
-            await trio.sleep_until(began + window_s * (step + 1) / steps)
+        await self._departure.leave()
 
     def statistics(self) -> Statistics:
         """Return what the engine is doing now."""
@@ -396,5 +361,7 @@ class Engine:
             rooms=len(self.hub.rooms),
             cursors=sum(1 for _ in self.hub.cursors()),
             pending_bytes=self.sequencer.pending_bytes,
-            draining=self._leaving,
+            draining=self._departure.is_begun,
+            node="" if self.nodes is None else self.nodes.name,
+            not_ready=self.why_not_ready(),
         )

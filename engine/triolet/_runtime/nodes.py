@@ -76,7 +76,8 @@ class Nodes:
         name: of this node, in this life of the engine.
         is_hearing: a handler is at work: what happens now, happened elsewhere.
         on_missed: called when doorbells of others may have been missed.
-        on_silence: called once in each interval of the canary in which it was not heard.
+        on_silence: called once in each interval of the canary in which it was not heard, or
+            others rang what cannot be read here: they may be of another version.
     """
 
     def __init__(self, bus: Bus, entropy: Entropy, limits: Limits) -> None:
@@ -91,6 +92,7 @@ class Nodes:
         self._handlers: dict[type[Any], Callable[[str, Any], None]] = {}
         self._complaint = Complaint(logger, now=trio.current_time)
         self._unreadable = Complaint(logger, now=trio.current_time)
+        self._has_dropped = False
         # What is to be rung, and how many bytes it has.
         self._queue: list[_Rung] = []
         self._queue_bytes = 0
@@ -180,10 +182,14 @@ class Nodes:
             nursery.start_soon(self._hear)
             nursery.start_soon(self._sing)
 
-    async def leave(self) -> None:
-        """Ring what waits, and follow nothing any more."""
+    async def wait_rung(self) -> None:
+        """Wait until nothing waits to be rung, but not for a bus that is gone."""
         with trio.move_on_after(self._limits.bus_timeout_s):
             await self._rung.wait()
+
+    async def leave(self) -> None:
+        """Ring what waits, and follow nothing any more."""
+        await self.wait_rung()
         with trio.move_on_after(self._limits.bus_timeout_s):
             await self._following.leave()
 
@@ -256,6 +262,7 @@ class Nodes:
             node, message = decode_peer(doorbell.frame)
         except BadFrame as bad:
             self._unreadable.again(f"a doorbell on {doorbell.channel} is dropped: {bad}")
+            self._has_dropped = True
             return
         handler = self._handlers.get(type(message))
         if handler is None:
@@ -270,7 +277,8 @@ class Nodes:
         """The canary: ring this node itself, so that a deaf bus shows.
 
         A bus that is gone says so, or is slow to; one that is deaf says nothing. Either way this
-        node is silent within half an interval, and what others rang meanwhile is looked for.
+        node is silent within half an interval, and what others rang meanwhile is looked for. So it
+        is while nodes of another version run beside, as they do while a deployment is renewed.
         """
         half_s = self._limits.canary_interval_s / 2
         while True:
@@ -278,7 +286,8 @@ class Nodes:
             sung_at = trio.current_time()
             self.ring(node_channel(self.name), Echo(self._echoes))
             await trio.sleep(half_s)
-            if self._echo_at < sung_at:
+            if self._echo_at < sung_at or self._has_dropped:
+                self._has_dropped = False
                 for tell in self.on_silence:
                     tell()
             await trio.sleep(half_s)

@@ -11,6 +11,7 @@ from .._wire.peers import UserRevoked
 from ..ports.clock import Clock
 from ..ports.gate import Identity
 from ..ports.store import Revocation, Store
+from .complaint import Complaint
 from .nodes import ALL_NODES, Nodes
 from .presence import Presence
 
@@ -20,11 +21,17 @@ logger = logging.getLogger(__name__)
 _PER_QUERY: Final = 1000
 # How far back the store is asked: more than clocks of nodes differ.
 _OVERLAP_MS: Final = 60_000
+# Between two tries of a store that does not answer.
+_RETRY_S: Final = 1.0
 
 
 @final
 class Revocations:
-    """See the module. `nodes`: None where there are no others."""
+    """See the module. `nodes`: None where there are no others.
+
+    Attributes:
+        is_blind: there are other nodes, and the store does not tell what they have revoked.
+    """
 
     def __init__(
         self, store: Store, presence: Presence, clock: Clock, limits: Limits, nodes: Nodes | None
@@ -34,6 +41,8 @@ class Revocations:
         self._clock = clock
         self._limits = limits
         self._nodes = nodes
+        self.is_blind = nodes is not None
+        self._complaint = Complaint(logger, now=trio.current_time)
         # How long they are remembered: longer than a gate looks, or than a sweep looks back.
         self._horizon_ms = int(1000 * limits.hello_timeout_s)
         if nodes is not None:
@@ -68,11 +77,17 @@ class Revocations:
     async def run(self) -> None:
         """Ask the store for what no doorbell has told, for as long as the engine lives."""
         while self._nodes is not None:
-            await trio.sleep(self._limits.revocations_check_s)
             try:
-                await self.sweep()
-            except StoreError as error:
-                logger.warning("revocations could not be asked for: %s", error)
+                with trio.fail_after(self._limits.revocations_check_s / 2):
+                    await self.sweep()
+            except (StoreError, trio.TooSlowError) as error:
+                self.is_blind = True
+                self._complaint.again(f"revocations cannot be asked for: {error!r}")
+                await trio.sleep(min(_RETRY_S, self._limits.revocations_check_s))
+            else:
+                self.is_blind = False
+                self._complaint.over("revocations can be asked for again")
+                await trio.sleep(self._limits.revocations_check_s)
 
     async def sweep(self) -> None:
         """End the sessions of whose tokens were revoked elsewhere.

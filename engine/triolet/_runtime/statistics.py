@@ -7,7 +7,12 @@ import msgspec
 
 @final
 class Statistics(msgspec.Struct, frozen=True, kw_only=True):
-    """What the engine is doing, at one moment."""
+    """What the engine is doing, at one moment.
+
+    Attributes:
+        node: its name among other nodes; empty: there are none.
+        not_ready: why it is not ready, if it is not; see `Engine.why_not_ready`.
+    """
 
     connections: int
     sessions: int
@@ -16,3 +21,5 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     cursors: int
     pending_bytes: int
     draining: bool
+    node: str
+    not_ready: str
