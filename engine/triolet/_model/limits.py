@@ -142,6 +142,9 @@ class Limits(Struct, frozen=True, kw_only=True):
     # Connections of one node to PostgreSQL, whose default is 100 in all: nine nodes, and an
     # operator who looks.
     postgres_connections_max: int = 10
+    # Those of its bus, where there is no Redis, besides the one that listens: one to ring, one
+    # for leases.
+    postgres_bus_connections_max: int = 2
     # Wait so long for one of them to be free, then answer `store_unavailable`.
     postgres_wait_s: float = 5
     # For each address of each host, so that the second one is tried within a batch's deadline.

@@ -22,17 +22,21 @@ class Backoff:
         self._until = 0.0
         self._trying = 0
 
+    @property
+    def left_s(self) -> float:
+        """How long to wait before the next attempt; 0: now."""
+        return max(0.0, self._until - trio.current_time()) if self._failures else 0.0
+
     def begin(self) -> None:
         """Begin an attempt.
 
         Raises:
             StoreUnavailable: it is too early, or somebody else tries.
         """
-        left_s = self._until - trio.current_time() if self._failures else 0.0
-        if left_s > 0 or (self._failures and self._trying):
+        if self.left_s or (self._failures and self._trying):
             raise StoreUnavailable(
                 "the database cannot be reached",
-                retry_after_ms=max(1, round(1000 * (left_s if left_s > 0 else self._most_s))),
+                retry_after_ms=max(1, round(1000 * (self.left_s or self._most_s))),
             )
         self._trying += 1
 

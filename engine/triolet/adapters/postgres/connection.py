@@ -37,12 +37,12 @@ class Connection:
     """A connection that is open. Made by `connect`.
 
     Attributes:
-        notifications: `(channel, payload)` that came in, in their order; whoever listens
-            takes them out.
+        notifications: what came in, in its order: the server's process that it came from, and
+            the payload. Whoever listens takes them out.
     """
 
     def __init__(self, pgconn: PGconn, *, prepare: bool) -> None:
-        self.notifications: list[tuple[bytes, bytes]] = []
+        self.notifications: list[tuple[int, bytes]] = []
         self._pgconn = pgconn
         self._prepare = prepare
         self._prepared: set[bytes] = set()
@@ -142,7 +142,7 @@ class Connection:
     def _take_in(self) -> None:
         self._pgconn.consume_input()
         while (notify := self._pgconn.notifies()) is not None:
-            self.notifications.append((notify.relname, notify.extra))
+            self.notifications.append((notify.be_pid, notify.extra))
 
     def _check(self, answer: PGresult) -> None:
         if answer.status in _DONE:

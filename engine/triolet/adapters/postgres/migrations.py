@@ -13,24 +13,24 @@ from ..._model.errors import SchemaTooNew, StoreUnavailable
 from .address import parse
 from .connection import Connection, connect
 from .failures import Lost
-from .kinds import INT4
+from .kinds import INT4, TEXT
 from .statement import Statement
 
 # "triolet" as a number: another program's lock is another number, as a rule.
 _LOCK: Final = 0x7472696F6C6574
 _TABLE: Final = (
-    "CREATE TABLE IF NOT EXISTS triolet_schema ("
-    "version integer NOT NULL, one boolean PRIMARY KEY DEFAULT true CHECK (one))"
+    "CREATE TABLE IF NOT EXISTS triolet_schema (part text PRIMARY KEY, version integer NOT NULL)"
 )
-
+_VERSION: Final = Statement("SELECT version FROM triolet_schema WHERE part = $1", TEXT)
 _DONE: Final = Statement(
-    "INSERT INTO triolet_schema (version) VALUES ($1)"
-    " ON CONFLICT (one) DO UPDATE SET version = excluded.version",
+    "INSERT INTO triolet_schema VALUES ($1, $2)"
+    " ON CONFLICT (part) DO UPDATE SET version = excluded.version",
+    TEXT,
     INT4,
 )
 
 
-async def migrate(url: str, steps: Sequence[str], *, timeout_s: float) -> int:
+async def migrate(url: str, steps: Sequence[str], *, timeout_s: float, part: str = "store") -> int:
     """Bring a database to the newest schema, and return how many steps were missing.
 
     Args:
@@ -39,24 +39,31 @@ async def migrate(url: str, steps: Sequence[str], *, timeout_s: float) -> int:
             to be outside a transaction (`CREATE INDEX CONCURRENTLY`).
         timeout_s: for connecting. The steps take what they take, and so does waiting for
             another node's.
+        part: of the schema: each has numbers of its own.
 
     Raises:
         SchemaTooNew: more steps were run than are known here.
-        StoreUnavailable: nothing was changed.
+        Refused: a step is wrong; nothing was changed.
+        StoreUnavailable: nothing was changed, or all was: try again.
     """
     connection = await connect(parse(url), timeout_s=timeout_s)
     try:
-        return await _migrate(connection, steps)
+        return await migrate_over(connection, steps, part=part)
     except Lost as lost:
         raise StoreUnavailable(f"the schema: {lost}") from lost
     finally:
         connection.close()
 
 
-async def _migrate(connection: Connection, steps: Sequence[str]) -> int:
+async def migrate_over(connection: Connection, steps: Sequence[str], *, part: str) -> int:
+    """Do it over a connection that is nobody else's.
+
+    Raises:
+        Lost: the connection was lost; the others as `migrate`.
+    """
     await connection.script(f"BEGIN; SELECT pg_advisory_xact_lock({_LOCK})")
     await connection.script(_TABLE)
-    found = await connection.script("SELECT version FROM triolet_schema")
+    found = await connection.run(_VERSION, [part])
     version = int(found[0][0]) if found else 0
     if version > len(steps):
         raise SchemaTooNew(
@@ -67,6 +74,6 @@ async def _migrate(connection: Connection, steps: Sequence[str]) -> int:
     if missing:
         for step in missing:
             await connection.script(step)
-        await connection.run(_DONE, [len(steps)])
+        await connection.run(_DONE, [part, len(steps)])
     await connection.script("COMMIT")
     return len(missing)

@@ -24,6 +24,7 @@ from .connection import Connection, connect
 from .failures import Lost
 from .statement import Rows, Statement
 from .statistics import PoolStatistics
+from .tasks import open_tasks
 
 logger = logging.getLogger(__name__)
 
@@ -258,15 +259,9 @@ async def open_pool(url: str, *, entropy: Entropy, limits: Limits) -> AsyncItera
         ConfigurationError: the URL is none.
     """
     address = parse(url)
-    failure: Exception | None = None
-    async with trio.open_nursery() as nursery:
+    async with open_tasks() as nursery:
         pool = Pool(address, nursery, entropy=entropy, limits=limits)
         try:
             yield pool
-        except Exception as error:  # noqa: BLE001 - raised again below, not in a group
-            failure = error
         finally:
             pool.close()
-            nursery.cancel_scope.cancel()
-    if failure is not None:
-        raise failure
