@@ -1,4 +1,4 @@
-"""Laws of signs of life: connections are looked at every second, and forgotten when they go."""
+"""Laws of signs of life: connections are looked at in time, and forgotten when they go."""
 
 import gc
 import math
@@ -62,6 +62,38 @@ async def test_each_connection_is_looked_at_every_second(nursery):
 
     assert connections[0].beats == [1, 2, 3]
     assert {tuple(one.beats) for one in connections[1:]} == {(1, 2, 3, 4)}
+
+
+@pytest.mark.parametrize(
+    ("limits", "interval_s"),
+    [
+        (Limits(heartbeat_s=0.5), 1),
+        (Limits(heartbeat_s=600), 30 / 25),
+        (Limits(heartbeat_s=600, stall_s=250), 60 / 25),
+        (Limits(heartbeat_s=600, stall_s=250, token_notice_s=300), 10),
+        (Limits(heartbeat_s=100, stall_s=250, token_notice_s=300), 4),
+    ],
+)
+async def test_where_nothing_is_urgent_looks_are_rare(nursery, limits, interval_s):
+    """What they look for is found late by a 25th of what is waited for, or by a second."""
+    heartbeat = Heartbeat(VirtualClock(), limits)
+    nursery.start_soon(heartbeat.run)
+    connection = Connection()
+    heartbeat.join(connection)
+    await trio.sleep(3.5 * interval_s)
+
+    assert connection.beats == pytest.approx([interval_s, 2 * interval_s, 3 * interval_s])
+
+
+async def test_deadlines_come_to_the_moment_where_looks_are_rare(nursery):
+    heartbeat = Heartbeat(VirtualClock(), Limits(heartbeat_s=600, stall_s=500, token_notice_s=500))
+    nursery.start_soon(heartbeat.run)
+    times = [0.5, 19.5, 20.5, 39, 41, 3600.25]
+    connections = [joined(heartbeat, deadline) for deadline in times]
+
+    await trio.sleep(4000)
+
+    assert [one.expired for one in connections] == [[deadline] for deadline in times]
 
 
 async def test_the_end_of_a_token_is_noticed_in_time(nursery):

@@ -12,8 +12,18 @@ from .session import Connection, Session
 # Connections looked at between two checkpoints: about a millisecond.
 _BEATS_PER_TURN: Final = 500
 _INTERVAL_S: Final = 1.0
-# Deadlines so near are kept apart; a round of beats takes less than the other interval.
-_SOON_S: Final = 2 * _INTERVAL_S
+# Where heartbeats are rare, so are rounds: what they find is late by so much of what it waited for.
+_LATE: Final = 1 / 25
+
+
+def _interval_s(limits: Limits) -> float:
+    """Return how often connections are looked at.
+
+    >>> [_interval_s(Limits(heartbeat_s=25)), _interval_s(Limits(heartbeat_s=60, stall_s=50))]
+    [1.0, 2.0]
+    """
+    shortest_s = min(limits.heartbeat_s, limits.stall_s, limits.token_notice_s)
+    return max(_INTERVAL_S, _LATE * shortest_s)
 
 
 @final
@@ -28,6 +38,9 @@ class Heartbeat:
     def __init__(self, clock: Clock, limits: Limits) -> None:
         self._clock = clock
         self._notice_ms = int(limits.token_notice_s * 1000)
+        self._interval_s = _interval_s(limits)
+        # Deadlines so near are kept apart; a round of beats takes less than the other interval.
+        self._soon_s = 2 * self._interval_s
         self.connections: dict[Connection, None] = {}
         self._left = trio.Event()
         # Near deadlines, the first one first: `(deadline, which, session)`. One that has moved
@@ -74,7 +87,7 @@ class Heartbeat:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._end_overdue)
             while True:
-                await trio.sleep(_INTERVAL_S)
+                await trio.sleep(self._interval_s)
                 # On its own, so that nobody who has gone is held while this sleeps.
                 await self._beat_all()
 
@@ -98,7 +111,7 @@ class Heartbeat:
     def mind(self, session: Session) -> None:
         """Keep a session's deadline in mind if it is near; else the next round will see."""
         deadline = session.deadline
-        if deadline > trio.current_time() + _SOON_S:
+        if deadline > trio.current_time() + self._soon_s:
             return
         self._which += 1
         heappush(self._near, (deadline, self._which, session))
