@@ -479,6 +479,30 @@ async def test_who_waits_behind_a_commit_that_hangs_is_told_that_the_store_is_aw
     assert lane.pending_bytes == 0
 
 
+class Steps(trio.abc.Instrument):
+    """Counts the steps of all tasks."""
+
+    def __init__(self):
+        self.count = 0
+
+    def before_task_step(self, task):
+        self.count += 1
+
+
+async def test_a_lane_at_rest_does_not_wake(lane, owner):
+    """A commit has the deadline watched; when it is over, nothing happens until the next one."""
+    submit(lane, owner, "a")
+    await trio.sleep(LIMITS.append_deadline_s)
+    assert owner.kinds() == [("a", Appended)]
+
+    steps = Steps()
+    trio.lowlevel.add_instrument(steps)
+    await trio.sleep(3600)
+    trio.lowlevel.remove_instrument(steps)
+
+    assert steps.count == 1, "this test's own"
+
+
 async def test_a_commit_that_takes_too_long_is_answered_and_goes_on(lane, store, sink, owner):
     """Its later success is offered to the room, and answered no second time."""
     gate = trio.Event()

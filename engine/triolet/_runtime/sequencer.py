@@ -124,6 +124,8 @@ class Sequencer:
         self._is_held = False
         self._committing: list[Pending] = []
         self._commit_began: float | None = None
+        # Who watches the deadline sleeps until then.
+        self._has_begun = trio.Event()
         # Whether an earlier try of the batch being committed may have stored it.
         self._is_unsure = False
         # Committed batches whose outcomes are not yet told; at most one waits, see `run`.
@@ -242,6 +244,7 @@ class Sequencer:
     async def _commit(self, batch: list[Pending]) -> list[Outcome] | Refusal:
         drafts = [pending.draft for pending in batch]
         self._commit_began = self._now()
+        self._has_begun.set()
         self._is_unsure = False
         try:
             while True:
@@ -332,6 +335,10 @@ class Sequencer:
         """Answer those whose commit takes too long, and who waits; the commit itself goes on."""
         limit_s = self._limits.append_deadline_s
         while True:
+            if self._commit_began is None:
+                # An engine at rest does not wake for it.
+                self._has_begun = trio.Event()
+                await self._has_begun.wait()
             await trio.sleep(limit_s / 4)
             if self._commit_began is None or self._now() - self._commit_began < limit_s:
                 continue
