@@ -117,6 +117,8 @@ class _Tally:
         self.failed = 0
         self._client_s = 0.0
         self._entries = 0
+        self._connections = 0
+        self._starts = 0
         self._faults: Counter[str] = Counter()
 
     def count(self, verdict: Verdict) -> None:
@@ -124,6 +126,8 @@ class _Tally:
         self.seeds += 1
         self._client_s += verdict.client_s
         self._entries += verdict.entries
+        self._connections += verdict.connections
+        self._starts += verdict.starts
         self._faults.update(verdict.faults)
         if verdict.complaints:
             self.failed += 1
@@ -138,7 +142,8 @@ class _Tally:
         faults = ", ".join(f"{name} {self._faults[name]}" for name in VERBS)
         return (
             f"{self.seeds} seeds, {self.failed} violated; "
-            f"{self._client_s / 3600:.1f} simulated client hours, {self._entries} entries\n"
+            f"{self._client_s / 3600:.1f} simulated client hours, {self._entries} entries, "
+            f"{self._connections} connections, {self._starts} starts of nodes\n"
             f"faults: {self._faults.total()} ({faults})\n"
             f"{took_s:.1f} s, {self.seeds / took_s:.2f} seeds/s\n"
         )

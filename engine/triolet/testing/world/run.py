@@ -31,6 +31,8 @@ class Outcome(Struct, kw_only=True):
         digest: of all that happened: equal runs have equal ones.
         virtual_s: how long it took in the world.
         entries: how many entries the rooms have in the end.
+        connections: how often a client was welcomed.
+        starts: how often a node was started.
         history: what clients did and saw.
     """
 
@@ -39,6 +41,8 @@ class Outcome(Struct, kw_only=True):
     digest: str
     virtual_s: float
     entries: int
+    connections: int
+    starts: int
     history: list[history.Event]
 
 
@@ -103,12 +107,14 @@ async def _play(script: Script) -> Outcome:
         finally:
             engine_logger.removeHandler(handler)
         nursery.cancel_scope.cancel()
-    verdict = check(world.history)
+    verdict = check(world.history, script.patience())
     return Outcome(
         complaints=world.complaints + [str(violation) for violation in verdict.violations],
         judged=verdict.judged,
         digest=digest.hexdigest(),
         virtual_s=trio.current_time(),
         entries=sum(len(e.entries) for e in world.history if isinstance(e, history.Stored)),
+        connections=sum(isinstance(e, history.Connected) for e in world.history),
+        starts=sum(node.lives for node in world.nodes),
         history=world.history,
     )

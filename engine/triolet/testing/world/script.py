@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Struct
 
 from ..._model.limits import Limits
+from ..checker import Bounds
 from .disk import Speed
 from .network import Quality
 
@@ -85,6 +86,23 @@ class Script(Struct, frozen=True, omit_defaults=True, kw_only=True):
     def bounds(self) -> Limits:
         """Return the engine's bounds."""
         return msgspec.structs.replace(Limits(), **self.limits)
+
+    def patience(self) -> Bounds:
+        """Return how long what is told of people may lag behind them.
+
+        >>> Script().patience() == Bounds()
+        True
+        """
+        limits = self.bounds()
+        lease_s = limits.presence_lease_s
+        return Bounds(
+            grace_s=limits.grace_s,
+            # A ghost is seen for a lease and one look at it; its grace passes meanwhile.
+            lease_s=max(lease_s, lease_s + limits.presence_heartbeat_s - limits.grace_s),
+            # Both sides give a silent peer up after two heartbeats, and are a little late.
+            silence_s=max(2 * limits.heartbeat_s, limits.stall_s) + 10,
+            typing_s=limits.typing_s,
+        )
 
 
 def write(script: Script, path: Path) -> None:

@@ -26,14 +26,18 @@ class Verdict(Struct, frozen=True, kw_only=True):
 
     Attributes:
         client_s: simulated time, summed over the devices.
+        connections: how often a client was welcomed.
+        starts: how often a node was started.
         faults: how often each verb was done.
     """
 
     seed: int
     complaints: tuple[str, ...]
-    client_s: float
-    entries: int
-    faults: dict[str, int]
+    client_s: float = 0
+    entries: int = 0
+    connections: int = 0
+    starts: int = 0
+    faults: dict[str, int] = {}
 
 
 @final
@@ -48,15 +52,15 @@ def judge(seed: int, plan: Plan) -> Verdict:
         with _alarm():
             outcome = play(script)
     except Exception as error:  # noqa: BLE001 - whatever ends a world is what is looked for
-        return Verdict(
-            seed=seed, complaints=(f"the world ended: {error!r}",), client_s=0, entries=0, faults={}
-        )
+        return Verdict(seed=seed, complaints=(f"the world ended: {error!r}",))
     verbs = Counter(step.verb for step in script.steps if step.verb in VERBS)
     return Verdict(
         seed=seed,
         complaints=tuple(outcome.complaints),
         client_s=outcome.virtual_s * script.people * script.devices,
         entries=outcome.entries,
+        connections=outcome.connections,
+        starts=outcome.starts,
         faults=dict(verbs),
     )
 

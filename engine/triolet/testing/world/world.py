@@ -54,6 +54,8 @@ class World:
         # What is broken now, and by which verb.
         self._broken: dict[str, str] = {}
         limits = script.bounds()
+        # A half-open connection is noticed after two heartbeats.
+        self._settle_s = max(_SETTLE_S, 3 * limits.heartbeat_s)
         self.nodes = [
             Node(
                 f"node{number}",
@@ -209,12 +211,15 @@ class World:
             self.complain(f"still offline after everything was mended: {offline}")
         if not await self._wait(self._are_idle):
             self.complain("requests were never answered")
-        # States are told, typing marks end, doorbells that were lost are made good.
-        await trio.sleep(self.script.bounds().head_check_s + 10)
+        # States are told, typing marks end, doorbells that were lost are made good; and who is
+        # shown is who is here, for nobody is excused any more by what was broken.
+        bounds = self.script.patience()
+        excused_s = bounds.silence_s + bounds.grace_s + bounds.lease_s + bounds.slack_s
+        await trio.sleep(max(excused_s, self.script.bounds().head_check_s + 10) + 1)
 
     async def _wait(self, holds: Callable[[], bool]) -> bool:
         """Wait until something holds; return whether it came to that."""
-        until = trio.current_time() + _SETTLE_S
+        until = trio.current_time() + self._settle_s
         while not holds():
             if trio.current_time() > until:
                 return False
