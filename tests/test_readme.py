@@ -8,6 +8,8 @@ import sys
 import tomllib
 from pathlib import Path
 
+from click import Parameter
+
 from triolet_api.cli import COMMANDS
 from triolet_api.settings import Settings
 
@@ -67,12 +69,16 @@ def test_every_command_is_told() -> None:
     assert told == [f"triolet {name}" for name in COMMANDS]
 
 
+def is_shown(one: Parameter) -> bool:
+    return one.opts[0].startswith("-") and not getattr(one, "hidden", False)
+
+
 def test_every_option_is_told() -> None:
     rows = section("Command line").split("\n")
     for name, entry in COMMANDS.items():
         (row,) = [row for row in rows if row.startswith(f"| `triolet {name}`")]
         command = importlib.import_module(entry.module).command
-        options = [max(one.opts, key=len) for one in command.params if one.opts[0][0] == "-"]
+        options = [max(one.opts, key=len) for one in command.params if is_shown(one)]
         assert [option for option in options if f"`{option}`" not in row] == [], name
 
 

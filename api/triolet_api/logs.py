@@ -38,7 +38,15 @@ def mask(text: str) -> str:
 
 @final
 class LineFormatter(logging.Formatter):
-    """Time, level, logger and message in one line; an exception follows on the same one."""
+    """Time, level, logger and message in one line; an exception follows on the same one.
+
+    Args:
+        process: what is told before the logger, of which process it is; empty: there is one.
+    """
+
+    def __init__(self, process: str = "") -> None:
+        super().__init__()
+        self._process = f"{process} " if process else ""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
@@ -46,7 +54,7 @@ class LineFormatter(logging.Formatter):
         text = record.getMessage()
         if record.exc_info and record.exc_info[1] is not None:
             text = f"{text}: {_tell(record.exc_info[1])}"
-        line = f"{at[:-6]}Z {record.levelname} {record.name} {mask(text)}"
+        line = f"{at[:-6]}Z {record.levelname} {self._process}{record.name} {mask(text)}"
         return _CONTROLS.sub(_escape, line[:_LINE_MAX])
 
 
@@ -74,10 +82,10 @@ def _places(error: BaseException) -> str:
     return " < ".join(reversed(frames[-_FRAMES_MAX:]))
 
 
-def set_up_logs(level: str, stream: TextIO | None = None) -> None:
+def set_up_logs(level: str, stream: TextIO | None = None, *, process: str = "") -> None:
     """Send every logger's events of `level` and above to `stream`, stderr by default."""
     handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setFormatter(LineFormatter())
+    handler.setFormatter(LineFormatter(process))
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())

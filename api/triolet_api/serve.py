@@ -5,8 +5,10 @@ import logging
 import os
 import resource
 import signal
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+import socket
+import sys
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Final, final
 
@@ -16,6 +18,7 @@ from msgspec import Struct
 
 from triolet import __version__
 from triolet._model.errors import ConfigurationError
+from triolet._runtime.edge import bind
 from triolet.adapters.system import SystemClock, SystemEntropy
 from triolet.adapters.tokens import TokenGate
 from triolet.embedded import Engine, open_bus, open_store
@@ -27,6 +30,8 @@ from .http import HttpDoor, open_http_door
 from .logs import set_up_logs
 from .secret import Secret, make_or_keep_secret
 from .settings import Settings, load_settings
+from .worker import READY, STARTING, supervised
+from .workers import Supervisor
 
 _log = logging.getLogger("triolet.serve")
 
@@ -48,9 +53,18 @@ class Server(Struct, frozen=True):
 
     @property
     def address(self) -> str:
-        """Host and port as a URL has them; a wildcard as the machine's own."""
-        host = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host  # noqa: S104 - shown
-        return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
+        """Host and port as a URL has them."""
+        return address_of(self.host, self.port)
+
+
+def address_of(host: str, port: int) -> str:
+    """Return a host and a port as a URL has them; a wildcard as the machine's own.
+
+    >>> address_of("::1", 80)
+    '[::1]:80'
+    """
+    host = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104 - shown
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 @click.command("serve")
@@ -59,35 +73,115 @@ class Server(Struct, frozen=True):
 @click.option("--data", type=click.Path(path_type=Path), help="Folder; ./triolet-data by default.")
 @click.option("--store", help="sqlite:PATH (in the folder by default), postgresql://… or memory:.")
 @click.option("--bus", help="Joins nodes on PostgreSQL: redis://…[,…], or postgresql: by default.")
+@click.option("--workers", type=int, help="Processes on this port; several need PostgreSQL.")
 @click.option("--config", type=click.Path(path_type=Path), help="A TOML file of settings.")
+@click.option("--worker", type=int, hidden=True, help="Which one this is; said by the supervisor.")
 @click.pass_context
-def command(ctx: click.Context, /, config: Path | None, **options: object) -> None:
+def command(
+    ctx: click.Context, /, config: Path | None, worker: int | None, **options: object
+) -> None:
     """Run the server until SIGTERM or SIGINT; then drain, and exit with 0.
 
     A second signal ends it at once, with 1; what was accepted is committed all the same.
-    Settings: these options over TRIOLET_* variables over the file.
+    With several workers, SIGHUP replaces each by a new one, one after another.
+    Settings: these options over TRIOLET_* variables over the file. Passwords are better kept in
+    files, TRIOLET_STORE_FILE or TRIOLET_STORE_PASSWORD_FILE, than in options.
     """
     settings = load_settings(environ=os.environ, config=config, options=options)
-    set_up_logs(settings.log_level)
+    set_up_logs(settings.log_level, process="" if worker is None else f"[{worker}]")
+    if worker is not None:
+        ctx.exit(trio.run(serve_as_worker, settings))
+    if settings.workers > 1:
+        ctx.exit(trio.run(supervise, settings, {"config": config} | options))
     ctx.exit(trio.run(serve, settings))
 
 
 async def serve(settings: Settings) -> int:
     """Run a server until it is told to stop; return the process's exit status."""
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+    with _signals() as signals:
         async with open_server(settings) as server:
-            with _quiet_gc():
-                announce(server)
-                name = signal.Signals(await anext(signals)).name
-                _log.info("%s: draining; again to stop at once", name)
-                is_drained = await _drain(server, signals)
+            announce(settings, server.address)
+            is_drained = await _live(server, signals)
     _log.info("stopped")
     return 0 if is_drained else 1
 
 
+async def serve_as_worker(settings: Settings) -> int:
+    """Run a server on a port that others have as well, until it or its supervisor ends."""
+    server: Server | None = None
+
+    def how() -> str:
+        return STARTING if server is None else server.engine.why_not_ready() or READY
+
+    with _signals() as signals:
+        async with (
+            supervised(how, look_in=0, tell_to=1),
+            open_server(settings, shares_port=True) as server,
+        ):
+            is_drained = await _live(server, signals)
+    return 0 if is_drained else 1
+
+
+async def supervise(settings: Settings, options: Mapping[str, object]) -> int:
+    """Run servers that share a port until told to stop; return the process's exit status.
+
+    Args:
+        settings: what was set, by whatever.
+        options: what of it the command line said; workers find the rest where we did.
+    """
+    async with hold_port(settings.host, settings.port) as port:
+        said = {**options, "port": port, "workers": settings.workers}
+        told = [f"--{name}={value}" for name, value in said.items() if value is not None]
+        start = [sys.executable, "-m", "triolet_api", "serve", *told]
+        address = address_of(settings.host, port)
+        supervisor = Supervisor(
+            lambda number: [*start, f"--worker={number}"],
+            settings.workers,
+            entropy=SystemEntropy(),
+            announce=lambda: announce(settings, address),
+        )
+        return await supervisor.run()
+
+
 @asynccontextmanager
-async def open_server(settings: Settings) -> AsyncIterator[Server]:
+async def hold_port(host: str, port: int) -> AsyncIterator[int]:
+    """Have a port that our workers can share, and nobody else; return which one it is.
+
+    Raises:
+        ConfigurationError: it cannot be had, or not be shared.
+    """
+    if not hasattr(socket, "SO_REUSEPORT"):
+        raise ConfigurationError("workers: this system lets no processes share a port")
+    try:
+        socks = await bind(host, port, is_shared=True, listens=False)
+    except OSError as error:
+        raise ConfigurationError(f"host, port: cannot have {host}:{port}: {error}") from None
+    try:
+        yield socks[0].getsockname()[1]
+    finally:
+        for sock in socks:
+            sock.close()
+
+
+def _signals() -> AbstractContextManager[AsyncIterator[int]]:
+    return trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT)
+
+
+async def _live(server: Server, signals: AsyncIterator[int]) -> bool:
+    """Serve until a signal, then drain; return whether that came to its end before another."""
+    with _quiet_gc():
+        name = signal.Signals(await anext(signals)).name
+        _log.info("%s: draining; again to stop at once", name)
+        return await _drain(server, signals)
+
+
+@asynccontextmanager
+async def open_server(settings: Settings, *, shares_port: bool = False) -> AsyncIterator[Server]:
     """Put a server together and let it listen; at the end, everything of it has ended.
+
+    Args:
+        settings: what an operator decided.
+        shares_port: other processes listen there as well.
 
     Raises:
         ConfigurationError: settings that cannot work here: a port that is taken, data that
@@ -111,7 +205,11 @@ async def open_server(settings: Settings) -> AsyncIterator[Server]:
         door = await stack.enter_async_context(open_http_door(app))
         try:
             host, port = await engine.listen(
-                settings.host, settings.port, origins=settings.origins, fallback=door.serve
+                settings.host,
+                settings.port,
+                origins=settings.origins,
+                fallback=door.serve,
+                is_shared=shares_port,
             )
         except OSError as error:
             place = f"{settings.host}:{settings.port}"
@@ -168,12 +266,11 @@ async def _drain(server: Server, signals: AsyncIterator[int]) -> bool:
     return is_drained
 
 
-def announce(server: Server) -> None:
+def announce(settings: Settings, address: str) -> None:
     """Tell a person where it is, and what comes next."""
     from rich.console import Console  # noqa: PLC0415 - 50 ms that only a start needs
     from rich.text import Text  # noqa: PLC0415
 
-    settings, address = server.settings, server.address
     kept = str(settings.store_url).removeprefix("sqlite:")
     if kept == "memory:":
         kept = "in memory, until it stops"
@@ -187,6 +284,7 @@ def announce(server: Server) -> None:
         ("data", kept),
         ("token", sign_in),
         ("chat", f"triolet chat ws://{address}/ws --as NAME{beside}"),
+        *([("workers", str(settings.workers))] if settings.workers > 1 else ()),
         ("stop", "Ctrl-C"),
     ]
     text = Text()

@@ -20,12 +20,13 @@ from msgspec import Meta, Struct
 from triolet._model.errors import ConfigurationError
 from triolet._model.limits import Limits
 from triolet.adapters.tokens import check_secret
-from triolet.adapters.urls import check_bus, check_store
+from triolet.adapters.urls import bus_of, check_bus, check_store, is_shared
 
 from .address import Address
 from .secret import Secret, read_secret
 
 Port: TypeAlias = Annotated[int, Meta(ge=0, le=65535)]
+Workers: TypeAlias = Annotated[int, Meta(ge=1, le=256)]
 LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
 Origin: TypeAlias = Annotated[str, Meta(pattern=r"^(null|[a-z][a-z0-9+.-]*://[^/\s]+)\Z")]
 
@@ -66,6 +67,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     Attributes:
         host: the address to listen on.
         port: the port; 0: the system chooses.
+        workers: processes that share the port, each a node of its own; more than one needs a
+            store on PostgreSQL.
         data: the folder for what is kept: the secret, and the database by default.
         store: `sqlite:PATH`, `postgresql://…` or `memory:`; empty: SQLite in `data`.
         store_password: of a store whose URL has none.
@@ -85,6 +88,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     host: Annotated[str, Meta(min_length=1)] = "127.0.0.1"
     port: Port = 8000
+    workers: Workers = 1
     data: Path = Path("triolet-data")
     store: Address = Address("")
     store_password: Secret | None = None
@@ -333,7 +337,16 @@ def _check_addresses(settings: Settings, refuse: Callable[[str, object], Excepti
         check_store(store)
     except ConfigurationError as error:
         raise refuse("store", error) from None
+    bus = settings.bus_url.reveal()
     try:
-        check_bus(settings.bus_url.reveal(), store)
+        check_bus(bus, store)
     except ConfigurationError as error:
         raise refuse("bus", error) from None
+    if settings.workers > 1 and not is_shared(store):
+        raise refuse(
+            "workers",
+            f"several processes cannot write to {settings.store_url} without breaking the order "
+            "of its rooms; use one worker, or a store on PostgreSQL",
+        )
+    if settings.workers > 1 and bus_of(bus, store) == "memory:":
+        raise refuse("bus", "workers hear each other by `redis://…` or `postgresql:`")

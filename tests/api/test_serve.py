@@ -245,7 +245,7 @@ class TestTheParts:
         settings = msgspec.structs.replace(settings, keys=(tmp_path / "key.pem",))
 
         async with open_server(settings) as server:
-            announce(server)
+            announce(settings, server.address)
             assert "HS256" not in repr(server.engine.gate).replace("no HS256", "")
 
         said = capsys.readouterr().out

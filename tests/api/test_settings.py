@@ -54,6 +54,7 @@ class TestSources:
                 f"""
                 host = "::"
                 port = 0
+                workers = 1
                 data = "d"
                 store = "sqlite:x/y.db"
                 bus = "memory:"
@@ -251,6 +252,19 @@ class TestMistakes:
                     "node, with the bus `memory:`"
                 ),
             ),
+            (
+                {"TRIOLET_WORKERS": "2"},
+                (
+                    "TRIOLET_WORKERS: several processes cannot write to "
+                    "sqlite:triolet-data/triolet.db without breaking the order of its rooms; "
+                    "use one worker, or a store on PostgreSQL"
+                ),
+            ),
+            (
+                POSTGRES | {"TRIOLET_WORKERS": "2", "TRIOLET_BUS": "memory:"},
+                "TRIOLET_BUS: workers hear each other by `redis://…` or `postgresql:`",
+            ),
+            ({"TRIOLET_WORKERS": "0"}, "TRIOLET_WORKERS: expected `int` >= 1"),
             (
                 {"TRIOLET_STORE_PASSWORD": "pass"},
                 "TRIOLET_STORE_PASSWORD: what it is by default asks for no password",

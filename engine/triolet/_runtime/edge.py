@@ -53,8 +53,17 @@ def origin_allowed(origin: str, host: str, allowed: Sequence[str]) -> bool:
     return bool(host) and urlsplit(origin).netloc.lower() == host.lower()
 
 
-async def bind(host: str, port: int) -> list[socket.socket]:
+async def bind(
+    host: str, port: int, *, is_shared: bool = False, listens: bool = True
+) -> list[socket.socket]:
     """Return sockets that listen on every address of `host`, and on the same port.
+
+    Args:
+        host: a name or an address.
+        port: 0: the first address chooses, the others follow.
+        is_shared: other processes of the same user may listen there as well (SO_REUSEPORT);
+            the system shares connections out among them.
+        listens: False: the port is only held.
 
     Raises:
         OSError: an address cannot be had.
@@ -68,11 +77,13 @@ async def bind(host: str, port: int) -> list[socket.socket]:
             sock = socket.socket(family, kind, proto)
             socks.append(sock)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if is_shared:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             if family == socket.AF_INET6:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            # Port 0: the first address chooses, the others follow.
             sock.bind((address[0], port, *address[2:]))
-            sock.listen(_BACKLOG)
+            if listens:
+                sock.listen(_BACKLOG)
             port = sock.getsockname()[1]
     except OSError:
         for sock in socks:

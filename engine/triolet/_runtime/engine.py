@@ -220,6 +220,7 @@ class Engine:
         *,
         origins: Sequence[str] = (),
         fallback: Fallback | None = None,
+        is_shared: bool = False,
     ) -> tuple[str, int]:
         """Serve WebSockets on `/ws` of a port, until the engine ends or drains.
 
@@ -228,6 +229,7 @@ class Engine:
             port: 0 lets the system choose.
             origins: web origins that may connect beside those of the same host.
             fallback: gets every connection that is no WebSocket upgrade on `/ws`, unread.
+            is_shared: other processes may listen there as well, and share the connections.
 
         Returns:
             The first address bound, and its port.
@@ -235,7 +237,7 @@ class Engine:
         Raises:
             OSError: an address cannot be had.
         """
-        socks = await bind(host, port)
+        socks = await bind(host, port, is_shared=is_shared)
         self.listen_on(socks, origins=origins, fallback=fallback)
         bound = socks[0].getsockname()
         return str(bound[0]), int(bound[1])
