@@ -81,6 +81,13 @@ class Limits(Struct, frozen=True, kw_only=True):
     # --- other nodes -------------------------------------------------------------------
     # A call of the bus that takes longer has failed: a round trip takes under a millisecond.
     bus_timeout_s: float = 2
+    # A server of the bus that does not answer for so long is given up and connected to again:
+    # sooner than the call has failed, so that one of several servers is not taken for all.
+    bus_answer_timeout_s: float = 1
+    # Name, connection, TLS, password, and following again what was followed.
+    bus_connect_timeout_s: float = 5
+    # The longest wait between two attempts to connect: a server that is back is used soon.
+    bus_backoff_s_max: float = 1
     # Waiting to be rung; beyond it doorbells are dropped, and others compare heads.
     bus_pending_bytes_max: int = 16 * 1024 * 1024
     # A node rings itself so often; not heard for so long, it is deaf, and not ready. While it is
