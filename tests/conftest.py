@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from triolet.testing.services.postgres import NoPostgres, PostgresServer, run_postgres
+from triolet.testing.services.redis import NoRedis, RedisServer, run_redis
 
 # Words, comma-separated; a skip whose reason has one of them is a failure: `TESTS_REQUIRE=node`.
 # Not `TRIOLET_…`: those are settings, and a server that a test starts refuses unknown ones.
@@ -67,3 +68,14 @@ def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
     name = postgres_server.create_database()
     yield postgres_server.url(name)
     postgres_server.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """One Redis for all tests of this process; a test that stops it starts it again."""
+    with ExitStack() as stack:
+        try:
+            server = stack.enter_context(run_redis())
+        except NoRedis as error:
+            pytest.skip(str(error))
+        yield server

@@ -18,6 +18,9 @@ from .address import Address
 # One command: its name and what it is given.
 Command: TypeAlias = tuple[str | int | float | bytes | memoryview, ...]
 
+# Its stub has a tuple of one.
+_pack: Final[Callable[[Command], bytes]] = hiredis.pack_command  # type: ignore[assignment]
+
 _READ_BYTES: Final = 64 * 1024
 # Requests without an answer: what the largest call of a port asks, ten times.
 _UNANSWERED_MAX: Final = 100_000
@@ -133,9 +136,8 @@ class Link:
         self._out: list[bytes] = []
         self._out_bytes = 0
         self._wakeup = trio.Event()
-        # When something came in last, and when it was last asked for something after a silence.
-        self._heard_at = trio.current_time()
-        self._asked_at = self._heard_at
+        # Something came in since it was last looked.
+        self._has_heard = False
         self._scope = trio.CancelScope()
         self.lost: str | None = None
 
@@ -147,7 +149,7 @@ class Link:
         Raises:
             LinkLost: nothing was sent: it is gone, or takes nothing at the moment.
         """
-        packed = [hiredis.pack_command(command)  # type: ignore[arg-type] for command in commands]
+        packed = [_pack(command) for command in commands]
         return self._submit(packed, len(commands), is_tolerant=False)
 
     def submit_pushing(self, commands: Sequence[Command]) -> Answers:
@@ -158,7 +160,7 @@ class Link:
         Raises:
             LinkLost: nothing was sent: it is gone, or takes nothing at the moment.
         """
-        packed = [hiredis.pack_command(command)  # type: ignore[arg-type] for command in (*commands, (b"PING",))]
+        packed = [_pack(command) for command in (*commands, (b"PING",))]
         return self._submit(packed, 1, is_tolerant=True)
 
     def _submit(self, packed: list[bytes], count: int, *, is_tolerant: bool) -> Answers:
@@ -167,8 +169,6 @@ class Link:
         is_full = self._out_bytes > self._limits.bus_pending_bytes_max
         if is_full or self._unanswered > _UNANSWERED_MAX:
             raise LinkLost("too much waits for it")
-        if not self._waiting:
-            self._asked_at = trio.current_time()
         answers = Answers(count, is_tolerant=is_tolerant)
         if count:
             self._waiting.append(answers)
@@ -225,7 +225,7 @@ class Link:
             if not data:
                 self.lose("closed by the server")
                 return
-            self._heard_at = trio.current_time()
+            self._has_heard = True
             reader.feed(bytes(data))
             while (reply := reader.gets()) is not _NOTHING:
                 if type(reply) is hiredis.PushNotification:
@@ -245,16 +245,22 @@ class Link:
             await self._stream.send_all(data)
 
     async def _watch(self) -> None:
-        """Give up a server that does not answer, and ask one that has nothing to say."""
+        """Give up a server that does not answer, and ask one that has nothing to say.
+
+        Looks are counted, not seconds: a process that had no processor for a second has not
+        looked either, and what it was answered meanwhile is read first.
+        """
         timeout_s = self._limits.bus_answer_timeout_s
+        silent = waited = 0
         while True:
             await trio.sleep(timeout_s / _LOOKS)
-            now = trio.current_time()
-            if self._waiting:
-                if now - max(self._heard_at, self._asked_at) > timeout_s:
-                    self.lose(f"no answer within {timeout_s:g} s")
-                    return
-            elif now - self._heard_at > timeout_s:
+            silent = 0 if self._has_heard else silent + 1
+            waited = waited + 1 if self._waiting and silent else 0
+            self._has_heard = False
+            if waited > _LOOKS:
+                self.lose(f"no answer within {timeout_s:g} s")
+                return
+            if silent >= _LOOKS and not self._waiting:
                 self.submit([(b"PING",)])
 
 

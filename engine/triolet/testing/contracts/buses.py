@@ -49,6 +49,23 @@ async def hear(bus: Bus, *, until: bytes) -> list[Doorbell]:
     return heard
 
 
+async def hear_by_channel(bus: Bus, *, until: bytes, times: int) -> dict[str, list[bytes]]:
+    """Return the frames heard of each channel, up to so many that end it.
+
+    What is rung on one channel may come before what was rung on another one earlier, so each
+    channel has an end of its own. Fail if something was missed.
+    """
+    heard: dict[str, list[bytes]] = {}
+    with trio.fail_after(PATIENCE_S):
+        while times > 0:
+            news = await bus.receive()
+            assert not news.reconnected
+            for doorbell in news.doorbells:
+                heard.setdefault(doorbell.channel, []).append(doorbell.frame)
+                times -= doorbell.frame == until
+    return heard
+
+
 async def hear_again(bus: Bus) -> list[Doorbell]:
     """Wait until it is told that something was missed; return what came with it."""
     with trio.fail_after(PATIENCE_S):
