@@ -34,6 +34,14 @@ TESTED_ELSEWHERE: dict[str, tuple[str, str]] = {
         "tests/adapters/test_memory.py",
         "what the stores share; the contract suite shows it in each of them",
     ),
+    "engine/triolet/adapters/_digests.py": (
+        "tests/adapters/test_sqlite_cids.py",
+        "a hash; that it finds what was kept by it is shown there",
+    ),
+    "engine/triolet/adapters/_transfers.py": (
+        "tests/adapters/test_memory.py",
+        "what sources and targets share; the contract suite shows it in each of them",
+    ),
     "engine/triolet/_runtime/gaps.py": (
         "tests/runtime/test_hub.py",
         "a part of the hub, which is what everybody else sees",
@@ -127,6 +135,10 @@ TESTED_ELSEWHERE: dict[str, tuple[str, str]] = {
         "a promise, kept by the token gate",
     ),
     "engine/triolet/ports/store.py": (
+        "tests/adapters/test_memory.py",
+        "a promise, proved of each store by the contract suite",
+    ),
+    "engine/triolet/ports/transfer.py": (
         "tests/adapters/test_memory.py",
         "a promise, proved of each store by the contract suite",
     ),

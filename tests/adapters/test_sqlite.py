@@ -15,7 +15,9 @@ from triolet.adapters.sqlite import (
     SqliteStore,
     checkpoints,
     ledger,
+    open_sqlite_source,
     open_sqlite_store,
+    open_sqlite_target,
     runs,
     segments,
     upkeep,
@@ -23,7 +25,7 @@ from triolet.adapters.sqlite import (
 from triolet.adapters.sqlite.opening import opened
 from triolet.adapters.sqlite.recent import View
 from triolet.ports.store import Appended, Duplicate
-from triolet.testing.contracts import Home, StoreContract
+from triolet.testing.contracts import Home, StoreContract, TransferContract
 from triolet.testing.contracts import drafting as d
 
 
@@ -60,6 +62,38 @@ class TestRestlessSqliteStore(StoreContract):
     """Whatever of the log is folded, and however far: nothing of it is to be seen."""
 
     durable = True
+
+    @pytest.fixture(autouse=True)
+    def _small_runs(self, monkeypatch):
+        monkeypatch.setattr(runs, "RUN_ENTRIES_MAX", 2)
+        monkeypatch.setattr(segments, "FAN_IN", 2)
+        monkeypatch.setattr(segments, "_ROW_RECORDS", 1)
+        monkeypatch.setattr(upkeep, "_SLICE_MIN", 1)
+
+    def open_store(self, home: Home):
+        return open_restless(home)
+
+
+class TestSqliteTransfer(TransferContract):
+    durable = True
+
+    def open_store(self, home: Home):
+        return open_plain(home)
+
+    def open_source(self, home: Home, *, may_be_unfinished: bool = False):
+        return open_sqlite_source(
+            home.path / "store.db",
+            entropy=home.entropy,
+            limits=Limits(),
+            may_be_unfinished=may_be_unfinished,
+        )
+
+    def open_target(self, home: Home):
+        return open_sqlite_target(home.path / "store.db", entropy=home.entropy)
+
+
+class TestRestlessSqliteTransfer(TestSqliteTransfer):
+    """Of a store that folds every few entries, in runs of two."""
 
     @pytest.fixture(autouse=True)
     def _small_runs(self, monkeypatch):

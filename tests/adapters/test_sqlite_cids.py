@@ -5,8 +5,9 @@ import sqlite3
 
 import pytest
 
+from triolet.adapters._digests import digest, prefix
 from triolet.adapters.sqlite import schema, segments
-from triolet.adapters.sqlite.cids import digest, found_in, prefix, record, split
+from triolet.adapters.sqlite.cids import found_in, record, split
 from triolet.adapters.sqlite.forgetting import Forgetting
 from triolet.adapters.sqlite.memtable import MEMTABLE_BITS, Memtable
 from triolet.adapters.sqlite.segments import Segments, merged

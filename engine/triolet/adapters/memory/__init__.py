@@ -5,3 +5,5 @@ from .bus import MemoryNode as MemoryNode
 from .bus import open_memory_bus as open_memory_bus
 from .store import MemoryStore as MemoryStore
 from .store import open_memory_store as open_memory_store
+from .transfer import MemorySource as MemorySource
+from .transfer import MemoryTarget as MemoryTarget

@@ -26,6 +26,7 @@ from ..._model.entries import (
 )
 from ..._wire.codec import entry_of
 from ...ports.store import Draft, Duplicate, Membership, RoomSpec, RoomState
+from .._digests import prefix
 from .._drafts import erased
 
 KIND_OF: Final[dict[type[Fact], FactKind]] = {
@@ -55,8 +56,9 @@ class Seat:
 class Room:
     """A room's log and what follows from it."""
 
-    def __init__(self, name: str, spec: RoomSpec, epoch: str) -> None:
+    def __init__(self, name: str, spec: RoomSpec, epoch: str, number: int) -> None:
         self.name = name
+        self.number = number
         self.kind = spec.kind
         self.title = spec.title
         self.public = spec.public
@@ -92,6 +94,10 @@ class Room:
             acl_ver=self.acl_ver,
             members=len(self.seats),
         )
+
+    def before_cid(self, salt: str) -> str:
+        """Return what is digested before a sender and a cid of this room."""
+        return prefix(salt, self.number)
 
     def membership(self, user: str) -> Membership | None:
         """Return one membership, or None."""
@@ -181,6 +187,21 @@ class Room:
         place = seq - self.floor - 1
         record = self.records[place]
         self.records[place] = replace(record, packed=erased(record.packed))
+
+    def restore(self, record: Record) -> None:
+        """Take the next entry of the log as another store has kept it; the head stays.
+
+        Its memberships and titles are not carried out, and what it erased is erased already.
+        """
+        self.records.append(record)
+        if record.kind == "message":
+            self.message_seqs.append(record.seq)
+            return
+        fact = entry_of(record).fact
+        if isinstance(fact, Edit | Delete | React) and fact.target > self.floor:
+            if isinstance(fact, Edit):
+                self.edits.setdefault(fact.target, []).append(record.seq)
+            self._change(record, fact)
 
     def _seat(self, user: str, role: Role | None) -> None:
         if role is None:

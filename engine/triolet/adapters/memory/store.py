@@ -28,6 +28,7 @@ from ...ports.store import (
     StoredRoom,
 )
 from .._drafts import NO_ROOM, ROOM_EXISTS, refusal, repeated
+from .held import Held
 from .room import Room
 
 
@@ -45,11 +46,7 @@ class MemoryStore(Store):
     def __init__(self, *, clock: Clock, entropy: Entropy) -> None:
         self._clock = clock
         self._entropy = entropy
-        self._epoch = entropy.token()
-        self._rooms: dict[str, Room] = {}
-        self._inboxes: dict[str, dict[str, Room]] = {}
-        self._people: dict[str, Person] = {}
-        self._revoked: dict[str, int] = {}
+        self.held = Held(entropy.token())
 
     # --- the log -------------------------------------------------------------------------
 
@@ -65,15 +62,15 @@ class MemoryStore(Store):
         return [self._append(draft, now_ms) for draft in batch]
 
     def _append(self, draft: Draft, now_ms: int) -> Outcome:
-        room = self._rooms.get(draft.room)
+        room = self.held.rooms.get(draft.room)
         if room is not None:
-            first = room.cids.get((draft.sender, draft.cid))
+            first = self.held.first(room, draft.sender, draft.cid)
             if first is not None:
                 return repeated(draft, first)
             if draft.create is not None:
                 return ROOM_EXISTS
         elif draft.create is not None:
-            room = Room(draft.room, draft.create, self._epoch)
+            room = Room(draft.room, draft.create, self.held.epoch, self.held.next_number())
         else:
             return NO_ROOM
         if draft.acl_ver != room.acl_ver:
@@ -82,7 +79,7 @@ class MemoryStore(Store):
         if rejected is not None:
             return rejected
         if draft.create is not None:
-            self._rooms[draft.room] = room
+            self.held.rooms[draft.room] = room
         records = room.write(draft, now_ms)
         for fact, _ in draft.facts:
             if isinstance(fact, Member):
@@ -90,7 +87,7 @@ class MemoryStore(Store):
         return Appended(records)
 
     def _list(self, room: Room, user: str) -> None:
-        inbox = self._inboxes.setdefault(user, {})
+        inbox = self.held.inboxes.setdefault(user, {})
         if user in room.seats:
             inbox[room.name] = room
         else:
@@ -99,13 +96,13 @@ class MemoryStore(Store):
     async def room(self, room: str) -> RoomState | None:
         """Return where a room stands, or None."""
         await trio.lowlevel.checkpoint()
-        found = self._rooms.get(room)
+        found = self.held.rooms.get(room)
         return None if found is None else found.state()
 
     async def rooms(self, rooms: Sequence[str], *, members_max: int) -> dict[str, StoredRoom]:
         """Return those that exist, by name, with their members unless there are too many."""
         await trio.lowlevel.checkpoint()
-        found = [self._rooms[room] for room in rooms if room in self._rooms]
+        found = [self.held.rooms[room] for room in rooms if room in self.held.rooms]
         return {
             room.name: StoredRoom(
                 room.state(),
@@ -117,15 +114,15 @@ class MemoryStore(Store):
     async def heads(self, rooms: Sequence[str]) -> dict[str, tuple[str, int]]:
         """Return `{room: (epoch, head)}` of those that exist."""
         await trio.lowlevel.checkpoint()
-        found = [self._rooms[room] for room in rooms if room in self._rooms]
-        return {room.name: (self._epoch, room.head) for room in found}
+        found = [self.held.rooms[room] for room in rooms if room in self.held.rooms]
+        return {room.name: (self.held.epoch, room.head) for room in found}
 
     async def page(
         self, room: str, *, after: int, upto: int, limit: int, bytes_max: int
     ) -> list[Record]:
         """Return records with `after < seq <= upto`, ascending."""
         await trio.lowlevel.checkpoint()
-        found = self._rooms.get(room)
+        found = self.held.rooms.get(room)
         return [] if found is None else found.page(after, upto, limit, bytes_max)
 
     async def history(
@@ -140,24 +137,24 @@ class MemoryStore(Store):
     ) -> HistorySlice | None:
         """Return folded messages as `user` sees them, oldest first; None: no such room."""
         await trio.lowlevel.checkpoint()
-        found = self._rooms.get(room)
+        found = self.held.rooms.get(room)
         if found is None:
             return None
         messages, more = found.messages(
             user, before=before, after=after, limit=limit, bytes_max=bytes_max
         )
-        return HistorySlice(messages, more, self._epoch, found.head)
+        return HistorySlice(messages, more, self.held.epoch, found.head)
 
     async def find(self, room: str, sender: str, cid: str) -> Duplicate | None:
         """Return what a cid became, or None."""
         await trio.lowlevel.checkpoint()
-        found = self._rooms.get(room)
-        return None if found is None else found.cids.get((sender, cid))
+        found = self.held.rooms.get(room)
+        return None if found is None else self.held.first(found, sender, cid)
 
     async def n_at(self, room: str, seq: int) -> int:
         """Return how many messages the room had at `seq`."""
         await trio.lowlevel.checkpoint()
-        found = self._rooms.get(room)
+        found = self.held.rooms.get(room)
         return 0 if found is None else found.n_at(seq)
 
     # --- members and inboxes -------------------------------------------------------------
@@ -168,7 +165,7 @@ class MemoryStore(Store):
         return self._members(room, after)[:limit]
 
     def _members(self, room: str, after: str | None) -> list[Membership]:
-        found = self._rooms.get(room)
+        found = self.held.rooms.get(room)
         if found is None:
             return []
         users = sorted(user for user in found.seats if after is None or user > after)
@@ -178,7 +175,7 @@ class MemoryStore(Store):
     async def membership(self, room: str, user: str) -> Membership | None:
         """Return one membership, or None."""
         await trio.lowlevel.checkpoint()
-        found = self._rooms.get(room)
+        found = self.held.rooms.get(room)
         return None if found is None else found.membership(user)
 
     async def inbox(self, user: str, *, after: str | None, limit: int) -> list[InboxItem]:
@@ -190,7 +187,7 @@ class MemoryStore(Store):
     async def inbox_of(self, user: str, rooms: Sequence[str]) -> list[InboxItem]:
         """Return those of `rooms` the user is a member of, by name."""
         await trio.lowlevel.checkpoint()
-        inbox = self._inboxes.get(user, {})
+        inbox = self.held.inboxes.get(user, {})
         names = sorted(dict.fromkeys(room for room in rooms if room in inbox))
         return [self._item(inbox[name], user) for name in names]
 
@@ -198,10 +195,10 @@ class MemoryStore(Store):
         """Return `(room, epoch, head, read)` of the user's rooms by name, at most `limit`."""
         await trio.lowlevel.checkpoint()
         rooms = self._rooms_of(user)[:limit]
-        return [(room.name, self._epoch, room.head, room.seats[user].read) for room in rooms]
+        return [(room.name, self.held.epoch, room.head, room.seats[user].read) for room in rooms]
 
     def _rooms_of(self, user: str) -> list[Room]:
-        return [room for _, room in sorted(self._inboxes.get(user, {}).items())]
+        return [room for _, room in sorted(self.held.inboxes.get(user, {}).items())]
 
     def _item(self, room: Room, user: str) -> InboxItem:
         membership = room.membership(user)
@@ -227,7 +224,7 @@ class MemoryStore(Store):
     async def put_marks(self, marks: Sequence[Mark]) -> None:
         """Move marks forward."""
         for mark in marks:
-            room = self._rooms.get(mark.room)
+            room = self.held.rooms.get(mark.room)
             seat = None if room is None else room.seats.get(mark.user)
             if seat is None:
                 continue
@@ -241,46 +238,46 @@ class MemoryStore(Store):
     async def acquainted(self, user: str, others: Sequence[str]) -> list[str]:
         """Return those of `others`, in their order, who share a room that is not public."""
         await trio.lowlevel.checkpoint()
-        private = [room for room in self._inboxes.get(user, {}).values() if not room.public]
+        private = [room for room in self.held.inboxes.get(user, {}).values() if not room.public]
         return [other for other in others if any(other in room.seats for room in private)]
 
     async def people(self, users: Sequence[str]) -> list[Person]:
         """Return what is kept of these users, in their order."""
         await trio.lowlevel.checkpoint()
-        return [self._people.get(user, Person(user)) for user in users]
+        return [self.held.people.get(user, Person(user)) for user in users]
 
     async def put_people(self, people: Sequence[Person]) -> None:
         """Keep each person's status, and `last_seen` unless the stored one is greater."""
         for person in people:
-            kept = self._people.get(person.user, person)
+            kept = self.held.people.get(person.user, person)
             last_seen = max(kept.last_seen, person.last_seen)
-            self._people[person.user] = Person(person.user, person.status, last_seen)
+            self.held.people[person.user] = Person(person.user, person.status, last_seen)
         await trio.lowlevel.checkpoint()
 
     async def revoke(self, revocation: Revocation) -> None:
         """Keep a revocation; the greatest `not_before` of a user wins."""
-        kept = self._revoked.get(revocation.user, 0)
-        self._revoked[revocation.user] = max(kept, revocation.not_before)
+        kept = self.held.revoked.get(revocation.user, 0)
+        self.held.revoked[revocation.user] = max(kept, revocation.not_before)
         await trio.lowlevel.checkpoint()
 
     async def revoked(self, user: str) -> int:
         """Return the user's `not_before` in ms, 0 if nothing is revoked."""
         await trio.lowlevel.checkpoint()
-        return self._revoked.get(user, 0)
+        return self.held.revoked.get(user, 0)
 
     async def revocations(self, *, since: int, after: str | None, limit: int) -> list[Revocation]:
         """Return revocations with `not_before >= since` (ms), by user, those after `after`."""
         await trio.lowlevel.checkpoint()
         found = [
             Revocation(user, not_before)
-            for user, not_before in sorted(self._revoked.items())
+            for user, not_before in sorted(self.held.revoked.items())
             if not_before >= since and (after is None or user > after)
         ]
         return found[:limit]
 
     def revoked_now(self, user: str) -> int | None:
         """Return the user's `not_before` in ms, 0 if nothing is revoked."""
-        return self._revoked.get(user, 0)
+        return self.held.revoked.get(user, 0)
 
     # --- keeping -------------------------------------------------------------------------
 
@@ -289,7 +286,7 @@ class MemoryStore(Store):
     ) -> list[tuple[str, int, int]]:
         """Remove the oldest entries, and return `(room, floor, floor_n)` of those moved."""
         moved = []
-        for room in self._rooms.values():
+        for room in self.held.rooms.values():
             count = room.prune(older_than=older_than, entries_max=entries_max, limit=limit)
             limit -= count
             if count:
@@ -300,18 +297,25 @@ class MemoryStore(Store):
     async def prune_cids(self, *, older_than: int, limit: int) -> int:
         """Forget cids of drafts older than `older_than` (ms), at most `limit`."""
         count = 0
-        for room in self._rooms.values():
+        for room in self.held.rooms.values():
             old = [cid for cid, first in room.cids.items() if first.at < older_than]
             for cid in old[: limit - count]:
                 del room.cids[cid]
                 count += 1
+        foreign = self.held.foreign
+        for key in [key for key, first in foreign.items() if first.at < older_than][
+            : limit - count
+        ]:
+            del foreign[key]
+            count += 1
         await trio.lowlevel.checkpoint()
         return count
 
     async def new_generation(self) -> str:
         """Begin a new epoch in every room, from its head + 1, and return its name."""
-        self._epoch = self._entropy.token()
-        for room in self._rooms.values():
-            room.lineage.append((self._epoch, room.head + 1))
+        epoch = self._entropy.token()
+        self.held.epochs.append(epoch)
+        for room in self.held.rooms.values():
+            room.lineage.append((epoch, room.head + 1))
         await trio.lowlevel.checkpoint()
-        return self._epoch
+        return epoch

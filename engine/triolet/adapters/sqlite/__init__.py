@@ -12,7 +12,10 @@ How it is built, from the outside in::
     readers     connections that read beside it · snapshot, reading, directory
     retention   removing the oldest in small steps · forgetting  old cids
     checkpoints keeping the write-ahead log short
+    exporting   all rows, for another store · importing, restoring  those of another one
 """
 
+from .exporting import open_sqlite_source as open_sqlite_source
+from .importing import open_sqlite_target as open_sqlite_target
 from .store import SqliteStore as SqliteStore
 from .store import open_sqlite_store as open_sqlite_store

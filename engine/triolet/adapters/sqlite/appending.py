@@ -9,9 +9,10 @@ from ..._model.entries import Delete, Edit, Fact, Member, Message, Meta, React, 
 from ..._model.errors import ErrorCode
 from ..._wire.codec import unpack_fact
 from ...ports.store import Appended, Draft, Outcome, Rejected, Stale
+from .._digests import digest
 from .._drafts import NO_ROOM, ROOM_EXISTS, refusal, repeated
 from . import effects
-from .cids import digest, record
+from .cids import record
 from .erasing import Erasing
 from .failures import is_of_a_draft
 from .ledger import Ledger, Room

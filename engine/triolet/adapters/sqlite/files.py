@@ -5,8 +5,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from ..._model.errors import ConfigurationError
+
+# What a second server is told.
+TO_SERVERS: Final = "give each server its own directory"
 
 
 def make_private(path: Path) -> None:
@@ -24,10 +28,11 @@ def make_private(path: Path) -> None:
 
 
 @contextmanager
-def sole_server(path: Path) -> Iterator[None]:
+def sole_server(path: Path, *, advice: str = TO_SERVERS) -> Iterator[None]:
     """Hold the store's lock while the block runs; the operating system frees it at a crash.
 
-    The directory is made for its owner alone when there is none.
+    The directory is made for its owner alone when there is none. `advice` is for whom the
+    store is refused.
 
     Raises:
         ConfigurationError: another server has the store open, or the lock cannot be made.
@@ -44,7 +49,7 @@ def sole_server(path: Path) -> Iterator[None]:
         except OSError as error:
             raise ConfigurationError(
                 f"the store at {path} is in use by another server "
-                f"(which holds {lock_path}); give each server its own directory"
+                f"(which holds {lock_path}); {advice}"
             ) from error
         yield
     finally:

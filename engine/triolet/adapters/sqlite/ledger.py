@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Final, TypeVar, final
 
 from ...ports.store import Duplicate
-from .cids import prefix
+from .._digests import prefix
 from .failures import at_commit, is_of_a_draft, unavailable
 from .forgetting import Forgetting
 from .journal import Journal

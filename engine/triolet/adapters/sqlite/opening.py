@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import final
 
@@ -15,7 +16,7 @@ from . import schema
 from .checkpoints import CHECKPOINT_CHANGES, Checkpointer
 from .connections import connect_writer, prepare_writer
 from .failures import primary_code, unavailable
-from .files import make_private, sole_server
+from .files import TO_SERVERS, make_private, sole_server
 from .ledger import Ledger
 from .readers import Readers
 from .recent import WINDOW_ENTRIES, Recent
@@ -34,11 +35,12 @@ class Opened:
         self.writer = writer
 
 
-def open_file(path: Path, epoch: str) -> sqlite3.Connection:
+def open_file(path: Path, epoch: str, *, may_be_unfinished: bool = False) -> sqlite3.Connection:
     """Open the file for writing, in the newest schema. Blocks.
 
     Raises:
-        ConfigurationError: it cannot be opened, or is no database of ours.
+        ConfigurationError: it cannot be opened, is no database of ours, or holds a part of
+            another store's rows.
         SchemaTooNew: a newer Triolet has written it.
         StoreUnavailable: the disk failed.
     """
@@ -52,6 +54,11 @@ def open_file(path: Path, epoch: str) -> sqlite3.Connection:
         prepare_writer(connection)
         schema.migrate(connection, version, schema.MIGRATIONS)
         schema.begin_log(connection, epoch)
+        if schema.is_unfinished(connection) and not may_be_unfinished:
+            raise ConfigurationError(
+                f"the store at {path} is an unfinished copy of another one: "
+                "let `triolet copy` finish it, or remove it"
+            )
     except sqlite3.Error as error:
         connection.close()
         raise _refused(path, error) from error
@@ -75,6 +82,8 @@ async def opened(
     limits: Limits,
     window_entries: int = WINDOW_ENTRIES,
     checkpoint_changes: int = CHECKPOINT_CHANGES,
+    may_be_unfinished: bool = False,
+    advice: str = TO_SERVERS,
 ) -> AsyncIterator[Opened]:
     """Run a store's threads while the block runs.
 
@@ -84,9 +93,12 @@ async def opened(
         limits: how many writes may wait, and how many connections read.
         window_entries: how many entries are folded at once; small ones are for tests.
         checkpoint_changes: rows changed between two checkpoints; likewise.
+        may_be_unfinished: whether it may hold a part of another store's rows.
+        advice: what to do if a server has it open.
     """
-    with sole_server(path):
-        connection = await trio.to_thread.run_sync(open_file, path, entropy.token())
+    with sole_server(path, advice=advice):
+        open_it = partial(open_file, path, entropy.token(), may_be_unfinished=may_be_unfinished)
+        connection = await trio.to_thread.run_sync(open_it)
         recent = Recent(window_entries)
         ledger = Ledger(connection, recent)
         readers = Readers(path, recent, connections_max=limits.store_readers_max)

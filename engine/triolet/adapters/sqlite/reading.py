@@ -10,8 +10,8 @@ from ..._model.entries import Edit, FoldedMessage, Message, Reaction, Record
 from ..._model.json import JsonMap
 from ..._wire.codec import unpack_fact
 from ...ports.store import Duplicate, HistorySlice
+from .._digests import digest, prefix
 from . import segments
-from .cids import digest, prefix
 from .recent import MESSAGES, OTHERS
 from .rows import FACT, SEQ, N, Row, records_of, seq_of
 from .sieve import probe
@@ -25,6 +25,14 @@ def page(
     room = snapshot.room(room_name)
     if room is None:
         return []
+    rows = entries(snapshot, room, after=after, upto=upto, limit=limit, bytes_max=bytes_max)
+    return records_of(room.name, rows)
+
+
+def entries(
+    snapshot: Snapshot, room: RoomRow, *, after: int, upto: int, limit: int, bytes_max: int
+) -> list[Row]:
+    """Return a room's entries with `after < seq <= upto` within the bounds."""
     upto = min(upto, room.head)
     messages, others = (
         _within(
@@ -41,9 +49,8 @@ def page(
     for count, row in enumerate(rows):
         size += len(row[FACT])
         if count and size > bytes_max:
-            rows = rows[:count]
-            break
-    return records_of(room.name, rows)
+            return rows[:count]
+    return rows
 
 
 def _within(parts: Iterable[list[Row]], bytes_max: int) -> list[Row]:

@@ -13,8 +13,9 @@ import sqlite3
 from bisect import bisect_right
 from typing import Final, NamedTuple, TypeAlias, final
 
+from .._digests import digest, prefix
 from . import journal
-from .cids import digest, prefix, record
+from .cids import record
 from .memtable import Memtable
 from .rows import MESSAGE, Row, batch_of
 from .sieve import probe

@@ -133,6 +133,16 @@ _FIRST: Final = (
     f"PRAGMA application_id = {APPLICATION_ID}",
 )
 
+# Only in a store that takes another one's rows, and until it has all of them: how far it is, and
+# the state of the other one. So no other file has to know of it.
+TRANSFER: Final = """CREATE TABLE transfer (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    state TEXT NOT NULL,
+    section INTEGER NOT NULL,
+    after TEXT NOT NULL,
+    rows INTEGER NOT NULL
+)"""
+
 # Room r's head, n and `at` as the tables know them; memory may know later ones.
 _LAST: Final = (
     "coalesce((SELECT {0} FROM places WHERE room_id = r.id AND lane = 0 ORDER BY seq DESC LIMIT 1),"
@@ -188,6 +198,12 @@ def migrate(
             connection.execute("ROLLBACK")
             raise
         connection.execute("COMMIT")
+
+
+def is_unfinished(connection: sqlite3.Connection) -> bool:
+    """Whether a transfer into this store is not finished."""
+    found = connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'transfer'").fetchone()
+    return found is not None
 
 
 def begin_log(connection: sqlite3.Connection, epoch: str) -> None:

@@ -17,8 +17,9 @@ from typing import Final, final
 from msgspec import Struct
 
 from ...ports.store import Duplicate
+from .._digests import DIGEST_BITS, DIGEST_BYTES
 from .bulk import Bulk, Params
-from .cids import DIGEST_BITS, DIGEST_BYTES, RECORD_BYTES, found_in, split
+from .cids import RECORD_BYTES, found_in, split
 from .memtable import MEMTABLE_BITS
 from .sieve import Sieve, probe
 
@@ -28,6 +29,8 @@ FAN_IN: Final = 8
 
 # Records of a row, at most, on average: with 24 bytes each they fit in a page of 4,096.
 _ROW_RECORDS: Final = 128
+# A row is chosen by less than the first 32 bits of a digest.
+_ROW_BITS_MAX: Final = 31
 # A merge takes eight rows at a time.
 _ROWS_BITS: Final = 3
 
@@ -71,13 +74,7 @@ class Segment(Struct, kw_only=True):
 
         A row of fewer bits is yielded for each prefix that begins with its own, whole.
         """
-        more = self.bits - bits
-        first = prefix << more if more >= 0 else prefix >> -more
-        last = (prefix + 1 << more) - 1 if more >= 0 else first
-        yield from connection.execute(
-            "SELECT id, packed FROM cids WHERE id BETWEEN ? AND ? ORDER BY id",
-            (row_id(self.id, first), row_id(self.id, last)),
-        )
+        yield from rows_of(connection, self.id, self.bits, prefix, bits)
 
     def write(
         self, connection: sqlite3.Connection, first: int, buckets: Sequence[bytes | bytearray]
@@ -137,6 +134,27 @@ class Segments:
         return None
 
     # --- making and merging --------------------------------------------------------------
+
+    def keep(self, connection: sqlite3.Connection, records: list[bytes], *, oldest_at: int) -> None:
+        """Keep some records in a new segment; their digests may all be near each other."""
+        records.sort()
+        first, last = (int.from_bytes(one[:4], "big") for one in (records[0], records[-1]))
+        # How many bits tell them apart by a row each, if they are spread evenly between them.
+        spread = 32 - (last - first + 1).bit_length() + (len(records) // _ROW_RECORDS).bit_length()
+        sieve = Sieve(len(records))
+        sieve.add_all(records)
+        made = self.begin(
+            connection,
+            bits=min(max(MEMTABLE_BITS, spread), _ROW_BITS_MAX),
+            oldest_at=oldest_at,
+            sieve=sieve,
+        )
+        rows: dict[int, list[bytes]] = {}
+        for one in records:
+            rows.setdefault(int.from_bytes(one[:4], "big") >> 32 - made.bits, []).append(one)
+        for bucket, some in rows.items():
+            made.write(connection, bucket, [b"".join(some)])
+        self.finish(connection, made)
 
     def begin(
         self,
@@ -208,14 +226,9 @@ def merged(
     )
     # Eight rows at a time, some 1,000 records: a third of a millisecond.
     bits = target.bits - _ROWS_BITS
+    tables = [(source.id, source.bits) for source in sources]
     for prefix in range(1 << bits):
-        records: list[bytes] = []
-        for source in sources:
-            for _, packed in source.rows(connection, prefix, bits):
-                some = split(packed)
-                if source.bits < bits:
-                    some = [one for one in some if _begins(one, prefix, bits)]
-                records += some
+        records = between(connection, tables, prefix, bits)
         records.sort()
         target.write(connection, prefix << _ROWS_BITS, _buckets(records, target.bits, prefix))
         target.sieve.add_all(records)
@@ -226,7 +239,8 @@ def merged(
     segments.merging = None
 
 
-def _begins(record: bytes, prefix: int, bits: int) -> bool:
+def begins(record: bytes, prefix: int, bits: int) -> bool:
+    """Whether a record's digest begins with `prefix`, `bits` wide."""
     return int.from_bytes(record[:4], "big") >> 32 - bits == prefix
 
 
@@ -244,6 +258,33 @@ def _buckets(records: list[bytes], bits: int, prefix: int) -> list[bytes]:
 
 
 # --- reading, in any thread --------------------------------------------------------------
+
+
+def rows_of(
+    connection: sqlite3.Connection, segment: int, bits_kept: int, prefix: int, bits: int
+) -> sqlite3.Cursor:
+    """Return a cursor over id and records of the rows of a segment; see `Segment.rows`."""
+    more = bits_kept - bits
+    first = prefix << more if more >= 0 else prefix >> -more
+    last = (prefix + 1 << more) - 1 if more >= 0 else first
+    return connection.execute(
+        "SELECT id, packed FROM cids WHERE id BETWEEN ? AND ? ORDER BY id",
+        (row_id(segment, first), row_id(segment, last)),
+    )
+
+
+def between(
+    connection: sqlite3.Connection, tables: Sequence[tuple[int, int]], prefix: int, bits: int
+) -> list[bytes]:
+    """Return the records whose digests begin with `prefix`, of segments by id and bits."""
+    records: list[bytes] = []
+    for segment, bits_kept in tables:
+        for _, packed in rows_of(connection, segment, bits_kept, prefix, bits):
+            some = split(packed)
+            if bits_kept < bits:
+                some = [one for one in some if begins(one, prefix, bits)]
+            records += some
+    return records
 
 
 def find_in_row(

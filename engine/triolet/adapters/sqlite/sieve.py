@@ -10,7 +10,7 @@ from array import array
 from collections.abc import Iterable
 from typing import Final, TypeAlias, final
 
-from .cids import DIGEST_BITS, DIGEST_BYTES
+from .._digests import DIGEST_BITS, DIGEST_BYTES
 
 Blocks: TypeAlias = "array[int]"
 

@@ -18,8 +18,8 @@ from .rows import SEQ, pack_rows
 from .runs import cut
 from .segments import Segments, merged
 
-_RUNS: Final = Bulk("INSERT INTO runs (id, packed) VALUES ", "(?,?)")
-_PLACES: Final = Bulk(
+RUNS: Final = Bulk("INSERT INTO runs (id, packed) VALUES ", "(?,?)")
+PLACES: Final = Bulk(
     "INSERT INTO places (room_id, lane, seq, last, n, at, run) VALUES ", "(?,?,?,?,?,?,?)"
 )
 
@@ -120,12 +120,12 @@ class Upkeep:
                 self.run_bytes += len(packed)
                 cost += len(run)
                 if cost >= self._budget:
-                    _RUNS.run(connection, runs)
-                    _PLACES.run(connection, places)
+                    RUNS.run(connection, runs)
+                    PLACES.run(connection, places)
                     yield cost
                     runs, places, cost = [], [], 0
-        _RUNS.run(connection, runs)
-        _PLACES.run(connection, places)
+        RUNS.run(connection, runs)
+        PLACES.run(connection, places)
 
     def _merge(self, connection: sqlite3.Connection, budget: int) -> None:
         while budget > 0:

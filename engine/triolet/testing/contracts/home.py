@@ -40,7 +40,11 @@ class Home:
         self._children += 1
         path = self.path / f"home-{self._children}"
         path.mkdir()
-        return Home(path)
+        home = Home(path)
+        for _ in range(self._children):
+            # Two stores do not begin with the same epoch.
+            home.entropy.token()
+        return home
 
 
 class Contract:

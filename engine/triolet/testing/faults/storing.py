@@ -125,7 +125,7 @@ def dedupe_forgotten_at_a_retry() -> Iterable[Swap]:
 
     def make(original: Function) -> Function:
         def append(self: Any, draft: Draft, now_ms: int) -> object:
-            room = self._rooms.get(draft.room)
+            room = self.held.rooms.get(draft.room)
             if room is not None and draft.op != "direct":
                 room.cids.pop((draft.sender, draft.cid), None)
             return original(self, draft, now_ms)
