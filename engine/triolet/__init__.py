@@ -4,6 +4,7 @@ The house, from the door down; imports point down only:
 
     triolet.testing    contract suites that prove adapters
     triolet.embedded   the engine in your process: `open_engine`, `Engine.connect`
+    triolet.copying    one store's rows into another one
     triolet.client     the network client: `connect`, `Client`
     triolet._runtime   the tasks: sequencer, hub, cursors, sessions, the socket edge
     triolet.adapters   stores (memory, SQLite), token gate, clock
