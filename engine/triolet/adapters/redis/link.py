@@ -293,9 +293,9 @@ async def connect(address: Address, context: ssl.SSLContext | None) -> trio.abc.
     stream = trio.SSLStream(tcp, context, server_hostname=address.host)
     try:
         await stream.do_handshake()
-    except trio.BrokenResourceError as error:
-        raise OSError(f"no TLS: {_said(error)}") from error
-    except BaseException:
+    except BaseException as error:
         await trio.aclose_forcefully(tcp)
+        if isinstance(error, trio.BrokenResourceError):
+            raise OSError(f"no TLS: {_said(error)}") from error
         raise
     return stream

@@ -143,7 +143,7 @@ class Server:
             link.lose(f"refused: {refused}")
             return
         if self._failures:
-            logger.warning("%s: connected", self.address)
+            logger.warning("%s (%s): connected", self.address, self._name)
         self._failures, self.refused, self._link = 0, "", link
         self.tried.set()
 
@@ -161,7 +161,7 @@ class Server:
     def _complain(self) -> None:
         # Once, until it works again: the attempts that follow fail for the same reason.
         if not self._failures:
-            logger.warning("%s: %s", self.address, self._trouble)
+            logger.warning("%s (%s): %s", self.address, self._name, self._trouble)
 
 
 def _ignore(push: list[object]) -> None:
