@@ -9,7 +9,6 @@ import socket
 from collections.abc import Mapping
 from ipaddress import ip_address
 from typing import Final, final
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import psycopg
 import trio
@@ -59,21 +58,19 @@ def parse(url: str) -> Address:
     Raises:
         ConfigurationError: libpq does not understand it.
     """
-    scheme, place, path, query, _ = urlsplit(url)
-    pairs = parse_qsl(query, keep_blank_values=True)
-    prepare = dict(pairs).get("prepare", "1")
-    if prepare not in ("0", "1"):
+    base, _, query = url.partition("?")
+    pairs = [pair for pair in query.split("&") if pair]
+    ours = [pair for pair in pairs if pair.startswith("prepare=")]
+    if not set(ours) <= {"prepare=0", "prepare=1"}:
         raise ConfigurationError("prepare in the URL of the database: this is 0 or 1")
-    rest = urlencode([pair for pair in pairs if pair[0] != "prepare"])
+    rest = "&".join(pair for pair in pairs if pair not in ours)
     try:
-        given = conninfo_to_dict(urlunsplit((scheme, place, path, rest, "")))
-    except psycopg.Error as error:
+        given = conninfo_to_dict(f"{base}?{rest}" if rest else base)
+    except psycopg.Error:
         # Not libpq's words: they may repeat a password.
-        raise ConfigurationError("the URL of the database is none that libpq understands") from (
-            error.with_traceback(None)
-        )
+        raise ConfigurationError("the URL of the database is none that libpq understands") from None
     named = {name: str(value) for name, value in given.items() if value is not None}
-    return Address(_DEFAULTS | _environment() | named, prepare == "1")
+    return Address(_DEFAULTS | _environment() | named, "prepare=0" not in ours)
 
 
 def _environment() -> dict[str, str]:

@@ -116,7 +116,7 @@ class Connection:
         except psycopg.Error as error:
             self._is_useless = True
             raise Lost(str(error).strip()) from error
-        except OSError as error:
+        except (OSError, trio.ClosedResourceError) as error:
             self._is_useless = True
             raise Lost(f"the connection is closed: {error}") from error
         for answer in answers:
@@ -178,7 +178,7 @@ class Connection:
             while not self.notifications:
                 await trio.lowlevel.wait_readable(self._pgconn.socket)
                 self._take_in()
-        except (psycopg.Error, OSError) as error:
+        except (psycopg.Error, OSError, trio.ClosedResourceError) as error:
             self._is_useless = True
             raise Lost(str(error).strip()) from error
 
@@ -192,7 +192,7 @@ class Connection:
         try:
             with trio.move_on_after(within_s):
                 await self._tidy()
-        except (Lost, StoreError, psycopg.Error, OSError):
+        except (Lost, StoreError, psycopg.Error, OSError, trio.ClosedResourceError):
             self._is_useless = True
         finally:
             if not self.is_clean:

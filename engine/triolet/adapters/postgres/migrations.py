@@ -9,6 +9,8 @@ for a pool that keeps a transaction together: the lock is one of the transaction
 from collections.abc import Sequence
 from typing import Final
 
+import trio
+
 from ..._model.errors import SchemaTooNew, StoreUnavailable
 from .address import parse
 from .connection import Connection, connect
@@ -37,8 +39,8 @@ async def migrate(url: str, steps: Sequence[str], *, timeout_s: float, part: str
         url: where; see `address`.
         steps: SQL, several statements each; step 1 first. Only ever appended to. None may need
             to be outside a transaction (`CREATE INDEX CONCURRENTLY`).
-        timeout_s: for connecting. The steps take what they take, and so does waiting for
-            another node's.
+        timeout_s: for connecting, and for leaving when cancelled. The steps take what they
+            take, and so does waiting for another node's.
         part: of the schema: each has numbers of its own.
 
     Raises:
@@ -52,6 +54,9 @@ async def migrate(url: str, steps: Sequence[str], *, timeout_s: float, part: str
     except Lost as lost:
         raise StoreUnavailable(f"the schema: {lost}") from lost
     finally:
+        # A server notices late that nobody waits for a step, which would hold the lock.
+        with trio.CancelScope(shield=True):
+            await connection.recover(within_s=timeout_s)
         connection.close()
 
 

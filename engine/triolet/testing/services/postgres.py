@@ -7,19 +7,18 @@ of production (`fsync` and all), so that what is proved is proved of what runs.
 import contextlib
 import importlib.util
 import os
-import pwd
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final, final
+from typing import IO, Final, final
 
 from ..._model.errors import TrioletError
+from .processes import free_port, guard, spawn, unprivileged
 
 # A start takes a third of a second; with ten others for each processor it took 20.
 START_TIMEOUT_S: Final = 60
@@ -82,7 +81,9 @@ class PostgresServer:
         self._log = folder / "log"
         self._process: subprocess.Popen[bytes] | None = None
         self._watchdog: subprocess.Popen[bytes] | None = None
-        self._owner = _owner()
+        self._owner = unprivileged()
+        if os.geteuid() == 0 and self._owner is None:
+            raise NoPostgres("PostgreSQL does not run as root, and there is nobody else")
 
     @property
     def pid(self) -> int:
@@ -107,7 +108,7 @@ class PostgresServer:
         command = [str(self._bin / "initdb"), "-D", str(self._folder / "data"), "-U", "postgres"]
         # Not the C locale, which would hide that an order depends on it.
         command += ["--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]
-        made = self._spawn(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        made = self._spawn(command, subprocess.PIPE)
         said, _ = made.communicate(timeout=START_TIMEOUT_S)
         if made.returncode:
             raise NoPostgres(f"PostgreSQL: initdb failed: {said.decode(errors='replace')[-500:]}")
@@ -121,7 +122,7 @@ class PostgresServer:
         assert self._process is None
         deadline = time.monotonic() + START_TIMEOUT_S
         for _ in range(_PORTS_TRIED):
-            port = self.port or _free_port()
+            port = self.port or free_port()
             if self._try_start(port, deadline):
                 self.port = port
                 return
@@ -136,13 +137,13 @@ class PostgresServer:
         for setting in self._settings:
             command += ["-c", setting.replace("'", "")]
         with self._log.open("ab") as log:
-            process = self._spawn(command, stdout=log, stderr=log)
+            process = self._spawn(command, log)
         while time.monotonic() < deadline:
             if process.poll() is not None:
                 return False
             if _is_ready(data / "postmaster.pid", process.pid):
                 self._process = process
-                self._watchdog = _watch(process.pid, self._folder)
+                self._watchdog = guard(process.pid, self._folder)
                 return True
             time.sleep(_POLL_S)
         process.kill()
@@ -213,19 +214,8 @@ class PostgresServer:
         text = self._log.read_text("utf-8", "replace") if self._log.exists() else ""
         return text[-_LOG_BYTES_MAX:].strip()
 
-    def _spawn(self, command: list[str], **streams: object) -> subprocess.Popen[bytes]:
-        uid, gid = self._owner or (None, None)
-        return subprocess.Popen(  # type: ignore[call-overload,no-any-return]  # noqa: S603
-            command,
-            stdin=subprocess.DEVNULL,
-            user=uid,
-            group=gid,
-            extra_groups=[] if uid is not None else None,
-            cwd=self._folder,
-            # Ctrl-C at our terminal is for us alone.
-            start_new_session=True,
-            **streams,
-        )
+    def _spawn(self, command: list[str], output: int | IO[bytes]) -> subprocess.Popen[bytes]:
+        return spawn(command, folder=self._folder, owner=self._owner, output=output)
 
 
 @contextlib.contextmanager
@@ -252,24 +242,6 @@ def run_postgres(settings: Sequence[str] = ()) -> Iterator[PostgresServer]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _owner() -> tuple[int, int] | None:
-    """Return the user and group that run it; None: ourselves. PostgreSQL refuses to be root."""
-    if os.geteuid() != 0:
-        return None
-    for name in ("postgres", "nobody"):
-        with contextlib.suppress(KeyError):
-            entry = pwd.getpwnam(name)
-            return entry.pw_uid, entry.pw_gid
-    raise NoPostgres("PostgreSQL does not run as root, and there is no user `postgres` or `nobody`")
-
-
-def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
-
-
 def _is_ready(pidfile: Path, pid: int) -> bool:
     """Whether the server says in its lock file that it takes connections."""
     try:
@@ -277,11 +249,3 @@ def _is_ready(pidfile: Path, pid: int) -> bool:
     except OSError:
         return False
     return lines[0] == str(pid) and len(lines) > 7 and lines[7].strip() == "ready"
-
-
-def _watch(pid: int, folder: Path) -> subprocess.Popen[bytes]:
-    """Have the server end, and its folder go, when this process is gone, however it went."""
-    script = f'read -r _; kill -QUIT {pid}; sleep 1; rm -rf "{folder}"'
-    return subprocess.Popen(  # noqa: S603 - our own command
-        ["/bin/sh", "-c", script], stdin=subprocess.PIPE, start_new_session=True
-    )

@@ -1,0 +1,65 @@
+"""What servers of others have in common: a port, a user who is not root, and an end."""
+
+import contextlib
+import os
+import pwd
+import socket
+import subprocess
+from pathlib import Path
+from typing import IO
+
+
+def free_port() -> int:
+    """Return a TCP port of 127.0.0.1 on which nobody listens now; somebody else may be faster."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+def unprivileged() -> tuple[int, int] | None:
+    """Return a user and group for servers that refuse to be root.
+
+    None: we are not root, or there is nobody else.
+    """
+    if os.geteuid() != 0:
+        return None
+    for name in ("postgres", "nobody"):
+        with contextlib.suppress(KeyError):
+            entry = pwd.getpwnam(name)
+            return entry.pw_uid, entry.pw_gid
+    return None
+
+
+def spawn(
+    command: list[str],
+    *,
+    folder: Path,
+    owner: tuple[int, int] | None,
+    output: int | IO[bytes],
+) -> subprocess.Popen[bytes]:
+    """Start a process in its folder, as its owner; Ctrl-C at our terminal is for us alone."""
+    uid, gid = owner or (None, None)
+    return subprocess.Popen(  # noqa: S603 - our own command
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        user=uid,
+        group=gid,
+        extra_groups=None if owner is None else [],
+        cwd=folder,
+        start_new_session=True,
+    )
+
+
+def guard(pid: int, folder: Path) -> subprocess.Popen[bytes]:
+    """Have a server end, and its folder go, when this process is gone, however it went.
+
+    Returns:
+        The guard: kill it before the server is ended in order.
+    """
+    script = f'read -r _; kill -QUIT {pid}; sleep 1; rm -rf "{folder}"'
+    return subprocess.Popen(  # noqa: S603 - our own command
+        ["/bin/sh", "-c", script], stdin=subprocess.PIPE, start_new_session=True
+    )
