@@ -1,6 +1,7 @@
 """Laws of the hub: whatever order entries come in, every cursor sees each once, in order."""
 
 import gc
+import logging
 import weakref
 
 import pytest
@@ -555,14 +556,22 @@ async def test_a_room_whose_gap_could_not_be_read_is_compared_in_the_next_round(
     assert scene.hub._rooms.doubtful == {}
 
 
-async def test_a_comparison_that_fails_is_repeated(scene):
+async def test_a_comparison_that_fails_is_repeated_each_second_and_told_once(scene, caplog):
+    """A store that was away is asked as soon as it is back, not when the next round is due."""
     anna, _, head = await tea(scene)
     await scene.messages_elsewhere("tea", 1)
-    scene.store.script("heads", error=StoreUnavailable("no"))
+    for _ in range(4):
+        scene.store.script("heads", error=StoreUnavailable("no"))
 
-    await trio.sleep(2 * scene.limits.head_check_s + 0.1)
+    with caplog.at_level(logging.WARNING):
+        await trio.sleep(scene.limits.head_check_s + 3.9)
+        assert anna.seqs("tea") == []
+        await trio.sleep(0.2)
 
     assert anna.seqs("tea") == [head + 1]
+    assert scene.store.count("heads") == 5
+    assert caplog.text.count("heads could not be compared") == 1
+    assert caplog.text.count("heads can be compared again") == 1
 
 
 async def test_a_room_that_is_no_more_ends_its_subscriptions(scene):

@@ -15,6 +15,7 @@ import trio
 from .._model.errors import StoreError
 from .._model.limits import Limits
 from ..ports.store import Store
+from .complaint import Complaint
 from .gaps import Gaps
 from .loading import Rooms
 
@@ -27,6 +28,8 @@ _HEADS_PER_QUERY: Final = 1000
 _ALONE_PER_ROUND: Final = 1000
 # Between two comparisons that were asked for at once: a bus that comes and goes costs no more.
 _PAUSE_S: Final = 0.5
+# After one that failed: a store that is back is asked before the next round is due.
+_RETRY_S: Final = 1.0
 
 
 @final
@@ -45,17 +48,19 @@ class Heads:
         self._gaps = gaps
         self._limits = limits
         self._idle = idle
+        self._complaint = Complaint(logger, now=trio.current_time)
         self._asked = trio.Event()
         # Where the next round begins, where nobody else writes.
         self._next = 0
 
     async def run(self) -> None:
         """Compare at intervals, and when asked, for as long as the engine lives."""
+        interval_s = wait_s = self._limits.head_check_s
         while True:
-            with trio.move_on_after(self._limits.head_check_s) as silence:
+            with trio.move_on_after(wait_s) as silence:
                 await self._asked.wait()
             self._asked = trio.Event()
-            await self.compare()
+            wait_s = interval_s if await self.compare() else min(interval_s, _RETRY_S)
             if not silence.cancelled_caught:
                 await trio.sleep(_PAUSE_S)
 
@@ -63,8 +68,12 @@ class Heads:
         """Doorbells may have been missed: compare at once."""
         self._asked.set()
 
-    async def compare(self) -> None:
-        """Compare the head of each room with the store's, and read what is missing."""
+    async def compare(self) -> bool:
+        """Compare the head of each room with the store's, and read what is missing.
+
+        Returns:
+            Whether it was done; not, if the store could not be read.
+        """
         names = [room.name for room in self._rooms.loaded.values() if self._idle or room.cursors]
         if not self._idle and len(names) > _ALONE_PER_ROUND:
             start = self._next if self._next < len(names) else 0
@@ -79,8 +88,10 @@ class Heads:
                     await self._compare(name, heads.get(name))
                     self._rooms.doubtful.pop(name, None)
             except StoreError as error:
-                logger.warning("heads could not be compared: %s", error)
-                return
+                self._complaint.again(f"heads could not be compared: {error}")
+                return False
+        self._complaint.over("heads can be compared again")
+        return True
 
     async def _compare(self, name: str, stored: tuple[str, int] | None) -> None:
         room = self._rooms.loaded.get(name)
