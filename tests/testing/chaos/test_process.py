@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from triolet.testing.chaos.process import Process, ProcessFailed, _tcp_inodes
+from triolet.testing.chaos.process import Process, ProcessFailed, _served
 
 READY = re.compile(rb"ready on ([0-9]+)")
 SCRIPT = "trap 'exit 3' TERM; echo oh >&2; echo ready on 12; while :; do sleep 0.05; done"
@@ -78,10 +78,19 @@ async def test_it_is_paused_starved_and_looked_at(process):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
-def test_connections_are_told_from_a_process_own_pipes():
-    """Law: a leak of clients shows, whatever threads have between them."""
+def test_who_is_served_is_told_from_what_it_uses_itself():
+    """Law: a leak of clients shows, whatever threads have between them, and whom it asks."""
     near, far = socket.socketpair()
-    with near, far, socket.create_server(("127.0.0.1", 0)) as listener:
-        inodes = _tcp_inodes(Path("/proc/self"))
-        found = [str(os.fstat(one.fileno()).st_ino) in inodes for one in (listener, near, far)]
-    assert found == [True, False, False]
+    with (
+        near,
+        far,
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        socket.create_connection(listener.getsockname()) as client,
+        listener.accept()[0] as served,
+    ):
+        sockets = (listener, served, client, near, far)
+        links = [str(Path(f"/proc/self/fd/{one.fileno()}").readlink()) for one in sockets]
+        found = _served(Path("/proc/self"), links)
+        # Another process's client: its end is none of ours.
+        assert list(_served(Path("/proc/self"), links[2:])) == []
+    assert [link in found for link in links] == [True, True, False, False, False]

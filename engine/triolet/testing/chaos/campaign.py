@@ -19,12 +19,13 @@ from .. import history
 from ..checker import Bounds
 from . import rooms
 from .crowd import Crowd, open_crowd
-from .faults import FAULTS, Scene, Violated
-from .faults import Place as Where
+from .faults import FAULTS
 from .person import HANDS
 from .plan import Order, Plan, plan, seats
 from .process import ProcessFailed, Usage
 from .proxy import Proxy, open_proxy
+from .scene import Place as Where
+from .scene import Scene, Violated
 from .system import System
 
 # What a process opens at its first use and keeps: readers of its store, pipes between threads.
@@ -126,8 +127,8 @@ async def campaign(
     with history.Writer(own) as writer:
         try:
             places = await _found(system, wishes, made, writer)
-            async with _ways(system.urls) as (urls, proxies):
-                people = seats(made, places, urls=urls, token=system.token, seed=wishes.seed)
+            async with _ways(system.urls) as (ways, proxies):
+                people = seats(made, places, ways=ways, token=system.token, seed=wishes.seed)
                 pace_s = wishes.clients * HANDS / wishes.rate
                 async with open_crowd(people, parts, pace_s) as crowd:
                     scene = Scene(
@@ -323,19 +324,21 @@ def _usage(system: System) -> dict[str, Usage | None]:
 @asynccontextmanager
 async def _ways(
     urls: Sequence[str],
-) -> AsyncIterator[tuple[list[str], tuple[Proxy, ...]]]:
-    """Open a proxy before each node; half of the clients go by it, half directly."""
+) -> AsyncIterator[tuple[list[list[str]], tuple[Proxy, ...]]]:
+    """Open a proxy before each node; half of the clients go by them, half directly."""
     async with AsyncExitStack() as stack:
-        ways, proxies = [], []
+        ways, proxies = [list(urls)], []
         for url in urls:
-            ways.append(url)
             parts = urlsplit(url)
             # The certificate behind `wss:` names its host, not ours.
             if parts.scheme == "ws" and parts.hostname is not None:
-                proxy = await stack.enter_async_context(
-                    open_proxy(parts.hostname, parts.port or 80)
+                proxies.append(
+                    await stack.enter_async_context(open_proxy(parts.hostname, parts.port or 80))
                 )
-                proxies.append(proxy)
-                netloc = f"127.0.0.1:{proxy.port}"
-                ways.append(urlunsplit((parts.scheme, netloc, parts.path, parts.query, "")))
+        if proxies:
+            ways.append([_by(proxy, url) for proxy, url in zip(proxies, urls, strict=True)])
         yield ways, tuple(proxies)
+
+
+def _by(proxy: Proxy, url: str) -> str:
+    return urlunsplit(urlsplit(url)._replace(netloc=f"127.0.0.1:{proxy.port}"))

@@ -19,8 +19,9 @@ from .. import history
 from ..checker import Bounds, Verdict, check, counter_example, timeline
 from ..progress import bar
 from .campaign import Outcome, Wishes, campaign, leaves
-from .faults import FAULTS, Violated
-from .summary import count, rows, table
+from .faults import FAULTS, OF_A_BUS, OF_A_DISK, OF_A_LEASE
+from .scene import Violated
+from .summary import count, rows, table, wrongs
 from .system import Deployed, System, open_served
 
 # Without `--seconds`: a cycle takes two seconds on a quiet machine, five on a busy one.
@@ -45,7 +46,8 @@ exit status: 0 everything holds, 1 it does not, 2 it was asked wrongly.
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Say what can be asked."""
-    names = [f"  {name:<9}{(strike.__doc__ or '').strip()}" for name, (_, strike) in FAULTS.items()]
+    said = {name: (strike.__doc__ or "").strip() for name, (_, strike) in FAULTS.items()}
+    names = [f"  {name:<14}{purpose}" for name, purpose in said.items()]
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = _EPILOG.format(faults="\n".join(names))
     add = parser.add_argument
@@ -78,6 +80,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--history", type=Path, metavar="FILE", help="write the history there")
     add("--data", type=Path, metavar="DIR", help="the server's folder; kept (a temporary one)")
     add("--server", metavar="COMMAND", help="what runs `serve` (this Python's triolet)")
+    add("--nodes", type=_positive, metavar="N", help="so many nodes over PostgreSQL (SQLite, one)")
+    add(
+        "--redis",
+        type=_several_or_none,
+        default=1,
+        metavar="N",
+        help="with --nodes: so many Redis servers join them (1); 0: PostgreSQL does",
+    )
     add("--url", metavar="URL", help="judge a deployment instead, by faults of the network")
     add("--secret-file", type=Path, metavar="FILE", help="with --url: what signs its tokens")
     add("--token-command", metavar="COMMAND", help="with --url: prints a token for {user}")
@@ -86,6 +96,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def _positive(text: str) -> int:
     return _at_least(text, 1)
+
+
+def _several_or_none(text: str) -> int:
+    return _at_least(text, 0)
 
 
 def _several(text: str) -> int:
@@ -133,6 +147,7 @@ def _run(options: argparse.Namespace, folder: Path) -> int:
     if verdict.holds and not outcome.violations:
         console.print(f"0 acknowledged lost, 0 repeated, 0 out of order: judged {judged}")
         return 0
+    console.print(wrongs(verdict))
     for violation in outcome.violations:
         console.print(f"violated: {violation}", markup=False)
     _show(console, verdict, kept, outcome.bounds)
@@ -159,12 +174,7 @@ def _show(console: Console, verdict: Verdict, kept: Path, bounds: Bounds) -> Non
 
 
 def _wishes(options: argparse.Namespace, folder: Path) -> Wishes:
-    places = ["clients"]
-    if not options.url or options.url.startswith(("ws:", "http:")):
-        places.append("network")
-    if not options.url:
-        places.append("process")
-    possible = [name for name, (place, _) in FAULTS.items() if place in places]
+    possible = _possible(options)
     faults = options.faults.split(",") if options.faults else possible
     for name in faults:
         if name not in possible:
@@ -182,6 +192,23 @@ def _wishes(options: argparse.Namespace, folder: Path) -> Wishes:
         tempo=options.tempo,
         patience_s=options.patience,
     )
+
+
+def _possible(options: argparse.Namespace) -> list[str]:
+    """Return the faults that what is asked for can be struck by."""
+    places = ["clients"]
+    if not options.url or options.url.startswith(("ws:", "http:")):
+        places.append("network")
+    if not options.url:
+        places.append("process")
+    without: tuple[str, ...] = OF_A_DISK if options.nodes else OF_A_LEASE
+    if options.nodes:
+        places += ["store", "between"]
+        if options.redis:
+            places.append("bus")
+        else:
+            without += OF_A_BUS
+    return [name for name, (place, _) in FAULTS.items() if place in places and name not in without]
 
 
 async def _strike(options: argparse.Namespace, wishes: Wishes) -> Outcome:
@@ -227,6 +254,18 @@ async def _campaign(
 
 @asynccontextmanager
 async def _system(options: argparse.Namespace, folder: Path) -> AsyncIterator[System]:
+    if options.url and options.nodes:
+        raise ConfigurationError("--nodes: not with --url, whose nodes are not ours")
+    if options.nodes:
+        # Who needs no PostgreSQL needs no driver of it either.
+        from .cluster import open_cluster  # noqa: PLC0415
+
+        command = shlex.split(options.server or "")
+        async with open_cluster(
+            folder, options.nodes, redis=options.redis, command=command
+        ) as cluster:
+            yield cluster
+        return
     if not options.url:
         async with open_served(folder, command=shlex.split(options.server or "")) as served:
             yield served

@@ -1,76 +1,19 @@
 """What can be done to a system, as a table: each fault begins, lasts, and is healed.
 
-A fault returns when what it did is undone. It strikes one of three places, so that several
-may rage at once: a process of the system, the network, the machine of the clients.
+A fault returns when what it did is undone. It strikes one place, so that several may rage at
+once: a process of the system, the network, the machine of the clients; of several nodes, what
+they stand on, and the ways there (`outages`).
 """
 
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
-from random import Random
-from typing import Final, Literal, TypeAlias, final
+from typing import Final
 
 import trio
-from msgspec import Struct
 
-from ..._model.errors import TrioletError
 from .. import history
-from .crowd import Crowd
+from .outages import OUTAGES
 from .plan import Order
-from .process import Process
-from .proxy import WAYS, Proxy
-from .system import System
-
-Place: TypeAlias = Literal["process", "network", "clients"]
-
-
-class Violated(TrioletError):
-    """Something that had to hold did not; the message says what."""
-
-
-@final
-class Scene(Struct, frozen=True):
-    """What a fault can reach.
-
-    Attributes:
-        system: the system under test.
-        proxies: ways to its nodes.
-        crowd: its clients.
-        random: the seed's.
-        note: writes the history's `fault` lines.
-        downs_s: how long a process was away, each time.
-        now: the history's clock, in seconds.
-        tempo: faults last so many times as long.
-    """
-
-    system: System
-    proxies: tuple[Proxy, ...]
-    crowd: Crowd
-    random: Random
-    note: Callable[[history.Event], None]
-    downs_s: list[float]
-    now: Callable[[], float]
-    tempo: float = 1
-
-    def process(self) -> tuple[str, Process]:
-        """Choose one to strike."""
-        name = self.random.choice(list(self.system.processes))
-        return name, self.system.processes[name]
-
-    def proxy(self) -> Proxy:
-        """Choose one to make bad."""
-        return self.random.choice(self.proxies)
-
-    @contextmanager
-    def during(self, verb: str, what: str) -> Iterator[None]:
-        """Note a fault that goes on for the length of a block."""
-        self.note(history.Fault(t=self.now(), verb=verb, what=what, phase="begins"))
-        yield
-        self.note(history.Fault(t=self.now(), verb=verb, what=what, phase="ends"))
-
-    async def last(self, least_s: float, most_s: float) -> None:
-        """Let it last a random time."""
-        await trio.sleep(self.tempo * self.random.uniform(least_s, most_s))
-
+from .proxy import WAYS
+from .scene import Place, Scene, Strike, Violated
 
 # --- processes ---------------------------------------------------------------------------
 
@@ -89,7 +32,7 @@ async def kill(scene: Scene) -> None:
             await process.launch()
             await scene.last(0, 1.5)
             await process.kill()
-        await process.start()
+        await scene.restart(process)
         scene.downs_s.append(scene.now() - began)
 
 
@@ -117,7 +60,7 @@ async def drain(scene: Scene) -> None:
         status = await process.stop()
         if status != 0:
             raise Violated(f"{name} was told to go, and ended with {status}")
-        await process.start()
+        await scene.restart(process)
         scene.downs_s.append(scene.now() - began)
 
 
@@ -227,8 +170,6 @@ async def sleep(scene: Scene) -> None:
             worker.resume()
 
 
-Strike: TypeAlias = Callable[[Scene], Awaitable[None]]
-
 FAULTS: Final[dict[str, tuple[Place, Strike]]] = {
     "kill": ("process", kill),
     "drain": ("process", drain),
@@ -242,4 +183,10 @@ FAULTS: Final[dict[str, tuple[Place, Strike]]] = {
     "jump": ("clients", jump),
     "leap": ("clients", leap),
     "sleep": ("clients", sleep),
+    **OUTAGES,
 }
+
+# What a system needs to have, to be struck so: a database in files, other nodes, a bus of its own.
+OF_A_DISK: Final = ("full",)
+OF_A_LEASE: Final = ("freeze",)
+OF_A_BUS: Final = ("apart", "apart-bus")

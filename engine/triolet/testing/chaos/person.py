@@ -93,7 +93,7 @@ class Person:
         seat = self.seat
         async with (
             open_recorded(
-                seat.url, seat.token, name=seat.client, user=seat.user, write=self._write
+                seat.urls, seat.token, name=seat.client, user=seat.user, write=self._write
             ) as self._client,
             trio.open_nursery() as nursery,
         ):

@@ -21,7 +21,7 @@ class Seat(Struct, frozen=True, kw_only=True):
     Attributes:
         client: its name in the history.
         user: for whom it acts.
-        url: where it connects.
+        urls: where it connects: after each end of a connection, to the next one.
         token: what it greets with.
         rooms: what it follows, from where.
         watched: whose presence it looks at.
@@ -30,7 +30,7 @@ class Seat(Struct, frozen=True, kw_only=True):
 
     client: str
     user: str
-    url: str
+    urls: tuple[str, ...]
     token: str
     rooms: tuple[Place, ...]
     watched: tuple[str, ...]
@@ -83,7 +83,7 @@ def seats(
     made: Plan,
     rooms: dict[Place, tuple[str, ...]],
     *,
-    urls: Sequence[str],
+    ways: Sequence[Sequence[str]],
     token: Callable[[str], str],
     seed: int,
 ) -> list[Seat]:
@@ -92,7 +92,7 @@ def seats(
     Args:
         made: the plan.
         rooms: the rooms as they were made, and their members.
-        urls: the ways there are.
+        ways: kinds of way, each with its address of each node.
         token: makes one for a user.
         seed: of all choices.
     """
@@ -100,7 +100,7 @@ def seats(
         Seat(
             client=client,
             user=user,
-            url=urls[number % len(urls)],
+            urls=_turned(ways[number % len(ways)], number // len(ways)),
             token=token(user),
             rooms=tuple(place for place, members in rooms.items() if user in members),
             watched=_acquaintances(user, rooms.values()),
@@ -108,6 +108,16 @@ def seats(
         )
         for number, (client, user) in enumerate(made.clients)
     ]
+
+
+def _turned(urls: Sequence[str], by: int) -> tuple[str, ...]:
+    """Return addresses so that neighbours begin with different ones.
+
+    >>> [_turned("abc", by) for by in range(2)]
+    [('a', 'b', 'c'), ('b', 'c', 'a')]
+    """
+    first = by % len(urls)
+    return (*urls[first:], *urls[:first])
 
 
 def _acquaintances(user: str, rooms: Iterable[tuple[str, ...]]) -> tuple[str, ...]:

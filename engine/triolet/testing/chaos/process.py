@@ -18,6 +18,8 @@ START_TIMEOUT_S: Final = 120
 # What a process may take to leave in order before it is killed.
 STOP_TIMEOUT_S: Final = 30
 _LOG_BYTES_MAX: Final = 2000
+# A socket that listens, in `/proc/net/tcp`.
+_LISTEN: Final = "0A"
 
 
 @final
@@ -30,7 +32,7 @@ class Usage(Struct, frozen=True):
     """What a process holds, as the system tells; a leak is a growth of it.
 
     Attributes:
-        sockets: TCP sockets: who is connected, and where it listens.
+        sockets: where it listens, and who is connected there.
         files: other open descriptors.
         threads: its threads.
         resident_kib: its memory.
@@ -174,8 +176,7 @@ class Process:
         if not self.pid or not proc.exists():
             return None
         links = [str(one.readlink()) for one in (proc / "fd").iterdir()]
-        connected = {f"socket:[{inode}]" for inode in _tcp_inodes(proc)}
-        sockets = sum(link in connected for link in links)
+        sockets = len(_served(proc, links))
         status = dict(
             line.split(":", 1) for line in (proc / "status").read_text().splitlines() if ":" in line
         )
@@ -195,8 +196,14 @@ class Process:
         return self.complaints()[-_LOG_BYTES_MAX:].strip()
 
 
-def _tcp_inodes(proc: Path) -> list[str]:
-    """Return the inodes of the TCP sockets of a process's network, its own among them."""
+def _served(proc: Path, links: Sequence[str]) -> dict[str, None]:
+    """Return those of a process's descriptors that listen, or are connected where it listens.
+
+    Its own connections to others, a database say, come and go with what it has to do.
+    """
     tables = [(proc / "net" / name) for name in ("tcp", "tcp6")]
     rows = [line.split() for table in tables for line in table.read_text().splitlines()[1:]]
-    return [row[9] for row in rows]
+    # Of its whole network: local address, state, descriptor.
+    found = [(row[1].rpartition(":")[2], row[3], f"socket:[{row[9]}]") for row in rows]
+    ports = {port for port, state, link in found if state == _LISTEN and link in links}
+    return {link: None for port, _, link in found if port in ports and link in links}

@@ -73,7 +73,7 @@ async def read(
 def _client(
     system: System, name: str, user: str, write: _Write
 ) -> AbstractAsyncContextManager[Client]:
-    return open_recorded(system.urls[0], system.token(user), name=name, user=user, write=write)
+    return open_recorded(system.urls, system.token(user), name=name, user=user, write=write)
 
 
 async def _beginning(client: Client, room: str) -> Place:

@@ -8,6 +8,7 @@ from msgspec import Struct
 from rich.table import Table
 
 from .. import history
+from ..checker import Promise, Verdict
 from .campaign import Outcome
 
 
@@ -109,6 +110,24 @@ def rows(figures: Figures, outcome: Outcome) -> list[tuple[str, str]]:
                 (f"{name}: MiB", f"{before.resident_kib >> 10} → {after.resident_kib >> 10}"),
             ]
     return found
+
+
+def wrongs(verdict: Verdict) -> str:
+    """Return how often what a user would call lost, repeated or reordered was found.
+
+    >>> from triolet.testing.checker import Rule
+    >>> wrongs(Verdict((), {}, {Rule.SEEN_ONCE: 2, Rule.NO_GHOST: 1}, 9))
+    '0 lost, 2 repeated, 0 out of order, 1 else'
+    """
+    found = dict.fromkeys((Promise.STORED, Promise.ONCE, Promise.ORDER), 0)
+    others = 0
+    for rule, times in verdict.found.items():
+        if rule.promise in found:
+            found[rule.promise] += times
+        else:
+            others += times
+    lost, repeated, reordered = found.values()
+    return f"{lost} lost, {repeated} repeated, {reordered} out of order, {others} else"
 
 
 def _times(values_s: Sequence[float]) -> str:

@@ -1,8 +1,8 @@
 """What is under test: where clients reach it, who may, and which of its processes can be struck.
 
-`Served` is a `triolet serve` of our own; `Deployed` is somebody's, by its address, whose
-network can be made bad but whose processes are not ours. Another system (several nodes,
-another store, a bus) is one more class with these five members.
+`Served` is a `triolet serve` of our own, `Cluster` several over one store (`cluster`);
+`Deployed` is somebody's, by its address, whose network can be made bad but whose processes are
+not ours. Another system is one more class with these members.
 """
 
 import os
@@ -23,10 +23,11 @@ from ..._model.errors import ConfigurationError
 from ...adapters.tokens import mint
 from ...client._link import websocket_url
 from ..checker import Bounds
+from .backings import Backing, Links
 from .process import Process
 
 TOKEN_TTL_S: Final = 24 * 3600
-_ANNOUNCEMENT: Final = re.compile(rb"http://127\.0\.0\.1:([0-9]+)")
+ANNOUNCEMENT: Final = re.compile(rb"http://127\.0\.0\.1:([0-9]+)")
 # A half-open connection is noticed within seconds, and a drain does not take two. With a
 # heartbeat of 1 s a starved machine took clients that waited for the processor for dead.
 SETTINGS: Final = {
@@ -53,6 +54,16 @@ class System(Protocol):
         ...
 
     @property
+    def backings(self) -> Sequence[Backing]:
+        """What the processes are backed by, and share."""
+        ...
+
+    @property
+    def links(self) -> Mapping[str, Links]:
+        """The ways of each process to what it is backed by, by the process's name."""
+        ...
+
+    @property
     def data(self) -> Path | None:
         """Where its files are that a full disk would keep from growing."""
         ...
@@ -71,6 +82,9 @@ class System(Protocol):
 class Served:
     """A real `triolet serve`, SQLite in a folder."""
 
+    backings: Sequence[Backing] = ()
+    links: Mapping[str, Links] = {}
+
     def __init__(self, folder: Path, command: Sequence[str], settings: Mapping[str, str]) -> None:
         self.data: Path | None = folder
         self.bounds = BOUNDS
@@ -80,7 +94,7 @@ class Served:
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("TRIOLET_")}
         self._secret = secrets.token_urlsafe(48)
         environment = inherited | SETTINGS | dict(settings) | {"TRIOLET_SECRET": self._secret}
-        self.process = Process(self._command, _ANNOUNCEMENT, environment, folder / "server.log")
+        self.process = Process(self._command, ANNOUNCEMENT, environment, folder / "server.log")
         self.processes = {"server": self.process}
 
     def _command(self) -> list[str]:
@@ -99,7 +113,7 @@ class Served:
 
     def token(self, user: str) -> str:
         """Return a token by the secret that we gave it."""
-        return _mint(self._secret.encode(), user)
+        return mint_token(self._secret.encode(), user)
 
 
 @final
@@ -117,6 +131,8 @@ class Deployed:
     """
 
     processes: Mapping[str, Process] = {}
+    backings: Sequence[Backing] = ()
+    links: Mapping[str, Links] = {}
     data: Path | None = None
 
     def __init__(
@@ -132,7 +148,7 @@ class Deployed:
     def token(self, user: str) -> str:
         """Return a token by the secret, or by the command."""
         if self._secret:
-            return _mint(self._secret, user)
+            return mint_token(self._secret, user)
         command = [part.replace("{user}", user) for part in shlex.split(self._token_command)]
         # The person who runs this says which program it is.
         try:
@@ -143,7 +159,8 @@ class Deployed:
         return said.stdout.strip()
 
 
-def _mint(secret: bytes, user: str) -> str:
+def mint_token(secret: bytes, user: str) -> str:
+    """Return a token for `user`, good for a whole run."""
     return mint(secret, user, ttl_s=TOKEN_TTL_S, now_ms=int(time.time() * 1000))
 
 

@@ -1,0 +1,99 @@
+"""Redis is gone, or answers nothing: who is here talks on, who is elsewhere hears by the store."""
+
+import pytest
+import trio
+from fleet import open_fleet, tea
+
+from triolet._model.events import Signal, Typing
+
+# What is promised of what is sent elsewhere while there is no bus.
+ELSEWHERE_S = 2
+# Of what is sent here nothing is slower than before, on a machine with other things to do.
+HERE_S = 0.5
+
+
+@pytest.mark.parametrize("how", ["killed", "paused"])
+async def test_without_the_bus_local_traffic_is_unharmed_and_remote_comes_by_the_store(
+    postgres, redis, how
+):
+    """Law: here as ever, elsewhere within 2 s, and all that was missed is known when it is back."""
+    async with open_fleet(postgres, redis) as (left, right):
+        anna, cara = await left.enter("anna"), await left.enter("cara")
+        ben = await right.enter("ben")
+        room = await tea(anna, ben, cara)
+        await ben.client.watch(["dora"])
+        head = await anna.send(room, "the bus rings")
+        await ben.until(lambda event: getattr(event, "seq", 0) == head)
+        take, give = _verbs(redis, how)
+        await trio.to_thread.run_sync(take)
+        try:
+            sent = await _talk(anna, room, count=10)
+            await trio.sleep(ELSEWHERE_S)
+            # Somebody comes, marks and types meanwhile.
+            dora = await left.enter("dora")
+            await cara.client.receipt(room, read=max(sent))
+            assert ben.seqs(room)[-len(sent) :] == list(sent)
+            for person, within_s in ((cara, HERE_S), (ben, ELSEWHERE_S)):
+                late_s = [person.times(room)[seq] - at for seq, at in sent.items()]
+                assert max(late_s) <= within_s, late_s
+            await left.until_ready(False)
+        finally:
+            await trio.to_thread.run_sync(give)
+        await _is_mended(left, right, anna, ben, room)
+        # Presence, marks: what was not rung is read.
+        await ben.told_that("dora", "online")
+        marked = ("cara", max(sent), max(sent))
+        await ben.until(lambda event: marked in getattr(event, "marks", ()))
+        assert dora.client.user == "dora"
+        for person in (anna, ben, cara):
+            assert person.seqs(room) == list(range(1, len(person.seqs(room)) + 1))
+
+
+def _verbs(redis, how):
+    if how == "killed":
+        return redis.kill, redis.start
+    return redis.pause, redis.resume
+
+
+async def _talk(person, room, count):
+    """Say something now and then; return when each entry was acknowledged, by seq."""
+    sent = {}
+    for number in range(count):
+        with trio.fail_after(HERE_S):
+            seq = (await person.client.send(room, f"without {number}")).seq
+        sent[seq] = trio.current_time()
+        await trio.sleep(0.3)
+    return sent
+
+
+async def _is_mended(left, right, anna, ben, room):
+    """Both hear again, and what is sent, typed and signalled crosses at once."""
+    for node in (left, right):
+        await node.until_ready(True)
+    began = trio.current_time()
+    seq = await anna.send(room, "it rings again")
+    await ben.until(lambda event: getattr(event, "seq", 0) == seq)
+    assert trio.current_time() - began <= HERE_S
+    await anna.client.typing(room, on=True)
+    await ben.told(Typing, room=room, users=("anna",))
+    await anna.client.signal(room, "ring", {"n": 1})
+    await ben.told(Signal, room=room, kind="ring")
+
+
+async def test_what_the_bus_forgets_is_told_again(postgres, redis):
+    """Law: after FLUSHALL, leases and presence are there again within a beat or two."""
+    async with open_fleet(postgres, redis) as (left, right):
+        await left.enter("anna")
+        ben = await right.enter("ben")
+        await ben.client.watch(["anna"])
+        await ben.told_that("anna", "online")
+        await trio.to_thread.run_sync(redis.execute, "FLUSHALL")
+        ben.look_ahead()
+        await trio.sleep(2)
+        (row,) = (await ben.client.watch(["anna"])).users
+        assert row[:2] == ("anna", "online")
+        # Who comes later sees it, too: it is on the bus, not only remembered.
+        cara = await right.enter("cara")
+        await ben.client.unwatch(["anna"])
+        (row,) = (await cara.client.watch(["anna"])).users
+        assert row[:2] == ("anna", "online")
