@@ -7,17 +7,19 @@ Each engine reaches each server by a way of its own, which can be cut. People us
 applications use.
 """
 
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import trio
 
 from triolet._model.entries import Entry
-from triolet._model.errors import ErrorCode, Refusal
+from triolet._model.errors import ConnectionClosed, ErrorCode, Refusal
 from triolet._model.limits import Limits
 from triolet.adapters.postgres import open_postgres_store
 from triolet.adapters.redis import open_redis_bus
 from triolet.adapters.system import SystemClock, SystemEntropy
-from triolet.embedded import ClosedGate, Engine
+from triolet.client import ClientLimits, open_client
+from triolet.embedded import ClosedGate, Engine, _PipeDialer
+from triolet.ports.gate import FOREVER, Identity
 from triolet.testing.chaos.cluster import at_port
 from triolet.testing.chaos.proxy import open_proxy
 
@@ -32,6 +34,8 @@ LIMITS = {
     "presence_check_s": 2,
     "state_interval_s": 0.1,
 }
+# A refusal is heard as the server says it, not after the client has asked some times more.
+TOLD_AT_ONCE = ClientLimits(retries_max=0)
 
 
 class Person:
@@ -45,7 +49,7 @@ class Person:
         self._news = trio.Event()
 
     async def listen(self):
-        with self.client.events() as events:
+        with suppress(ConnectionClosed), self.client.events() as events:
             async for event in events:
                 self.heard.append((trio.current_time(), event))
                 self._news.set()
@@ -62,11 +66,12 @@ class Person:
                 done = len(self.heard)
                 await self._news.wait()
 
-    async def told(self, kind, within_s=PATIENCE_S, **fields):
+    async def told(self, event_type, /, within_s=PATIENCE_S, **fields):
         """Wait for an event of a kind with these fields."""
         return await self.until(
             lambda event: (
-                isinstance(event, kind) and all(getattr(event, k) == v for k, v in fields.items())
+                isinstance(event, event_type)
+                and all(getattr(event, k) == v for k, v in fields.items())
             ),
             within_s,
         )
@@ -114,19 +119,21 @@ LATER = (ErrorCode.STORE_UNAVAILABLE, ErrorCode.OUTCOME_UNKNOWN)
 class Node:
     """One engine, and its ways to the servers."""
 
-    def __init__(self, engine, store, bus, stack, nursery):
+    def __init__(self, engine, store, bus):
         self.engine = engine
         # Proxies: to be cut, held, severed, refused, healed.
         self.store = store
         self.bus = bus
-        self._stack = stack
-        self._nursery = nursery
+        # Where people's clients and their listening live.
+        self.stack = self.nursery = None
 
     async def enter(self, user, device=""):
         device = device or f"{user}-1"
-        client = await self._stack.enter_async_context(self.engine.connect(user, device=device))
+        dialer = _PipeDialer(self.engine, Identity(user=user, expires_at=FOREVER, tier="service"))
+        opened = open_client(dialer, device=device, limits=TOLD_AT_ONCE)
+        client = await self.stack.enter_async_context(opened)
         person = Person(client, device)
-        self._nursery.start_soon(person.listen)
+        self.nursery.start_soon(person.listen)
         return person
 
     async def until_ready(self, is_ready, within_s=PATIENCE_S):
@@ -144,18 +151,20 @@ async def open_fleet(postgres, redis, count=2, **limits):
     limits = Limits(**(LIMITS | limits))
     name = await trio.to_thread.run_sync(postgres.create_database)
     async with AsyncExitStack() as stack:
-        nursery = await stack.enter_async_context(trio.open_nursery())
         nodes = []
         for _ in range(count):
             store = await stack.enter_async_context(open_proxy("127.0.0.1", postgres.port))
             bus = await stack.enter_async_context(open_proxy("127.0.0.1", redis.port))
             urls = at_port(postgres.url(name), store.port), at_port(redis.url(), bus.port)
             engine = await stack.enter_async_context(_open_engine(*urls, limits))
-            nodes.append(Node(engine, store, bus, stack, nursery))
+            nodes.append(Node(engine, store, bus))
         for node in nodes:
             await node.until_ready(True)
-        yield nodes
-        nursery.cancel_scope.cancel()
+        async with trio.open_nursery() as nursery, AsyncExitStack() as people:
+            for node in nodes:
+                node.stack, node.nursery = people, nursery
+            yield nodes
+            nursery.cancel_scope.cancel()
 
 
 @asynccontextmanager
@@ -176,9 +185,9 @@ async def _open_engine(store_url, bus_url, limits):
         yield engine
 
 
-async def tea(owner, *others):
-    """Make a room that all of them follow, and return its name once they do."""
-    users = [other.client.user for other in others]
+async def tea(owner, *others, absent=()):
+    """Make a room that all of them follow but the absent; return its name once they do."""
+    users = [*(other.client.user for other in others), *absent]
     made = await owner.client.create("group", room="tea", members=users)
     for person in (owner, *others):
         await person.client.subscribe("tea", since=(made.epoch, 0))

@@ -5,6 +5,7 @@ import trio
 from fleet import open_fleet, tea
 
 from triolet._model.events import Signal, Typing
+from triolet.testing.chaos.backings import BUS, Backing
 
 # What is promised of what is sent elsewhere while there is no bus.
 ELSEWHERE_S = 2
@@ -20,7 +21,7 @@ async def test_without_the_bus_local_traffic_is_unharmed_and_remote_comes_by_the
     async with open_fleet(postgres, redis) as (left, right):
         anna, cara = await left.enter("anna"), await left.enter("cara")
         ben = await right.enter("ben")
-        room = await tea(anna, ben, cara)
+        room = await tea(anna, ben, cara, absent=["dora"])
         await ben.client.watch(["dora"])
         head = await anna.send(room, "the bus rings")
         await ben.until(lambda event: getattr(event, "seq", 0) == head)
@@ -83,11 +84,11 @@ async def _is_mended(left, right, anna, ben, room):
 async def test_what_the_bus_forgets_is_told_again(postgres, redis):
     """Law: after FLUSHALL, leases and presence are there again within a beat or two."""
     async with open_fleet(postgres, redis) as (left, right):
-        await left.enter("anna")
-        ben = await right.enter("ben")
-        await ben.client.watch(["anna"])
-        await ben.told_that("anna", "online")
-        await trio.to_thread.run_sync(redis.execute, "FLUSHALL")
+        anna, ben = await left.enter("anna"), await right.enter("ben")
+        await tea(anna, ben, absent=["cara"])
+        (row,) = (await ben.client.watch(["anna"])).users
+        assert row[:2] == ("anna", "online")
+        await Backing("redis", BUS, redis, redis.kill).flush()
         ben.look_ahead()
         await trio.sleep(2)
         (row,) = (await ben.client.watch(["anna"])).users

@@ -70,9 +70,13 @@ class Backing:
         """Start it again, and wait until it answers."""
         await trio.to_thread.run_sync(self._server.start)
 
+    def family(self) -> Iterator[int]:
+        """Yield its processes: those of a database are many."""
+        return _family(self._server.pid)
+
     def pause(self) -> None:
         """Stop it where it is, with all its children: SIGSTOP."""
-        self._paused = list(_family(self._server.pid))
+        self._paused = list(self.family())
         self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
