@@ -134,6 +134,10 @@ TESTED_ELSEWHERE: dict[str, tuple[str, str]] = {
         "tests/adapters/test_tokens.py",
         "a promise, kept by the token gate",
     ),
+    "engine/triolet/ports/limiter.py": (
+        "tests/adapters/test_memory_limiter.py",
+        "a promise, proved of each limiter by the contract suite",
+    ),
     "engine/triolet/ports/store.py": (
         "tests/adapters/test_memory.py",
         "a promise, proved of each store by the contract suite",

@@ -88,6 +88,8 @@ class Limits(Struct, frozen=True, kw_only=True):
     bus_connect_timeout_s: float = 5
     # The longest wait between two attempts to connect: a server that is back is used soon.
     bus_backoff_s_max: float = 1
+    # A shared rate that is not answered within it is bounded by this node alone: somebody waits.
+    limiter_timeout_s: float = 0.5
     # Waiting to be rung; beyond it doorbells are dropped, and others compare heads.
     bus_pending_bytes_max: int = 16 * 1024 * 1024
     # A node rings itself so often; not heard for so long, it is deaf, and not ready. While it is
