@@ -556,7 +556,7 @@ async def test_a_shorter_log_of_a_new_epoch_does_not_keep_the_pump_busy():
 
 async def fork(scene, *, keep, then):
     """Have the store lose what came after `keep`, begin a new epoch, and write `then` entries."""
-    room = scene.store.real._rooms["tea"]
+    room = scene.store.real.held.rooms["tea"]
     del room.records[keep - room.floor :]
     room.head, room.n = room.records[-1].seq, room.records[-1].n
     room.message_seqs = [seq for seq in room.message_seqs if seq <= keep]

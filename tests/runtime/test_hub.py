@@ -205,7 +205,7 @@ async def test_a_store_that_went_back_without_a_word_is_believed_at_last(scene):
     for _ in range(5):
         await anna.send("tea")
     await settled()
-    stored = scene.store.real._rooms["tea"]
+    stored = scene.store.real.held.rooms["tea"]
     del stored.records[head + 2 :]
     stored.head, stored.n = head + 2, 2
     before = scene.store.count("room")
@@ -497,10 +497,10 @@ async def test_the_end_of_a_dropped_room_does_not_touch_its_successor(scene):
     old = scene.loaded("tea")
     scene.unload("tea")
     await anna.ask("subscribe", room="tea")
-    kept = dict(scene.store.real._rooms)
-    scene.store.real._rooms.clear()
+    kept = dict(scene.store.real.held.rooms)
+    scene.store.real.held.rooms.clear()
     await scene.hub.resync(old)
-    scene.store.real._rooms.update(kept)
+    scene.store.real.held.rooms.update(kept)
 
     assert scene.loaded("tea") is not old
     await anna.send("tea")
@@ -576,8 +576,8 @@ async def test_a_comparison_that_fails_is_repeated_each_second_and_told_once(sce
 
 async def test_a_room_that_is_no_more_ends_its_subscriptions(scene):
     anna, ben, head = await tea(scene)
-    scene.store.real._rooms.clear()
-    scene.store.real._inboxes.clear()
+    scene.store.real.held.rooms.clear()
+    scene.store.real.held.inboxes.clear()
 
     await trio.sleep(scene.limits.head_check_s + 0.1)
 

@@ -203,7 +203,7 @@ async def test_a_count_read_before_a_change_is_read_again():
 async def test_a_room_that_is_no_more_has_no_members(scene):
     _anna, _, _ = await tea(scene)
     room = scene.loaded("tea")
-    scene.store.real._rooms.clear()
+    scene.store.real.held.rooms.clear()
     room.members = None
 
     assert await scene.hub.count(room) == 0

@@ -29,7 +29,7 @@ def texts_of(scene, sender, room="tea"):
     """Return what a sender's messages in the log say, in its order."""
     return [
         unpack_fact(record.packed).body["text"]
-        for record in scene.store.real._rooms[room].records
+        for record in scene.store.real.held.rooms[room].records
         if record.kind == "message" and record.sender == sender
     ]
 
@@ -207,7 +207,7 @@ async def test_a_retry_in_a_room_that_is_gone_is_refused(scene):
     reading = scene.store.script("membership", before=True)
     step.release()
     await reading.entered.wait()
-    scene.store.real._rooms.clear()
+    scene.store.real.held.rooms.clear()
     reading.release()
 
     assert await answers(ben, refs) == ["no_such_room"]
