@@ -42,6 +42,26 @@ TESTED_ELSEWHERE: dict[str, tuple[str, str]] = {
         "tests/adapters/test_memory.py",
         "what sources and targets share; the contract suite shows it in each of them",
     ),
+    "engine/triolet/adapters/postgres/exporting.py": (
+        "tests/adapters/postgres/test_transfer.py",
+        "the contract of sources, on a real server",
+    ),
+    "engine/triolet/adapters/postgres/foreign.py": (
+        "tests/adapters/postgres/test_transfer.py",
+        "cids from elsewhere, in a store that was moved there",
+    ),
+    "engine/triolet/adapters/postgres/identity.py": (
+        "tests/adapters/postgres/test_transfer.py",
+        "who may open what, in the contract of transfers",
+    ),
+    "engine/triolet/adapters/postgres/importing.py": (
+        "tests/adapters/postgres/test_transfer.py",
+        "the contract of targets, on a real server",
+    ),
+    "engine/triolet/adapters/postgres/restoring.py": (
+        "tests/adapters/postgres/test_transfer.py",
+        "what a target takes, as its reads show it",
+    ),
     "engine/triolet/_runtime/gaps.py": (
         "tests/runtime/test_hub.py",
         "a part of the hub, which is what everybody else sees",

@@ -7,7 +7,8 @@ import click
 import trio
 
 from triolet._model.errors import ConfigurationError
-from triolet.copying import Sum, Told, masked, open_source, open_target, sum_of, transfer
+from triolet.adapters.urls import masked
+from triolet.copying import Sum, Told, open_source, open_target, sum_of, transfer
 from triolet.ports.transfer import Section, Source
 from triolet.testing.progress import bar
 
@@ -30,7 +31,8 @@ _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 def command(ctx: click.Context, source: str, target: str) -> None:
     """Copy all of the store SOURCE into TARGET, which must be empty, and compare both.
 
-    Both are as `store` in the settings: sqlite:PATH. No server may use either of them.
+    Both are as `store` in the settings: sqlite:PATH or postgresql://…
+    No server may use either of them.
 
     Positions, epochs, marks, rights and cids stay as they are, so clients resume on TARGET
     where they were, and what they send again is found to be a duplicate.

@@ -3,9 +3,10 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from hashlib import blake2b
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Final, TypeAlias, final
-from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 from msgspec import Struct
@@ -14,6 +15,7 @@ from ._model.errors import ConfigurationError
 from ._model.limits import Limits
 from .adapters.sqlite import open_sqlite_source, open_sqlite_target
 from .adapters.system import SystemEntropy
+from .adapters.urls import check_store, is_shared
 from .ports.transfer import Page, Place, Section, Source, Target
 
 # A page in memory is a few megabytes; larger ones are no faster.
@@ -38,49 +40,56 @@ class Sum(Struct, frozen=True):
 
 @asynccontextmanager
 async def open_source(url: str, *, may_be_unfinished: bool = False) -> AsyncIterator[Source]:
-    """Open the store that `url` names, to read all its rows: `sqlite:PATH`.
+    """Open the store that `url` names, to read all its rows: `sqlite:PATH` or `postgresql://…`.
 
     Raises:
         ConfigurationError: it names none, or one that is in use or an unfinished copy.
+        SchemaTooNew: the data was written by a newer Triolet.
         StoreError: it cannot be opened.
     """
-    async with open_sqlite_source(
-        _path_of(url),
-        entropy=SystemEntropy(),
-        limits=Limits(),
-        may_be_unfinished=may_be_unfinished,
-    ) as source:
+    _check(url)
+    entropy, limits = SystemEntropy(), Limits()
+    if is_shared(url):
+        opened = _postgres().open_postgres_source(
+            url, entropy=entropy, limits=limits, may_be_unfinished=may_be_unfinished
+        )
+    else:
+        opened = open_sqlite_source(
+            _path_of(url), entropy=entropy, limits=limits, may_be_unfinished=may_be_unfinished
+        )
+    async with opened as source:
         yield source
 
 
 @asynccontextmanager
 async def open_target(url: str) -> AsyncIterator[Target]:
     """Open the store that `url` names, to take another one's rows; see `open_source`."""
-    async with open_sqlite_target(_path_of(url), entropy=SystemEntropy()) as target:
+    _check(url)
+    entropy = SystemEntropy()
+    if is_shared(url):
+        opened = _postgres().open_postgres_target(url, entropy=entropy, limits=Limits())
+    else:
+        opened = open_sqlite_target(_path_of(url), entropy=entropy)
+    async with opened as target:
         yield target
 
 
+def _check(url: str) -> None:
+    check_store(url)
+    if url == "memory:":
+        raise ConfigurationError("`memory:` ends with its process, and cannot be copied")
+
+
 def _path_of(url: str) -> Path:
-    if url.startswith("sqlite:") and len(url) > len("sqlite:"):
-        return Path(url.removeprefix("sqlite:"))
-    raise ConfigurationError(f"{masked(url)!r} is not `sqlite:PATH`")
+    return Path(url.removeprefix("sqlite:"))
 
 
-def masked(url: str) -> str:
-    """Return a store's URL without its password.
-
-    >>> masked("postgresql://anna:secret@host:5432/chat?sslpassword=secret")
-    'postgresql://anna:***@host:5432/chat?…'
-    >>> masked("sqlite:data/triolet.db")
-    'sqlite:data/triolet.db'
-    """
-    if url.startswith("sqlite:"):
-        return url
-    parts = urlsplit(url)
-    user, at, host = parts.netloc.rpartition("@")
-    if ":" in user:
-        user = f"{user.partition(':')[0]}:***"
-    return urlunsplit((parts.scheme, f"{user}{at}{host}", parts.path, "…" * bool(parts.query), ""))
+def _postgres() -> ModuleType:
+    """Import the adapter, whose driver is an extra of the installation."""
+    try:
+        return import_module(f"{__package__}.adapters.postgres")
+    except ImportError as error:
+        raise ConfigurationError(f"{error}; install `triolet[postgres]`") from None
 
 
 def untold(rows: int) -> None:

@@ -101,8 +101,8 @@ def test_a_difference_is_status_1_and_the_copy_stays_unfinished(run, home, monke
     [
         ("sqlite:none.db", "sqlite:new.db", "there is no store at none.db"),
         ("sqlite:one.db", "sqlite:one.db", "the same store"),
-        ("memory:", "sqlite:new.db", "'memory:' is not"),
-        ("mysql://anna:hunter2@host/x", "sqlite:new.db", "is not"),
+        ("memory:", "sqlite:new.db", "cannot be copied"),
+        ("mysql://anna:hunter2@host/x", "sqlite:new.db", "is no store"),
     ],
 )
 def test_what_cannot_be_is_status_2(run, tmp_path, source, target, words):

@@ -14,9 +14,13 @@ How it is built, from the outside in::
     statement   SQL with the types of its parameters (kinds)
     address     where the database is: URLs, hosts, names
     failures    SQLSTATEs, told apart · tasks  what runs beside a block
+    exporting   all rows, for another store · importing, restoring  those of another one
+    identity    who a database is, and who else uses it · foreign  cids from elsewhere
 
 This imports the driver: whoever opens a URL imports it then, and says what is to be installed.
 """
 
 from .bus import open_postgres_bus as open_postgres_bus
+from .exporting import open_postgres_source as open_postgres_source
+from .importing import open_postgres_target as open_postgres_target
 from .store import open_postgres_store as open_postgres_store

@@ -25,8 +25,10 @@ from ..._model.errors import ErrorCode, OutcomeUnknown, StoreError, StoreUnavail
 from ..._model.limits import Limits
 from ...ports.clock import Clock, Entropy
 from ...ports.store import Draft, Outcome, Rejected
+from .._drafts import repeated
 from .drafts import APPEND, Batch
 from .failures import Refused
+from .foreign import ForeignCids
 from .kinds import BOOL, TEXT
 from .pool import Pool
 from .statement import Statement
@@ -52,8 +54,17 @@ _POISON: Final = Rejected(ErrorCode.INTERNAL, "the store cannot keep this")
 class Appender:
     """See the module. One of a store, with a connection of its own."""
 
-    def __init__(self, pool: Pool, *, clock: Clock, entropy: Entropy, limits: Limits) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        foreign: ForeignCids,
+        *,
+        clock: Clock,
+        entropy: Entropy,
+        limits: Limits,
+    ) -> None:
         self._pool = pool
+        self._foreign = foreign
         self._clock = clock
         self._entropy = entropy
         self._head_check_s = limits.head_check_s
@@ -102,8 +113,22 @@ class Appender:
                 if held_s > 0:
                     raise _another_generation(held_s)
                 if drafts:
-                    outcomes = await self._append(drafts, now_ms)
+                    outcomes = await self._append_new(drafts, now_ms)
         return outcomes
+
+    async def _append_new(self, drafts: tuple[Draft, ...], now_ms: int) -> list[Outcome]:
+        """Append what is not known from another store."""
+        names = [(draft.room, draft.sender, draft.cid) for draft in drafts]
+        known = await self._foreign.find(self._pool.run, names)
+        if not known:
+            return await self._append(drafts, now_ms)
+        named = list(zip(drafts, names, strict=True))
+        new = tuple(draft for draft, name in named if name not in known)
+        outcomes = iter(await self._append(new, now_ms) if new else ())
+        return [
+            repeated(draft, known[name]) if name in known else next(outcomes)
+            for draft, name in named
+        ]
 
     async def _append(self, drafts: tuple[Draft, ...], now_ms: int) -> list[Outcome]:
         batch = Batch(drafts)

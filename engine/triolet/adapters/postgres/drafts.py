@@ -121,7 +121,7 @@ class Batch:
         before = self._cids.get(cid, 0)
         self._cids[cid] = row
         flags = _FIRST | (_REVOKES if draft.revokes else 0) | (_LOGGED if draft.logged else 0)
-        facts = [_fact(fact, packed) for fact, packed in draft.facts] or [_Fact(_NO_FACT)]
+        facts = [columns_of(fact, packed) for fact, packed in draft.facts] or [_Fact(_NO_FACT)]
         for fact in facts:
             self._rows.append(
                 (
@@ -182,7 +182,8 @@ class Batch:
         return kind
 
 
-def _fact(fact: Fact, packed: bytes) -> _Fact:
+def columns_of(fact: Fact, packed: bytes) -> _Fact:
+    """Return a fact's columns."""
     if isinstance(fact, Message):
         if fact.reply_to is UNSET and fact.mentions is UNSET:
             return _Fact(0, packed=None if fact.erased else packed)

@@ -49,7 +49,7 @@ _reactions: Final = msgspec.json.Decoder(list[tuple[str, int, tuple[str, ...], b
 _ERASED: Final = pack_fact(Message(erased=True))
 
 
-def _state(row: Row) -> RoomState:
+def state(row: Row) -> RoomState:
     """Return where a room stands, from a row that begins as `states` does, without the id."""
     name, kind, title, public, epoch, lineage, head, n, floor, floor_n, acl_ver, members = row[:12]
     return RoomState(
@@ -71,7 +71,7 @@ def _state(row: Row) -> RoomState:
 def stored_room(row: Row) -> StoredRoom:
     """Return a room, with its members unless there are too many."""
     members = row[12]
-    return StoredRoom(_state(row), None if members is None else _memberships(members))
+    return StoredRoom(state(row), None if members is None else _memberships(members))
 
 
 def membership(row: Row) -> Membership:
@@ -114,7 +114,7 @@ def _within(rows: Iterable[Row], bytes_max: int) -> Iterator[FoldedMessage]:
         size += len(_body_fact(row[0], packed, rest, edited_at, edit))
         if before and size > bytes_max:
             return
-        yield _folded(row)
+        yield folded(row)
 
 
 def _body_fact(
@@ -126,7 +126,8 @@ def _body_fact(
     return edit or _erased_edit(seq)
 
 
-def _folded(row: Row) -> FoldedMessage:
+def folded(row: Row) -> FoldedMessage:
+    """Return a message, from a row of `folded` without the room, and its reactions."""
     seq, n, at, cid, sender, packed, rest, edited_at, edit, reactions = row
     message = unpack_fact(packed or rest or _ERASED)
     assert isinstance(message, Message), "the table of messages holds nothing else"
@@ -159,9 +160,9 @@ def inbox_items(user: str, rows: Rows) -> list[InboxItem]:
     """Return a user's rooms."""
     return [
         InboxItem(
-            _state(row),
+            state(row),
             membership((user, *row[12:16])),
-            None if row[16] is None else _folded(row[16:]),
+            None if row[16] is None else folded(row[16:]),
         )
         for row in rows
     ]

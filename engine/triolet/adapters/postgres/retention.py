@@ -7,6 +7,7 @@ may do it at once; each finds what the other has left.
 
 from typing import Final, NamedTuple, final
 
+from . import foreign
 from .kinds import INT8
 from .pool import Pool
 from .statement import Statement
@@ -80,10 +81,10 @@ class Retention:
     async def prune_cids(self, *, older_than: int, limit: int) -> int:
         """Forget at most `limit` cids of drafts older than `older_than` (ms)."""
         count = 0
-        while count < limit:
-            most = min(limit - count, ROWS_PER_STEP)
-            ((removed,),) = await self._pool.run(_PRUNE_CIDS, older_than, most)
-            count += removed
-            if removed < most:
-                break
+        for prune in (_PRUNE_CIDS, foreign.PRUNE):
+            removed = most = ROWS_PER_STEP
+            while count < limit and removed == most:
+                most = min(limit - count, ROWS_PER_STEP)
+                ((removed,),) = await self._pool.run(prune, older_than, most)
+                count += removed
         return count

@@ -11,6 +11,7 @@ from typing import Final
 # Only ever appended to; a released step is never changed.
 _STEPS: Final[tuple[tuple[str, ...], ...]] = (
     ("tables.sql", "append.sql", "reading.sql", "keeping.sql"),
+    ("transfer.sql",),
 )
 
 

@@ -25,6 +25,8 @@ from ...ports.store import (
 )
 from . import keeping, reading
 from .appending import Appender
+from .foreign import ForeignCids
+from .identity import refuse_unfinished
 from .migrations import migrate
 from .pool import Pool, open_pool
 from .retention import Retention
@@ -47,24 +49,28 @@ async def open_postgres_store(
         limits: what may wait, how long, and how many at once.
 
     Raises:
-        ConfigurationError: the URL is none.
+        ConfigurationError: the URL is none, or the database holds an unfinished copy.
         SchemaTooNew: a newer Triolet has written it.
         StoreUnavailable: it cannot be reached, or not be written.
     """
     await migrate(url, steps(), timeout_s=limits.postgres_connect_timeout_s)
     lane = open_pool(url, entropy=entropy, limits=replace(limits, postgres_connections_max=1))
     async with lane as writing, open_pool(url, entropy=entropy, limits=limits) as pool:
-        appender = Appender(writing, clock=clock, entropy=entropy, limits=limits)
+        await refuse_unfinished(writing.run)
+        foreign = ForeignCids()
+        await foreign.load(writing.run)
+        appender = Appender(writing, foreign, clock=clock, entropy=entropy, limits=limits)
         await appender.begin()
-        yield PostgresStore(appender, pool)
+        yield PostgresStore(appender, pool, foreign)
 
 
 @final
 class PostgresStore(Store):
     """What the port promises, in terms of the functions in `sql`."""
 
-    def __init__(self, appender: Appender, pool: Pool) -> None:
+    def __init__(self, appender: Appender, pool: Pool, foreign: ForeignCids) -> None:
         self._appender = appender
+        self._foreign = foreign
         self._pool = pool
         self._retention = Retention(pool)
 
@@ -115,7 +121,10 @@ class PostgresStore(Store):
     async def find(self, room: str, sender: str, cid: str) -> Duplicate | None:
         """Return what a cid became, or None."""
         rows = await self._pool.run(reading.FIND, room, sender, cid)
-        return Duplicate(*rows[0]) if rows else None
+        if rows:
+            return Duplicate(*rows[0])
+        name = (room, sender, cid)
+        return (await self._foreign.find(self._pool.run, [name])).get(name)
 
     async def n_at(self, room: str, seq: int) -> int:
         """Return how many messages the room had at `seq`."""
