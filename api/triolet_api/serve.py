@@ -21,6 +21,7 @@ from triolet._model.errors import ConfigurationError
 from triolet._runtime.edge import bind
 from triolet.adapters.system import SystemClock, SystemEntropy
 from triolet.adapters.tokens import TokenGate
+from triolet.adapters.urls import is_shared
 from triolet.embedded import Engine, open_bus, open_store
 from triolet.ports.clock import Clock
 from triolet.ports.store import Store
@@ -271,6 +272,7 @@ def announce(settings: Settings, address: str) -> None:
     from rich.console import Console  # noqa: PLC0415 - 50 ms that only a start needs
     from rich.text import Text  # noqa: PLC0415
 
+    url = settings.store_url.reveal()
     kept = str(settings.store_url).removeprefix("sqlite:")
     if kept == "memory:":
         kept = "in memory, until it stops"
@@ -282,6 +284,7 @@ def announce(settings: Settings, address: str) -> None:
         ("Triolet", f"{__version__} is running at http://{address}"),
         ("clients", f"ws://{address}/ws"),
         ("data", kept),
+        *([("bus", str(settings.bus) or "postgresql:")] if is_shared(url) else ()),
         ("token", sign_in),
         ("chat", f"triolet chat ws://{address}/ws --as NAME{beside}"),
         *([("workers", str(settings.workers))] if settings.workers > 1 else ()),

@@ -276,10 +276,11 @@ def _build(kind: type, value: object) -> object:
     """Make what msgspec does not know of a string: a path, an address, a secret."""
     if isinstance(value, kind):
         return value
-    if kind is Address and isinstance(value, str):
-        return Address(value.strip())
+    # An empty variable is a mistake, not a wish for SQLite.
     if not isinstance(value, str) or not value:
         raise ValueError("Expected a `str` that is not empty")
+    if kind is Address:
+        return Address(value.strip())
     return Path(value) if kind is Path else Secret(value.encode())
 
 

@@ -62,6 +62,7 @@ class Worker:
         ready: set when it was for the first time.
         ready_at: when that was.
         ended: set when it has ended.
+        is_told_to_go: whether a signal was passed on to it.
     """
 
     def __init__(self, number: int, process: trio.Process) -> None:
@@ -70,6 +71,7 @@ class Worker:
         self.ready = trio.Event()
         self.ready_at = float("inf")
         self.ended = trio.Event()
+        self.is_told_to_go = False
         self._process = process
 
     @property
@@ -115,7 +117,10 @@ class Worker:
             return
         self.how = word
         if word != READY:
-            _log.warning("worker %d is not ready: %s", self.number, word)
+            # On its way up, or told to go: nobody need look.
+            is_news = self.ready.is_set() and not self.is_told_to_go
+            level = logging.WARNING if is_news else logging.DEBUG
+            _log.log(level, "worker %d is not ready: %s", self.number, word)
             return
         _log.info("worker %d is ready, process %d", self.number, self.pid)
         if not self.ready.is_set():
@@ -124,6 +129,7 @@ class Worker:
 
     def signal(self, which: signal.Signals) -> None:
         """Pass a signal on."""
+        self.is_told_to_go = True
         if self._process.returncode is None:
             self._process.send_signal(which)
 

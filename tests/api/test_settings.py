@@ -264,6 +264,7 @@ class TestMistakes:
                 POSTGRES | {"TRIOLET_WORKERS": "2", "TRIOLET_BUS": "memory:"},
                 "TRIOLET_BUS: workers hear each other by `redis://…` or `postgresql:`",
             ),
+            ({"TRIOLET_STORE": ""}, "TRIOLET_STORE: expected a `str` that is not empty"),
             ({"TRIOLET_WORKERS": "0"}, "TRIOLET_WORKERS: expected `int` >= 1"),
             (
                 {"TRIOLET_STORE_PASSWORD": "pass"},

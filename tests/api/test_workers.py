@@ -198,8 +198,10 @@ async def test_who_says_nothing_hangs_and_is_killed(tmp_path, caplog):
 
 
 async def test_why_a_worker_is_not_ready_is_told(tmp_path, caplog):
+    caplog.set_level("INFO")
     async with playing(tmp_path, 1) as play:
         play.tell("deaf")
+        await play.wait(lambda: "worker 1 is ready" in caplog.text)
         await play.wait(lambda: "worker 1 is not ready: bus" in caplog.text)
         assert play.pids == []
 
