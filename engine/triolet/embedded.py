@@ -8,9 +8,7 @@ from contextlib import (
     asynccontextmanager,
     contextmanager,
 )
-from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import final
 
 import trio
@@ -149,8 +147,9 @@ async def open_store(
         if url == "memory:":
             store = open_memory_store(clock=clock, entropy=entropy)
         elif is_shared(url):
-            postgres = _adapter("postgres")
-            store = postgres.open_postgres_store(url, clock=clock, entropy=entropy, limits=limits)
+            with _extra("postgres"):
+                from .adapters.postgres import open_postgres_store  # noqa: PLC0415 - if asked for
+            store = open_postgres_store(url, clock=clock, entropy=entropy, limits=limits)
         else:
             path = Path(url.removeprefix("sqlite:"))
             store = open_sqlite_store(path, clock=clock, entropy=entropy, limits=limits)
@@ -183,11 +182,13 @@ async def open_bus(
     async with AsyncExitStack() as stack:
         bus: AbstractAsyncContextManager[Bus]
         if is_shared(whole):
-            postgres = _adapter("postgres")
-            bus = postgres.open_postgres_bus(whole, entropy=entropy, limits=limits)
+            with _extra("postgres"):
+                from .adapters.postgres import open_postgres_bus  # noqa: PLC0415 - if asked for
+            bus = open_postgres_bus(whole, entropy=entropy, limits=limits)
         elif whole != "memory:":
-            redis = _adapter("redis")
-            bus = redis.open_redis_bus(split_urls(whole), entropy=entropy, limits=limits)
+            with _extra("redis"):
+                from .adapters.redis import open_redis_bus  # noqa: PLC0415 - if asked for
+            bus = open_redis_bus(split_urls(whole), entropy=entropy, limits=limits)
         elif is_shared(store):
             # Others may write to it all the same, if only while one server follows another: a
             # node among others looks at the store for what nobody rings.
@@ -211,10 +212,11 @@ def _said_of(setting: str) -> Iterator[None]:
         raise ConfigurationError(f"{setting}: {error}") from None
 
 
-def _adapter(name: str) -> ModuleType:
-    """Import an adapter whose packages are an extra of the installation."""
+@contextmanager
+def _extra(name: str) -> Iterator[None]:
+    """Say what to install where an adapter lacks its packages."""
     try:
-        return import_module(f"{__package__}.adapters.{name}")
+        yield
     except ImportError as error:
         raise ConfigurationError(f"{error}; install `triolet[{name}]`") from None
 
