@@ -1,6 +1,9 @@
 """Laws of the command: its exit status, its summary, and how to see a failure again."""
 
 import argparse
+import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -66,3 +69,27 @@ def test_a_violation_is_told_with_the_command_that_shows_it_again(monkeypatch, c
     assert "VIOLATED: the world ended: RuntimeError('a bug')" in told
     assert "python -m triolet.testing world --seed 8 --nodes 2\n" in told
     assert "1 seeds, 1 violated" in told
+
+
+@pytest.mark.parametrize(
+    ("jobs", "number"), [(1, signal.SIGTERM), (2, signal.SIGTERM), (2, signal.SIGINT)]
+)
+def test_a_run_that_is_stopped_says_how_far_it_came_and_how_to_go_on(jobs, number):
+    command = [sys.executable, "-m", "triolet.testing", "world", "--from", "7", "--seeds", "100"]
+    with subprocess.Popen(
+        [*command, "--jobs", str(jobs), "--nodes", "1", "--clients", "1"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline() == "seeds: 5 of 100\n"
+        process.send_signal(number)
+        told, warned = process.communicate(timeout=60)
+
+    count = int(told.split()[0])
+    assert 5 <= count < 100
+    assert warned.splitlines()[-1] == f"stopped; go on with --from {7 + count}"
+    assert "Traceback" not in warned
+    assert f"{count} seeds, 0 violated" in told
+    assert process.returncode == 0

@@ -93,8 +93,8 @@ def _told(outcome: Outcome) -> str:
 
 def _many(seeds: range, plan: Plan, jobs: int) -> int:
     tally = _Tally(plan)
-    # A run that is stopped says how far it came, whoever stops it.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # A run that is stopped says how far it came, whoever stops it: Trio knows Ctrl+C alone.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     with bar("seeds", len(seeds)) as progress:
         try:
             for verdict in judge_all(seeds, plan, jobs=jobs):

@@ -16,8 +16,9 @@ from .run import play
 from .scenario import Plan, draw
 from .verbs import VERBS
 
-# Processor time that no seed takes, not even a long one: it goes round without waiting.
+# Processor time that no seed takes, nor a day of a long one: it goes round without waiting.
 _HANGS_S: Final = 300
+_DAY_H: Final = 24
 
 
 @final
@@ -49,7 +50,7 @@ def judge(seed: int, plan: Plan) -> Verdict:
     """Play one seed."""
     script = draw(seed, plan)
     try:
-        with _alarm():
+        with _alarm(_HANGS_S * max(1, plan.hours / _DAY_H)), _interruptible():
             outcome = play(script)
     except Exception as error:  # noqa: BLE001 - whatever ends a world is what is looked for
         return Verdict(seed=seed, complaints=(f"the world ended: {error!r}",))
@@ -66,13 +67,13 @@ def judge(seed: int, plan: Plan) -> Verdict:
 
 
 @contextmanager
-def _alarm() -> Iterator[None]:
+def _alarm(after_s: float) -> Iterator[None]:
     def ring(number: int, frame: FrameType | None) -> None:
         del number, frame
-        raise WorldHangs(f"not over within {_HANGS_S} s of processor time")
+        raise WorldHangs(f"not over within {after_s:.0f} s of processor time")
 
     before = signal.signal(signal.SIGPROF, ring)
-    signal.setitimer(signal.ITIMER_PROF, _HANGS_S)
+    signal.setitimer(signal.ITIMER_PROF, after_s)
     try:
         yield
     finally:
@@ -80,9 +81,21 @@ def _alarm() -> Iterator[None]:
         signal.signal(signal.SIGPROF, before)
 
 
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let Ctrl+C out of the nurseries of a world."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        if group.subgroup(KeyboardInterrupt) is None:
+            raise
+        raise KeyboardInterrupt from None
+
+
 def _begin() -> None:
-    # Ctrl+C is the parent's: it ends the others in order.
+    # Ctrl+C is the parent's, which ends the others by SIGTERM, whatever they are doing.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     # What was imported is never garbage, and a world is a few thousand objects.
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
