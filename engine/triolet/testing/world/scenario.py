@@ -37,6 +37,8 @@ _STILL: Final[dict[str, int | float]] = {
 # minutes, 2.5 hours or 30.
 _DAYS_ROOMS: Final = 2
 _DAYS_TTL: Final = 30
+# And not everybody is in every room: what is said costs what it costs to tell all members.
+_DAYS_SHARES: Final = (2, 3, 4)
 # How many worlds have bounds so small that everything that has one meets it.
 _TIGHT_RATE: Final = 0.3
 _TIGHT: Final[dict[str, int | float]] = {
@@ -104,6 +106,7 @@ def draw(seed: int, plan: Plan | None = None) -> Script:
         quality=quality,
         speed=Speed(commit_s=random.choice((0.0, 0.005, 0.05))),
         limits=pace | (_TIGHT if is_tight else {}),
+        share=random.choice(_DAYS_SHARES) if is_days else 1,
     )
     return replace(world, steps=tuple(_steps(random, world, plan.hours)))
 

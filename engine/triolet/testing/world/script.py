@@ -53,6 +53,7 @@ class Script(Struct, frozen=True, omit_defaults=True, kw_only=True):
         people: how many users.
         devices: how many devices each of them has.
         rooms: how many group rooms they share.
+        share: one of so many people is in a room when the world begins, in each room others.
         ttl_s: how long a token lives.
         quality: of the network.
         speed: of the disk.
@@ -65,6 +66,7 @@ class Script(Struct, frozen=True, omit_defaults=True, kw_only=True):
     people: int = 2
     devices: int = 1
     rooms: int = 1
+    share: int = 1
     ttl_s: float = 3600.0
     quality: Quality = Quality()
     speed: Speed = Speed()

@@ -131,23 +131,24 @@ class World:
         for device in self.devices:
             device.open()
         await self._wait(self._are_online)
-        for room in self.rooms:
-            self._found(room)
+        for number, room in enumerate(self.rooms):
+            self._found(room, number)
         await self._wait(self._are_idle)
         for device in self.devices:
             for room in self.rooms:
                 _follow(device, room)
         await self._wait(self._are_idle)
 
-    def _found(self, room: str) -> None:
-        founder, users = self.devices[0], self.users
+    def _found(self, room: str, number: int) -> None:
+        founder, users, share = self.devices[0], self.users, self.script.share
+        members = [user for which, user in enumerate(users) if (which + number) % share == 0]
         if room.startswith("dm:"):
             founder.act("direct", lambda client: client.direct(users[1]))
         else:
             # Of several rooms each second one may be read by all.
             public = room.endswith("1")
             founder.act(
-                "create", lambda client: client.create(room=room, members=users, public=public)
+                "create", lambda client: client.create(room=room, members=members, public=public)
             )
 
     async def play(self) -> None:
