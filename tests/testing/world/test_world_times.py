@@ -3,6 +3,7 @@
 from collections import Counter
 
 import pytest
+from msgspec.structs import replace
 
 from triolet.testing.checker import Bounds
 from triolet.testing.world import Plan, Script, draw, play
@@ -44,12 +45,14 @@ def test_everybody_lives_through_the_whole_time():
     assert min(hours[hour] for hour in range(48)) * 10 < max(hours.values())
 
 
-def test_promises_are_kept_through_a_day():
-    outcome = play(draw(2, Plan(nodes=2, clients=2, hours=24)))
+def test_promises_are_kept_through_the_hours_of_a_day():
+    """A few of them; the command runs years."""
+    script = draw(2, Plan(nodes=2, clients=4, hours=24))
+    outcome = play(replace(script, steps=script.steps[:600]))
 
     assert outcome.complaints == []
-    assert outcome.virtual_s > 24 * 3600
-    assert outcome.connections > 2
+    assert outcome.virtual_s > 2 * 3600
+    assert outcome.connections > 4
     assert outcome.starts > 2
 
 
