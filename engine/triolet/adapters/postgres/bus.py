@@ -34,8 +34,6 @@ logger = logging.getLogger(__name__)
 # What waits for one node: a second of a busy bus, and less than its rings may hold.
 QUEUE_DOORBELLS_MAX: Final = 10_000
 QUEUE_BYTES_MAX: Final = 16 * 1024 * 1024
-# In which a node hears itself the first time, on a machine that is busy with other things.
-_HEARS_WITHIN_S: Final = 10
 
 
 @final
@@ -137,8 +135,12 @@ class PostgresBus:
 
     # --- what is heard ---------------------------------------------------------------------
 
-    async def listen(self, listener: Listener) -> None:
+    async def listen(self, listener: Listener, *, within_s: float) -> None:
         """Wait until the listener has tried, and make sure that it hears if it is up.
+
+        Args:
+            listener: ours, from now on.
+            within_s: who has not heard itself by then is deaf.
 
         Raises:
             ConfigurationError: it is up and deaf: there is a pooler between.
@@ -148,7 +150,7 @@ class PostgresBus:
         if not listener.is_up:
             return
         try:
-            with trio.move_on_after(_HEARS_WITHIN_S):
+            with trio.move_on_after(within_s):
                 await self._run(told.RING, [self._token.decode()])
                 await self._heard_token.wait()
                 return
@@ -221,5 +223,5 @@ async def open_postgres_bus(url: str, *, entropy: Entropy, limits: Limits) -> As
             limits=bounds,
         )
         nursery.start_soon(listener.run)
-        await bus.listen(listener)
+        await bus.listen(listener, within_s=limits.canary_timeout_s)
         yield bus

@@ -115,7 +115,7 @@ class Connection:
             answers = await self._answers()
         except psycopg.Error as error:
             self._is_useless = True
-            raise Lost(str(error).strip()) from error
+            raise Lost(_line(str(error))) from error
         except (OSError, trio.ClosedResourceError) as error:
             self._is_useless = True
             raise Lost(f"the connection is closed: {error}") from error
@@ -148,7 +148,7 @@ class Connection:
         if answer.status in _DONE:
             return
         sqlstate = (answer.error_field(pq.DiagnosticField.SQLSTATE) or b"").decode()
-        message = answer.get_error_message().strip()
+        message = _line(answer.get_error_message())
         if self._pgconn.status != pq.ConnStatus.OK or not sqlstate:
             # An error that ends the session may come after the commit.
             self._is_useless = True
@@ -180,7 +180,7 @@ class Connection:
                 self._take_in()
         except (psycopg.Error, OSError, trio.ClosedResourceError) as error:
             self._is_useless = True
-            raise Lost(str(error).strip()) from error
+            raise Lost(_line(str(error))) from error
 
     # --- its end ---------------------------------------------------------------------------
 
@@ -264,7 +264,12 @@ async def _connect(conninfo: bytes) -> PGconn | str:
     try:
         if pgconn.status != pq.ConnStatus.BAD:
             made = await poll(pgconn, pgconn.connect_poll)
-        return pgconn if made else pgconn.get_error_message().strip()
+        return pgconn if made else _line(pgconn.get_error_message())
     finally:
         if not made:
             pgconn.finish()
+
+
+def _line(said: str) -> str:
+    """Return what libpq says on several lines as one, for a log."""
+    return " ".join(said.split())

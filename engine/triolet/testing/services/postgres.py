@@ -30,6 +30,8 @@ _LOG_BYTES_MAX: Final = 2000
 _PORTS_TRIED: Final = 5
 # Says which binaries to use: 16 or 18 of the wheel, or a folder.
 CHOICE: Final = "TESTS_POSTGRES"
+# Debian keeps them off the path.
+DEBIAN: Final = Path("/usr/lib/postgresql")
 _WHEEL_FOLDERS: Final = {"18": "pginstall18", "16": "pginstall"}
 _SETTINGS: Final = (
     "listen_addresses='127.0.0.1'",
@@ -57,8 +59,7 @@ def binaries() -> Path:
     if found is not None and found.origin is not None and not candidates:
         candidates.append(Path(found.origin).parent / _WHEEL_FOLDERS[choice] / "bin")
     on_path = shutil.which("initdb")
-    # Debian keeps them off the path.
-    debian = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    debian = sorted(DEBIAN.glob("*/bin"), reverse=True)
     for folder in [*candidates, *([Path(on_path).parent] if on_path else []), *debian]:
         if (folder / "initdb").is_file() and (folder / "postgres").is_file():
             return folder
@@ -71,11 +72,12 @@ class PostgresServer:
 
     Attributes:
         port: where it listens, on 127.0.0.1; the same after each start.
+        folder: of its data and its log.
     """
 
     def __init__(self, folder: Path, settings: Sequence[str] = ()) -> None:
         self.port = 0
-        self._folder = folder
+        self.folder = folder
         self._bin = binaries()
         self._settings = (*_SETTINGS, f"unix_socket_directories='{folder}'", *settings)
         self._log = folder / "log"
@@ -104,8 +106,8 @@ class PostgresServer:
             NoPostgres: `initdb` failed.
         """
         if self._owner is not None:
-            os.chown(self._folder, *self._owner)
-        command = [str(self._bin / "initdb"), "-D", str(self._folder / "data"), "-U", "postgres"]
+            os.chown(self.folder, *self._owner)
+        command = [str(self._bin / "initdb"), "-D", str(self.folder / "data"), "-U", "postgres"]
         # Not the C locale, which would hide that an order depends on it.
         command += ["--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]
         made = self._spawn(command, subprocess.PIPE)
@@ -132,7 +134,7 @@ class PostgresServer:
         raise NoPostgres(f"PostgreSQL does not start: {self.last_words()}")
 
     def _try_start(self, port: int, deadline: float) -> bool:
-        data = self._folder / "data"
+        data = self.folder / "data"
         command = [str(self._bin / "postgres"), "-D", str(data), "-p", str(port)]
         for setting in self._settings:
             command += ["-c", setting.replace("'", "")]
@@ -143,7 +145,7 @@ class PostgresServer:
                 return False
             if _is_ready(data / "postmaster.pid", process.pid):
                 self._process = process
-                self._watchdog = guard(process.pid, self._folder)
+                self._watchdog = guard(process.pid, self.folder)
                 return True
             time.sleep(_POLL_S)
         process.kill()
@@ -215,7 +217,7 @@ class PostgresServer:
         return text[-_LOG_BYTES_MAX:].strip()
 
     def _spawn(self, command: list[str], output: int | IO[bytes]) -> subprocess.Popen[bytes]:
-        return spawn(command, folder=self._folder, owner=self._owner, output=output)
+        return spawn(command, folder=self.folder, owner=self._owner, output=output)
 
 
 @contextlib.contextmanager
