@@ -32,9 +32,11 @@ class MemoryBus:
 
     def __init__(self) -> None:
         self.followers: dict[str, dict[MemoryNode, None]] = {}
-        # When each lease lapses (monotonic, s), and what is told under it, by user.
+        # When each lease lapses (monotonic, s), of whom something is told under it, and what is
+        # told of a user, by lease.
         self._leases: dict[str, float] = {}
-        self._told: dict[str, dict[str, bytes]] = {}
+        self._told: dict[str, dict[str, None]] = {}
+        self._states: dict[str, dict[str, bytes]] = {}
 
     def join(self) -> "MemoryNode":
         """Return one more node's connection."""
@@ -51,10 +53,6 @@ class MemoryBus:
             self.end(lease)
         return self._leases
 
-    def told(self, lease: str) -> dict[str, bytes]:
-        """Return what is told under a lease, by user; what is put there is kept if it lives."""
-        return self._told.get(lease, {}) if lease in self.living() else {}
-
     def begin(self, lease: str, until: float) -> None:
         """Have a lease last until then."""
         self._leases[lease] = until
@@ -63,7 +61,27 @@ class MemoryBus:
     def end(self, lease: str) -> None:
         """End a lease and what was told under it."""
         self._leases.pop(lease, None)
-        self._told.pop(lease, None)
+        for user in self._told.pop(lease, {}):
+            self._forget(user, lease)
+
+    def tell(self, lease: str, user: str, state: bytes) -> None:
+        """Tell under a lease that lives how a user is; empty: nothing of this user any more."""
+        if state:
+            self._told[lease][user] = None
+            self._states.setdefault(user, {})[lease] = state
+        elif user in self._told[lease]:
+            del self._told[lease][user]
+            self._forget(user, lease)
+
+    def _forget(self, user: str, lease: str) -> None:
+        states = self._states[user]
+        del states[lease]
+        if not states:
+            del self._states[user]
+
+    def states(self, user: str) -> dict[str, bytes]:
+        """Return what is told of a user, by lease; ask `living` first."""
+        return dict(sorted(self._states.get(user, {}).items()))
 
 
 @final
@@ -161,22 +179,17 @@ class MemoryNode:
             if len(state) > STATE_BYTES_MAX:
                 raise ValueError(f"a state has at most {STATE_BYTES_MAX} bytes")
         self._require()
-        told = self._bus.told(lease)
-        for user, state in states.items():
-            if state:
-                told[user] = state
-            else:
-                told.pop(user, None)
+        if lease in self._bus.living():
+            for user, state in states.items():
+                self._bus.tell(lease, user, state)
         await trio.lowlevel.checkpoint()
 
     async def states(self, users: Sequence[str]) -> list[dict[str, bytes]]:
         """See `Bus`."""
         self._require()
         await trio.lowlevel.checkpoint()
-        leases = {lease: self._bus.told(lease) for lease in sorted(self._bus.living())}
-        return [
-            {lease: told[user] for lease, told in leases.items() if user in told} for user in users
-        ]
+        self._bus.living()
+        return [self._bus.states(user) for user in users]
 
     # --- leaving, and being cut off --------------------------------------------------------
 
