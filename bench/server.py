@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from types import MappingProxyType
+from typing import Final, final
 
 from .errors import ServerFailed
 from .machine import SERVER_CORE, cpu_s_of, pinned
@@ -26,7 +27,7 @@ _PAGE_BYTES: Final = os.sysconf("SC_PAGESIZE")
 
 
 class Server:
-    """A running server.
+    """A running server, which may be several processes that work as one.
 
     Args:
         launch: starts its process, which listens on the port given; 0: one that is free.
@@ -36,7 +37,10 @@ class Server:
     Attributes:
         pid: its process.
         port: where it listens, on 127.0.0.1.
+        services: what it needs besides, by name: the CPU time of each until now, s.
     """
+
+    services: Mapping[str, Callable[[], float]] = MappingProxyType({})
 
     def __init__(
         self,
@@ -52,6 +56,11 @@ class Server:
         self.port = 0
         self._process = launch(0)
         self.pid = self._process.pid
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """Where its nodes listen: connections go to each in turn."""
+        return (self.port,)
 
     def kill(self) -> None:
         """End it at once, as a crash does."""
@@ -115,6 +124,36 @@ class Server:
 
     def _log_text(self) -> str:
         return self._log.read_bytes().decode(errors="replace")
+
+
+@final
+class Nodes(Server):
+    """Several servers that are measured as one.
+
+    Args:
+        nodes: they run, and who started them ends them.
+        services: see `Server`.
+    """
+
+    def __init__(
+        self, nodes: Sequence[Server], services: Mapping[str, Callable[[], float]]
+    ) -> None:
+        self._nodes = nodes
+        self.services = services
+        self.port, self.pid = nodes[0].port, nodes[0].pid
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """Where its nodes listen."""
+        return tuple(node.port for node in self._nodes)
+
+    def cpu_s(self) -> float:
+        """Return user and system time of all its nodes, s."""
+        return sum(node.cpu_s() for node in self._nodes)
+
+    def rss_bytes(self) -> int:
+        """Return the resident memory of all its nodes."""
+        return sum(node.rss_bytes() for node in self._nodes)
 
 
 @contextmanager

@@ -187,15 +187,18 @@ kinds: Final[list[type[Connection]]] = [Connection]
 class Connections:
     """All connections of a run; they end with the block.
 
+    Args:
+        ports: where the server's nodes listen: connections go to each in turn.
+        peer: how to speak with it.
+
     Attributes:
         all: those that stand, in the order they were asked for.
         opening_s: from connecting to the last answer of each, in the order they stood, s.
     """
 
-    def __init__(self, port: int, peer: Peer) -> None:
-        self._port = port
+    def __init__(self, ports: Sequence[int], peer: Peer) -> None:
         self._peer = peer
-        self._upgrade = peer.upgrade(port)
+        self._ports = [(port, peer.upgrade(port)) for port in ports]
         self._make = kinds[-1]
         self.all: list[Connection] = []
         self.opening_s = array("d")
@@ -233,15 +236,16 @@ class Connections:
     def _opening(
         self, steps: Sequence[Step], buffers: Buffers | None
     ) -> tuple[socket.socket, Iterator[None]]:
+        port, upgrade = self._ports[len(self.all) % len(self._ports)]
         sock = None
         if buffers is not None:
             sock = socket.socket()
             buffers(sock)
             sock.settimeout(ANSWER_TIMEOUT_S)
-            sock.connect(("127.0.0.1", self._port))
-        connection = self._make(self._port, self._peer, sock)
+            sock.connect(("127.0.0.1", port))
+        connection = self._make(port, self._peer, sock)
         self.all.append(connection)
-        talk = connection.opening(self._upgrade, self._peer.framing.unwrap, steps)
+        talk = connection.opening(upgrade, self._peer.framing.unwrap, steps)
         return connection.sock, talk
 
     def leave(self, connections: Sequence[Connection]) -> None:

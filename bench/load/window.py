@@ -3,7 +3,8 @@
 import math
 import time
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from ..machine import CAN_PIN, GENERATOR_CORE, SERVER_CORE, busy_s, cpu_s_of
@@ -34,6 +35,7 @@ class Spent(NamedTuple):
 
     Attributes:
         others_s: what anybody else took of the two cores, the worse one, s.
+        services_s: CPU of what the server needs besides, by name, s.
     """
 
     wall_s: float
@@ -41,6 +43,7 @@ class Spent(NamedTuple):
     generator_cpu_s: float
     others_s: float
     counts: tuple[int, ...]
+    services_s: Mapping[str, float] = MappingProxyType({})
 
 
 class Edge(NamedTuple):
@@ -52,16 +55,19 @@ class Edge(NamedTuple):
     server_core_s: float
     generator_core_s: float
     counts: tuple[int, ...]
+    services_s: Mapping[str, float]
 
 
 def total(stretches: Sequence[Spent]) -> Spent:
     """Return what happened in several stretches.
 
     >>> total([Spent(1, 2, 3, 4, (5,)), Spent(1, 1, 1, 1, (1,))])
-    Spent(wall_s=2, server_cpu_s=3, generator_cpu_s=4, others_s=5, counts=(6,))
+    Spent(wall_s=2, server_cpu_s=3, generator_cpu_s=4, others_s=5, counts=(6,), services_s={})
     """
-    *times, counts = zip(*stretches, strict=True)
-    return Spent(*map(sum, times), tuple(map(sum, zip(*counts, strict=True))))
+    *times, counts, services = zip(*stretches, strict=True)
+    counted = tuple(map(sum, zip(*counts, strict=True)))
+    services_s = {name: sum(one[name] for one in services) for name in services[0]}
+    return Spent(*map(sum, times), counted, services_s)
 
 
 def edge_now(server: Server, counts: tuple[int, ...] = (), helpers: tuple[int, ...] = ()) -> Edge:
@@ -73,6 +79,7 @@ def edge_now(server: Server, counts: tuple[int, ...] = (), helpers: tuple[int, .
         busy_s(SERVER_CORE),
         busy_s(GENERATOR_CORE),
         counts,
+        {name: cpu_s() for name, cpu_s in server.services.items()},
     )
 
 
@@ -80,12 +87,15 @@ def spent_between(first: Edge, last: Edge) -> Spent:
     """Return what lies between two moments of one server process."""
     server_s = last.server_cpu_s - first.server_cpu_s
     generator_s = last.generator_cpu_s - first.generator_cpu_s
+    services_s = {name: last.services_s[name] - s for name, s in first.services_s.items()}
     others_s = max(
         last.server_core_s - first.server_core_s - server_s,
-        last.generator_core_s - first.generator_core_s - generator_s,
+        # Services have the generator's core.
+        last.generator_core_s - first.generator_core_s - generator_s - sum(services_s.values()),
     )
     counts = tuple(b - a for a, b in zip(first.counts, last.counts, strict=True))
-    return Spent(last.at - first.at, server_s, generator_s, others_s if CAN_PIN else 0.0, counts)
+    others_s = others_s if CAN_PIN else 0.0
+    return Spent(last.at - first.at, server_s, generator_s, others_s, counts, services_s)
 
 
 class Clockwork:

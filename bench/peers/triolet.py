@@ -5,7 +5,7 @@ import os
 import re
 import secrets
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from importlib.metadata import version
 from pathlib import Path
@@ -143,7 +143,6 @@ def _is_pong(first_byte: int, payload: bytes, number: int) -> bool:
     return is_ok and found.get("ref") == number
 
 
-@final
 class Triolet(Peer):
     """The server of this checkout, or the one that is installed."""
 
@@ -184,18 +183,28 @@ class Triolet(Peer):
         data: Path | None = None,
     ) -> AbstractContextManager[Server]:
         """See `Peer.start`; `data` is a folder that was filled before, and stays."""
+        kept_in = {"TRIOLET_STORE": "memory:"} if store == "memory" else {}
+        return self.serve(kept_in, parent=parent, is_raised=is_raised, data=data)
+
+    def serve(
+        self,
+        settings: Mapping[str, str],
+        *,
+        parent: Path | None,
+        is_raised: bool,
+        data: Path | None = None,
+    ) -> AbstractContextManager[Server]:
+        """Run `triolet serve` with these settings, as variables of its environment."""
         kept = {name: value for name, value in os.environ.items() if name[:8] != "TRIOLET_"}
         paths = [str(ROOT / "engine"), str(ROOT / "api"), os.environ.get("PYTHONPATH", "")]
         ours = {
             "PYTHONPATH": os.pathsep.join(path for path in paths if path),
             "TRIOLET_SECRET": self._secret,
-            "TRIOLET_STORE": "memory:" if store == "memory" else "",
         }
         limits = _LIMITS if is_raised else {}
-        environment = kept | limits | {name: value for name, value in ours.items() if value}
         return running(
             [sys.executable, "-m", "triolet_api", "serve", *_OPTIONS, str(data or "{folder}/data")],
-            environment,
+            kept | limits | ours | settings,
             _ANNOUNCEMENT,
             parent=parent,
         )

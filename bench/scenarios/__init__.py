@@ -137,6 +137,14 @@ def busy_of(spent: Spent) -> dict[str, float]:
     }
 
 
+def services_of(spent: Spent, units: int, unit: str) -> list[Figure]:
+    """Return what the server's services spent, by the same unit as the server."""
+    return [
+        Figure(f"{name} CPU {unit}", "µs", 1e6 * cpu_s / max(1, units))
+        for name, cpu_s in spent.services_s.items()
+    ]
+
+
 def every() -> dict[str, Scenario]:
     """Return all scenarios by name."""
     from . import (  # noqa: PLC0415 - they import this module's nouns

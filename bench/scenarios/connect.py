@@ -80,7 +80,7 @@ def _run(count: int, options: Options) -> Sample:
     peer = options.peer
     with (
         peer.start(store=options.store, parent=options.parent) as server,
-        Connections(server.port, peer) as connections,
+        Connections(server.ports, peer) as connections,
     ):
         shore = _Shore(options, server, connections)
         shore.wave("first", max(1, count // _FIRST_PART))

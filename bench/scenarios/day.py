@@ -29,7 +29,7 @@ def _run(guests: int, rate: int, options: Options) -> Sample:
         Loop() as loop,
     ):
         day = peer.day(plan, text=options.text)
-        with Connections(server.port, peer) as connections:
+        with Connections(server.ports, peer) as connections:
             connections.open([day.prepare()], lambda _: None)
         options.told(0, "living")
         load = DayLoad(loop, server, peer, day)

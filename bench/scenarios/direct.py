@@ -6,7 +6,7 @@ from typing import Final
 from ..load.connection import Connections, converse
 from ..load.pairs import Pair, PairsLoad, PairsOutcome
 from ..load.window import quantile_ms
-from . import Case, Figure, Options, Sample, Scenario, busy_of
+from . import Case, Figure, Options, Sample, Scenario, busy_of, services_of
 
 _CONNECTIONS: Final = 400
 _WINDOWS: Final = (1, 4)
@@ -35,7 +35,7 @@ def _run(count: int, window: int, options: Options) -> Sample:
     peer = options.peer
     with (
         peer.start(store=options.store, parent=options.parent) as server,
-        Connections(server.port, peer) as connections,
+        Connections(server.ports, peer) as connections,
     ):
         pairs = open_pairs(options, connections, count // 2)
         if options.echo:
@@ -55,6 +55,7 @@ def _sample(options: Options, case: str, outcome: PairsOutcome) -> Sample:
             Figure("server CPU a message", "µs", 1e6 * spent.server_cpu_s / max(1, messages)),
             Figure("messages", "1/s", messages / spent.wall_s),
             Figure("server CPU used", "%", 100 * spent.server_cpu_s / spent.wall_s),
+            *services_of(spent, messages, "a message"),
             Figure("acknowledged, p50", "ms", quantile_ms(outcome.acknowledged, 0.5)),
             Figure("acknowledged, p99", "ms", quantile_ms(outcome.acknowledged, 0.99)),
             Figure("delivered, p50", "ms", quantile_ms(outcome.delivered, 0.5)),

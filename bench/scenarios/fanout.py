@@ -6,7 +6,7 @@ from typing import Final
 from ..load.connection import Connections
 from ..load.fan import FanLoad, FanOutcome
 from ..load.window import quantile_ms
-from . import Case, Figure, Options, Sample, Scenario, busy_of
+from . import Case, Figure, Options, Sample, Scenario, busy_of, services_of
 
 # Subscribers, messages in flight, and bytes of text: first what peers are compared by, then how
 # the cost grows with each of the three.
@@ -40,7 +40,7 @@ def _run(count: int, window: int, text_bytes: int, options: Options) -> Sample:
     peer = options.peer
     with (
         peer.start(store=options.store, parent=options.parent) as server,
-        Connections(server.port, peer) as connections,
+        Connections(server.ports, peer) as connections,
     ):
         step, channel = peer.open_room(_SENDER, "bench", text=options.text)
         (publisher,) = connections.open([[peer.hello(_SENDER), step]], lambda _: None)
@@ -65,6 +65,7 @@ def _sample(options: Options, case: str, outcome: FanOutcome) -> Sample:
             Figure("deliveries", "1/s", deliveries / spent.wall_s),
             Figure("messages", "1/s", messages / spent.wall_s),
             Figure("server CPU used", "%", 100 * spent.server_cpu_s / spent.wall_s),
+            *services_of(spent, deliveries, "a delivery"),
             Figure("at the last one, p50", "ms", quantile_ms(outcome.reached, 0.5)),
             Figure("at the last one, p99", "ms", quantile_ms(outcome.reached, 0.99)),
         ),

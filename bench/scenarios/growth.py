@@ -58,7 +58,7 @@ def _write_among(known: Rooms, peer: Triolet, data: Path | None, options: Option
     count, rooms = len(known.writers), known.count
     with (
         peer.start(store=options.store, parent=options.parent, data=data) as server,
-        Connections(server.port, peer) as connections,
+        Connections(server.ports, peer) as connections,
     ):
         opened = connections.open(
             [[peer.hello(one.user)] for one in known.writers], options.connecting(count)
@@ -89,7 +89,7 @@ def _read(entries: int, what: str, options: Options) -> Sample:
     data = _data(log, options)
     with (
         peer.start(store=options.store, parent=options.parent, data=data) as server,
-        Connections(server.port, peer) as connections,
+        Connections(server.ports, peer) as connections,
     ):
         askers: list[PageReader | Resumer]
         if what == _PAGE:

@@ -19,7 +19,7 @@ def _run(count: int, options: Options) -> Sample:
     peer = options.peer
     with (
         peer.start(store=options.store, parent=options.parent) as server,
-        Connections(server.port, peer) as connections,
+        Connections(server.ports, peer) as connections,
     ):
         step, channel = peer.open_room(_SENDER, "bench", text=options.text)
         # The first of each kind loads what all share.

@@ -13,7 +13,7 @@ from ..load.pairs import Pair, PairsLoad, PairsOutcome, ScheduledPairs
 from ..load.schedule import poisson
 from ..load.window import Load, quantile_ms
 from ..server import Server
-from . import WARM_UP_PART, Case, Figure, Options, Sample, Scenario, busy_of
+from . import WARM_UP_PART, Case, Figure, Options, Sample, Scenario, busy_of, services_of
 from .direct import open_pairs
 
 _CONNECTIONS: Final = 400
@@ -81,7 +81,7 @@ def _run(count: int, rate: int, options: Options) -> Sample:
     peer = options.peer
     with (
         peer.start(store=options.store, parent=options.parent) as server,
-        Connections(server.port, peer) as connections,
+        Connections(server.ports, peer) as connections,
     ):
         pairs = open_pairs(options, connections, count // 2)
         pace = _Pace(rate, 0) if rate else _half_of_saturation(options, server, pairs)
@@ -105,6 +105,7 @@ def _sample(options: Options, case: str, outcome: PairsOutcome, pace: _Pace) -> 
             *([Figure("saturation", "1/s", pace.saturation)] if pace.saturation else []),
             Figure("server CPU a message", "µs", 1e6 * spent.server_cpu_s / max(1, messages)),
             Figure("server CPU used", "%", 100 * spent.server_cpu_s / spent.wall_s),
+            *services_of(spent, messages, "a message"),
             Figure("generator CPU used", "%", 100 * generator_part),
         ),
         {

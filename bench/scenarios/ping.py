@@ -24,7 +24,7 @@ def _run(count: int, window: int, options: Options) -> Sample:
     peer = options.peer
     with (
         peer.start(store=options.store, parent=options.parent) as server,
-        Connections(server.port, peer) as connections,
+        Connections(server.ports, peer) as connections,
     ):
         asking = connections.open(
             [[peer.hello(f"p{index:05d}")] for index in range(_PINGERS)], lambda _: None

@@ -56,7 +56,7 @@ def _run(count: int, kind: str, options: Options) -> Sample:
 
 
 def _prepare(server: Server, peer: Peer, steps: Sequence[Step]) -> None:
-    with Connections(server.port, peer) as connections:
+    with Connections(server.ports, peer) as connections:
         connections.open([steps], lambda _: None)
 
 

@@ -132,7 +132,7 @@ def _run(count: int, slow: int, options: Options) -> Sample:
     peer = options.peer
     with (
         peer.start(store=options.store, parent=options.parent) as server,
-        Connections(server.port, peer) as connections,
+        Connections(server.ports, peer) as connections,
     ):
         room = _Room(options, server, connections, count - slow)
         # The first to be sent anything find compilers and allocators cold.
