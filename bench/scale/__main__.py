@@ -2,6 +2,8 @@
 
 python -m bench.scale                       # 1, 10 and 100 nodes, half a minute
 python -m bench.scale --nodes 1,3 --people 50
+
+Each number of nodes is simulated, and priced with what a message was measured to cost.
 """
 
 import argparse
