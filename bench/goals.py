@@ -97,6 +97,7 @@ GOALS: Final[tuple[Goal, ...]] = (
     AtMost("direct", _DIRECT, "triolet (memory)", _MESSAGE, 0.6, ("socketio",)),
     AtMost("direct", _DIRECT, "triolet (memory)", _MESSAGE, 0.15, ("python-socketio",)),
     AtMost("direct", _DIRECT, "triolet (sqlite)", _MESSAGE, 0.8, ("socketio",)),
+    AtMost("direct", _DIRECT, "crossing", _MESSAGE, 1.5, ("postgres",)),
     AtMost("idle", "15,000 connections", "triolet (sqlite)", "memory a connection", 4),
     AtMost(
         "idle", "15,000 connections", "triolet (sqlite)", "memory a connection", 0.2, ("socketio",)

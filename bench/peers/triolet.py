@@ -25,7 +25,7 @@ from .triolet_crowd import Entry, TrioletCrowd
 from .triolet_day import TrioletDay
 
 _OPTIONS: Final = ("--host", "127.0.0.1", "--port", "{port}", "--data")
-_ANNOUNCEMENT: Final = re.compile(r"127\.0\.0\.1:(\d+)")
+_ANNOUNCEMENT: Final = re.compile(r"http://127\.0\.0\.1:(\d+)")
 # Thousands of connections say hello within a second or two; the default is 1,000/s, for all.
 _LIMITS: Final = {
     "TRIOLET_LIMIT_HELLOS_RATE": "1000000",

@@ -47,7 +47,7 @@ class TrioletNodes(Triolet):
         try:
             postgres.binaries()
             if self._bus == "redis":
-                redis.binary()
+                redis.binaries()
         except (postgres.NoPostgres, redis.NoRedis) as error:
             raise Missing(str(error)) from None
         return found
@@ -63,12 +63,11 @@ class TrioletNodes(Triolet):
                 database = stack.enter_context(postgres.run_postgres())
                 services = {"PostgreSQL": lambda: family_cpu_s(database.pid)}
                 settings = {"TRIOLET_STORE": database.url(database.create_database())}
+                settings["TRIOLET_BUS"] = f"{self._bus}:"
                 if self._bus == "redis":
                     bell = stack.enter_context(redis.run_redis())
                     services["Redis"] = lambda: cpu_s_of(bell.pid)
                     settings["TRIOLET_BUS"] = bell.url()
-                elif self._bus == "postgresql":
-                    settings["TRIOLET_BUS"] = "postgresql:"
             nodes = [
                 stack.enter_context(self.serve(settings, parent=parent, is_raised=is_raised))
                 for _ in range(self._count)

@@ -38,7 +38,10 @@ def tables(samples: Sequence[Sample]) -> list[Table]:
 
 
 def _table(scenario: str, case: str, runs_by_who: dict[str, list[Sample]]) -> Table:
-    first, *others = next(iter(runs_by_who.values()))[0].figures
+    first = next(iter(runs_by_who.values()))[0].figures[0]
+    # Not everybody has all of them: only some have a database beside.
+    figures = {figure.name: figure for runs in runs_by_who.values() for figure in runs[0].figures}
+    others = list(figures.values())[1:]
     ours = [name for name in runs_by_who if name.split(" ")[0] == "triolet"]
     base = median_of(runs_by_who[ours[0]], first.name) if ours else None
     ranked = sorted(runs_by_who.items(), key=lambda item: median_of(item[1], first.name) or 0)
@@ -47,7 +50,8 @@ def _table(scenario: str, case: str, runs_by_who: dict[str, list[Sample]]) -> Ta
         costs = [run.figures[0].value for run in runs]
         cost = statistics.median(costs)
         ratio = f"{cost / base:.2f}" if base else "-"
-        rest = (number(median_of(runs, figure.name) or 0.0) for figure in others)
+        medians = (median_of(runs, figure.name) for figure in others)
+        rest = ("" if median is None else number(median) for median in medians)
         rows.append((who, spread(costs), ratio, *rest))
     against = ours[0] if ours else "-"
     columns = (
