@@ -33,7 +33,7 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = triolet, pg_temp
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
-SET jit = off SET lock_timeout = '2s'
+SET enable_sort = off SET jit = off SET lock_timeout = '2s'
 AS $$
 DECLARE
     rows CONSTANT integer := coalesce(array_length(p_room, 1), 0);
@@ -87,11 +87,12 @@ BEGIN
     o_at := o_seq;
     gone := array_fill(false, ARRAY[rows]);
     IF 4::smallint = ANY (p_kind) THEN
-        PERFORM 1 FROM members mine
-        WHERE (mine.room_id, mine.usr) IN (
-            SELECT ids[u.k], u.usr FROM unnest(p_room, p_kind, p_text) u(k, kind, usr)
-            WHERE u.kind = 4)
-        ORDER BY mine.room_id, mine.usr FOR UPDATE;
+        PERFORM FROM (
+            SELECT DISTINCT ids[x.k] AS id, x.usr COLLATE "C" AS usr
+            FROM unnest(p_room, p_kind, p_text) x(k, kind, usr) WHERE x.kind = 4 ORDER BY 1, 2
+        ) u CROSS JOIN LATERAL (
+            SELECT FROM members x WHERE x.room_id = u.id AND x.usr = u.usr FOR UPDATE
+        ) mine;
     END IF;
 
     WHILE i <= rows LOOP
@@ -231,8 +232,12 @@ BEGIN
                         ON CONFLICT (room_id, target, emoji) DO UPDATE SET count = c.count + 1;
                     END IF;
                 ELSE
-                    DELETE FROM reactions x WHERE x.room_id = ids[k] AND x.target = v_target
-                        AND x.emoji = p_text[j] AND x.usr = p_sender[j];
+                    -- In the order of the key: the other index knows nothing of users.
+                    DELETE FROM reactions x WHERE x.usr = p_sender[j] AND x.ctid = (
+                        SELECT y.ctid FROM reactions y
+                        WHERE y.room_id = ids[k] AND y.target = v_target
+                            AND y.emoji = p_text[j] AND y.usr >= p_sender[j]
+                        ORDER BY y.usr LIMIT 1);
                     IF FOUND THEN
                         DELETE FROM reaction_counts c WHERE c.room_id = ids[k]
                             AND c.target = v_target AND c.emoji = p_text[j] AND c.count = 1;
@@ -248,6 +253,7 @@ BEGIN
                 IF p_more[j] IS NULL THEN
                     DELETE FROM members x WHERE x.room_id = ids[k] AND x.usr = p_text[j];
                     IF FOUND THEN
+                        DELETE FROM inboxes x WHERE x.usr = p_text[j] AND x.room = p_names[k];
                         v_change := -1;
                     END IF;
                 ELSE
@@ -255,7 +261,8 @@ BEGIN
                     WHERE x.room_id = ids[k] AND x.usr = p_text[j];
                     IF NOT FOUND THEN
                         INSERT INTO members VALUES
-                            (ids[k], heads[k], heads[k], ns[k], p_text[j], p_more[j], p_names[k]);
+                            (ids[k], heads[k], heads[k], ns[k], p_text[j], p_more[j]);
+                        INSERT INTO inboxes VALUES (ids[k], p_text[j], p_names[k]);
                         v_change := 1;
                     END IF;
                 END IF;

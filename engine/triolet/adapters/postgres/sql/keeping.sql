@@ -1,7 +1,7 @@
 -- What is written beside the log: marks, people, revocations; and what is removed of it.
 
--- Marks come ascending by room and user, each pair once, and are locked in that order. They are
--- repeated by whoever has them, so a commit need not wait for the disk.
+-- Each member's marks come once. They are locked ascending by room and user. They are repeated by
+-- whoever has them, so a commit need not wait for the disk.
 CREATE FUNCTION triolet.put_marks(
     p_names text[], p_users text[], p_delivered bigint[], p_read bigint[], p_read_n bigint[])
 RETURNS void
@@ -9,21 +9,23 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = triolet, pg_temp SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 AS $$
+DECLARE
+    ids CONSTANT bigint[] := ARRAY(
+        SELECT (SELECT r.id FROM rooms r WHERE r.name = u.name)
+        FROM unnest(p_names) WITH ORDINALITY u(name, i) ORDER BY u.i);
 BEGIN
     PERFORM set_config('synchronous_commit', 'off', true);
-    PERFORM 1 FROM members m
-    WHERE (m.room_id, m.usr) IN (
-        SELECT r.id, u.usr FROM unnest(p_names, p_users) u(name, usr)
-        JOIN rooms r ON r.name = u.name)
-    ORDER BY m.room_id, m.usr FOR NO KEY UPDATE;
+    PERFORM FROM (
+        SELECT x.id, x.usr FROM unnest(ids, p_users) x(id, usr) ORDER BY x.id, x.usr COLLATE "C"
+    ) u CROSS JOIN LATERAL (
+        SELECT FROM members x WHERE x.room_id = u.id AND x.usr = u.usr FOR NO KEY UPDATE
+    ) mine;
     UPDATE members m SET
         delivered = greatest(m.delivered, u.delivered),
         read = greatest(m.read, u.read),
         read_n = CASE WHEN u.read > m.read THEN u.read_n ELSE m.read_n END
-    FROM unnest(p_names, p_users, p_delivered, p_read, p_read_n)
-        u(name, usr, delivered, read, read_n)
-    JOIN rooms r ON r.name = u.name
-    WHERE m.room_id = r.id AND m.usr = u.usr
+    FROM unnest(ids, p_users, p_delivered, p_read, p_read_n) u(id, usr, delivered, read, read_n)
+    WHERE m.room_id = u.id AND m.usr = u.usr
         AND (u.delivered > m.delivered OR u.read > m.read);
 END $$;
 
@@ -59,11 +61,13 @@ DECLARE
         SELECT r.id FROM rooms r WHERE r.id > p_after ORDER BY r.id LIMIT p_rooms);
 BEGIN
     RETURN QUERY
-    SELECT r.id, r.name FROM unnest(ids) u(id)
-    JOIN rooms r ON r.id = u.id JOIN heads h ON h.room_id = u.id
-    WHERE h.head > r.floor AND (r.oldest_at < p_older_than
-        OR p_entries_max > 0 AND h.head - r.floor > p_entries_max)
-    ORDER BY r.id;
+    SELECT s.id, s.name FROM unnest(ids) WITH ORDINALITY u(id, i)
+    CROSS JOIN LATERAL (
+        SELECT r.id, r.name, r.floor, r.oldest_at, h.head
+        FROM rooms r JOIN heads h ON h.room_id = r.id WHERE r.id = u.id OFFSET 0) s
+    WHERE s.head > s.floor AND (s.oldest_at < p_older_than
+        OR p_entries_max > 0 AND s.head - s.floor > p_entries_max)
+    ORDER BY u.i;
     RETURN QUERY
     SELECT CASE WHEN cardinality(ids) = p_rooms THEN ids[p_rooms] END, NULL;
 END $$;

@@ -1,6 +1,9 @@
 -- What is asked of the store. Each call is one statement, and what a STABLE function looks at is
 -- its caller's snapshot: one state of everything. As functions, because their plans are made
--- once a session with these settings, also behind a pooler, where nothing else can be set.
+-- once a session with these settings, also behind a pooler, where nothing else can be set. Made
+-- while tables are empty, plans would read whole tables, or sort what an index has in order
+-- (under a message with 3,000 reactions, all of them for the first ten): so both are off. And the
+-- planner would begin with the wrong table: OFFSET 0 has it look up, for each name, what is there.
 
 -- A message as it reads now, without its reactions: the latest edit's time and fact beside it.
 CREATE VIEW triolet.folded AS
@@ -10,8 +13,9 @@ SELECT m.room_id, m.seq, m.n, m.at, m.cid, m.sender, m.packed, m.rest,
 FROM triolet.messages m
 LEFT JOIN LATERAL (
     SELECT o.at, o.packed FROM triolet.others o
-    WHERE o.room_id = m.room_id AND o.target = m.seq AND o.kind = 1
-    ORDER BY o.seq DESC LIMIT 1
+    -- A range of one, ordered: only the index of edits has that order.
+    WHERE o.room_id = m.room_id AND o.target BETWEEN m.seq AND m.seq AND o.kind = 1
+    ORDER BY o.target DESC, o.seq DESC LIMIT 1
 ) e ON true;
 
 -- `[emoji, count, the first ten users, mine]` of the first fifty emojis; NULL: there are none.
@@ -25,10 +29,12 @@ LANGUAGE sql STABLE AS $$
             SELECT x.usr FROM triolet.reactions x
             WHERE x.room_id = p_room_id AND x.target = p_target AND x.emoji = c.emoji
             ORDER BY x.seq LIMIT 10),
-        EXISTS (
-            SELECT FROM triolet.reactions x
+        -- In the order of the key: the other index knows nothing of users.
+        coalesce((
+            SELECT x.usr = p_user FROM triolet.reactions x
             WHERE x.room_id = p_room_id AND x.target = p_target AND x.emoji = c.emoji
-                AND x.usr = p_user)
+                AND x.usr >= p_user
+            ORDER BY x.usr LIMIT 1), false)
     ) ORDER BY c.emoji)::text
     FROM (
         SELECT n.emoji, n.count FROM triolet.reaction_counts n
@@ -43,7 +49,8 @@ RETURNS TABLE (
     n bigint, floor bigint, floor_n bigint, acl_ver bigint, member_count integer, members text)
 LANGUAGE plpgsql STABLE
 SET search_path = triolet, pg_temp SET plan_cache_mode = force_generic_plan
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET enable_sort = off SET jit = off
 AS $$
 BEGIN
     RETURN QUERY
@@ -53,21 +60,22 @@ BEGIN
             SELECT coalesce(json_agg(json_build_array(m.usr, m.role, m.delivered, m.read, m.read_n)
                 ORDER BY m.usr)::text, '[]')
             FROM members m WHERE m.room_id = s.id) END
-    FROM unnest(p_names) u(name) JOIN states s ON s.name = u.name;
+    FROM unnest(p_names) u(name)
+    CROSS JOIN LATERAL (SELECT * FROM states x WHERE x.name = u.name OFFSET 0) s;
 END $$;
 
 CREATE FUNCTION triolet.heads(p_names text[])
 RETURNS TABLE (name text, epoch text, head bigint)
 LANGUAGE plpgsql STABLE
 SET search_path = triolet, pg_temp SET plan_cache_mode = force_generic_plan
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET enable_sort = off SET jit = off
 AS $$
 BEGIN
     RETURN QUERY
-    SELECT r.name, g.epoch, h.head
-    FROM store s JOIN generations g ON g.gen = s.gen
-    CROSS JOIN unnest(p_names) WITH ORDINALITY u(name, i)
-    JOIN rooms r ON r.name = u.name JOIN heads h ON h.room_id = r.id
+    SELECT u.name, s.epoch, s.head
+    FROM unnest(p_names) WITH ORDINALITY u(name, i)
+    CROSS JOIN LATERAL (SELECT x.epoch, x.head FROM states x WHERE x.name = u.name OFFSET 0) s
     ORDER BY u.i;
 END $$;
 
@@ -77,7 +85,8 @@ CREATE FUNCTION triolet.members(
 RETURNS TABLE (usr text, role text, delivered bigint, read bigint, read_n bigint)
 LANGUAGE plpgsql STABLE
 SET search_path = triolet, pg_temp SET plan_cache_mode = force_generic_plan
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET enable_sort = off SET jit = off
 AS $$
 DECLARE
     v_room_id CONSTANT bigint := (SELECT r.id FROM rooms r WHERE r.name = p_name);
@@ -104,7 +113,8 @@ RETURNS TABLE (
     rest bytea, target bigint)
 LANGUAGE plpgsql STABLE
 SET search_path = triolet, pg_temp SET plan_cache_mode = force_generic_plan
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET enable_sort = off SET jit = off
 AS $$
 DECLARE
     v_room_id CONSTANT bigint := (SELECT r.id FROM rooms r WHERE r.name = p_name);
@@ -141,7 +151,8 @@ RETURNS TABLE (
     packed bytea, rest bytea, edited_at bigint, edit bytea, reactions text)
 LANGUAGE plpgsql STABLE
 SET search_path = triolet, pg_temp SET plan_cache_mode = force_generic_plan
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET enable_sort = off SET jit = off
 AS $$
 DECLARE
     v_room_id CONSTANT bigint := (SELECT r.id FROM rooms r WHERE r.name = p_name);
@@ -163,7 +174,8 @@ BEGIN
         SELECT f.*, u.i, sum(f.size) OVER (
             ORDER BY u.i ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS size_before
         FROM unnest(seqs[:p_limit]) WITH ORDINALITY u(seq, i)
-        JOIN folded f ON f.room_id = v_room_id AND f.seq = u.seq
+        CROSS JOIN LATERAL (
+            SELECT * FROM folded x WHERE x.room_id = v_room_id AND x.seq = u.seq OFFSET 0) f
     ) q ON q.size_before IS NULL OR q.size_before <= p_bytes_max
     LEFT JOIN LATERAL reactions_to(v_room_id, q.seq, p_user) x ON true
     WHERE s.id = v_room_id
@@ -174,7 +186,8 @@ CREATE FUNCTION triolet.find(p_name text, p_sender text, p_cid text)
 RETURNS TABLE (seq bigint, at bigint, op text)
 LANGUAGE plpgsql STABLE
 SET search_path = triolet, pg_temp SET plan_cache_mode = force_generic_plan
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET enable_sort = off SET jit = off
 AS $$
 BEGIN
     RETURN QUERY
@@ -185,7 +198,8 @@ END $$;
 CREATE FUNCTION triolet.n_at(p_name text, p_seq bigint) RETURNS TABLE (n bigint)
 LANGUAGE plpgsql STABLE
 SET search_path = triolet, pg_temp SET plan_cache_mode = force_generic_plan
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET enable_sort = off SET jit = off
 AS $$
 BEGIN
     RETURN QUERY
@@ -205,30 +219,31 @@ RETURNS TABLE (
     packed bytea, rest bytea, edited_at bigint, edit bytea, reactions text)
 LANGUAGE plpgsql STABLE
 SET search_path = triolet, pg_temp SET plan_cache_mode = force_generic_plan
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET enable_sort = off SET jit = off
 AS $$
 DECLARE
     ids bigint[];
 BEGIN
     IF p_names IS NULL THEN
-        ids := ARRAY(SELECT m.room_id FROM members m
-            WHERE m.usr = p_user AND m.room > p_after ORDER BY m.room LIMIT p_limit);
+        ids := ARRAY(SELECT x.room_id FROM inboxes x
+            WHERE x.usr = p_user AND x.room > p_after ORDER BY x.room LIMIT p_limit);
     ELSE
-        ids := ARRAY(SELECT m.room_id FROM unnest(p_names) u(name)
-            JOIN members m ON m.usr = p_user AND m.room = u.name ORDER BY m.room);
+        ids := ARRAY(SELECT x.room_id FROM unnest(p_names) u(name) CROSS JOIN LATERAL (
+                SELECT i.room_id FROM inboxes i WHERE i.usr = p_user AND i.room = u.name OFFSET 0
+            ) x ORDER BY u.name COLLATE "C");
     END IF;
     RETURN QUERY
     SELECT s.name, s.kind, s.title, s.public, s.epoch, s.lineage, s.head, s.n, s.floor, s.floor_n,
         s.acl_ver, s.members, mine.role, mine.delivered, mine.read, mine.read_n,
         f.seq, f.n, f.at, f.cid, f.sender, f.packed, f.rest, f.edited_at, f.edit, x.reactions
     FROM unnest(ids) WITH ORDINALITY u(id, i)
-    JOIN states s ON s.id = u.id
-    JOIN members mine ON mine.room_id = u.id AND mine.usr = p_user
+    CROSS JOIN LATERAL (SELECT * FROM states x WHERE x.id = u.id OFFSET 0) s
+    CROSS JOIN LATERAL (
+        SELECT * FROM members x WHERE x.room_id = u.id AND x.usr = p_user OFFSET 0) mine
     LEFT JOIN LATERAL (
-        SELECT l.seq FROM messages l WHERE l.room_id = u.id ORDER BY l.seq DESC LIMIT 1
-    ) latest ON true
-    LEFT JOIN folded f ON f.room_id = u.id AND f.seq = latest.seq
-    LEFT JOIN LATERAL reactions_to(u.id, latest.seq, p_user) x ON true
+        SELECT * FROM folded x WHERE x.room_id = u.id ORDER BY x.seq DESC LIMIT 1) f ON true
+    LEFT JOIN LATERAL reactions_to(u.id, f.seq, p_user) x ON true
     ORDER BY u.i;
 END $$;
 
@@ -236,16 +251,19 @@ CREATE FUNCTION triolet.positions(p_user text, p_limit bigint)
 RETURNS TABLE (name text, epoch text, head bigint, read bigint)
 LANGUAGE plpgsql STABLE
 SET search_path = triolet, pg_temp SET plan_cache_mode = force_generic_plan
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET enable_sort = off SET jit = off
 AS $$
 BEGIN
     RETURN QUERY
-    SELECT m.room, g.epoch, h.head, m.read
-    FROM store s JOIN generations g ON g.gen = s.gen
-    CROSS JOIN (SELECT i.room, i.room_id, i.read FROM members i WHERE i.usr = p_user
-        ORDER BY i.room LIMIT p_limit) m
-    JOIN heads h ON h.room_id = m.room_id
-    ORDER BY m.room;
+    SELECT u.room, s.epoch, s.head, s.read
+    FROM (
+        SELECT i.room, i.room_id FROM inboxes i WHERE i.usr = p_user ORDER BY i.room LIMIT p_limit
+    ) u
+    CROSS JOIN LATERAL (
+        SELECT x.epoch, x.head, m.read FROM states x JOIN members m ON m.room_id = x.id
+        WHERE x.id = u.room_id AND m.usr = p_user OFFSET 0) s
+    ORDER BY u.room;
 END $$;
 
 -- Those of `p_others` who share a room with the user that is not public, by their places.
@@ -253,16 +271,19 @@ CREATE FUNCTION triolet.acquainted(p_user text, p_others text[])
 RETURNS TABLE (usr text)
 LANGUAGE plpgsql STABLE
 SET search_path = triolet, pg_temp SET plan_cache_mode = force_generic_plan
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET enable_sort = off SET jit = off
 AS $$
 BEGIN
     RETURN QUERY
     SELECT u.usr FROM unnest(p_others) WITH ORDINALITY u(usr, i)
     WHERE EXISTS (
-        SELECT FROM members mine
-        JOIN members theirs ON theirs.room_id = mine.room_id AND theirs.usr = u.usr
-        JOIN rooms r ON r.id = mine.room_id
-        WHERE mine.usr = p_user AND NOT r.public)
+        SELECT FROM inboxes mine
+        CROSS JOIN LATERAL (
+            SELECT FROM members theirs JOIN rooms r ON r.id = theirs.room_id
+            WHERE theirs.room_id = mine.room_id AND theirs.usr = u.usr AND NOT r.public OFFSET 0
+        ) shared
+        WHERE mine.usr = p_user)
     ORDER BY u.i;
 END $$;
 
@@ -270,11 +291,13 @@ CREATE FUNCTION triolet.people(p_users text[])
 RETURNS TABLE (usr text, status text, last_seen bigint)
 LANGUAGE plpgsql STABLE
 SET search_path = triolet, pg_temp SET plan_cache_mode = force_generic_plan
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET enable_sort = off SET jit = off
 AS $$
 BEGIN
     RETURN QUERY
-    SELECT p.usr, p.status, p.last_seen FROM unnest(p_users) u(usr) JOIN people p ON p.usr = u.usr;
+    SELECT p.usr, p.status, p.last_seen FROM unnest(p_users) u(usr)
+    CROSS JOIN LATERAL (SELECT * FROM people x WHERE x.usr = u.usr OFFSET 0) p;
 END $$;
 
 -- Revocations since a moment by user after `p_after`; `p_only`: this user's.
@@ -282,7 +305,8 @@ CREATE FUNCTION triolet.revocations(p_since bigint, p_after text, p_limit bigint
 RETURNS TABLE (usr text, not_before bigint)
 LANGUAGE plpgsql STABLE
 SET search_path = triolet, pg_temp SET plan_cache_mode = force_generic_plan
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET enable_sort = off SET jit = off
 AS $$
 BEGIN
     IF p_only IS NOT NULL THEN

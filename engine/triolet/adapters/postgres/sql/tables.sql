@@ -121,7 +121,6 @@ CREATE TABLE triolet.reaction_counts (
     PRIMARY KEY (room_id, target, emoji)
 ) WITH (fillfactor = 80);
 
--- `room` is the room's name: a user's rooms by name are the order of the inbox.
 CREATE TABLE triolet.members (
     room_id bigint,
     delivered bigint NOT NULL,
@@ -129,10 +128,17 @@ CREATE TABLE triolet.members (
     read_n bigint NOT NULL,
     usr text COLLATE "C",
     role text NOT NULL,
-    room text COLLATE "C" NOT NULL,
     PRIMARY KEY (room_id, usr)
 ) WITH (fillfactor = 80);
-CREATE INDEX members_inbox ON triolet.members (usr, room);
+
+-- A user's rooms by name, which is the order of the inbox. No second index of `members`: where
+-- two would do, a plan that was made on empty tables may use the one that is of no use.
+CREATE TABLE triolet.inboxes (
+    room_id bigint NOT NULL,
+    usr text COLLATE "C",
+    room text COLLATE "C",
+    PRIMARY KEY (usr, room)
+);
 
 CREATE TABLE triolet.people (
     last_seen bigint NOT NULL,
