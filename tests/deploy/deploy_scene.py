@@ -10,7 +10,7 @@ import socket
 import ssl
 import subprocess
 import time
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -232,15 +232,19 @@ def balancing(name, folder, ports, certificate, nodes):
 # --- clients ------------------------------------------------------------------------------
 
 
+@asynccontextmanager
 async def open_tls(balancer, alpn="http/1.1"):
-    """Connect as a client does, and say which protocol is to be spoken."""
+    """Connect as a client does, and say which protocol is to be spoken; hang up at the end."""
     trust = ssl.create_default_context(cafile=balancer.certificate.chain)
     trust.set_alpn_protocols([alpn])
     stream = await trio.open_ssl_over_tcp_stream(
         "localhost", balancer.port, https_compatible=True, ssl_context=trust
     )
-    await stream.do_handshake()
-    return stream
+    try:
+        await stream.do_handshake()
+        yield stream
+    finally:
+        await trio.aclose_forcefully(stream)
 
 
 def upgrade_head(balancer, path="/ws", *headers):

@@ -25,12 +25,16 @@ async def test_a_websocket_is_let_through_on_a_connection_that_has_carried_pages
     A node looks for an upgrade in the first request of a connection only.
     """
     for _ in range(6):
-        stream = await open_tls(balancer)
-        for path, status in (("/", 200), ("/ws", 426), ("/health/ready", 200), ("/nothing", 404)):
-            assert (await ask(stream, get(path)))[0] == status, path
-        status, answer = await ask(stream, upgrade_head(balancer))
-        assert status == 101, answer
-        await stream.aclose()
+        async with open_tls(balancer) as stream:
+            for path, status in (
+                ("/", 200),
+                ("/ws", 426),
+                ("/health/ready", 200),
+                ("/nothing", 404),
+            ):
+                assert (await ask(stream, get(path)))[0] == status, path
+            status, answer = await ask(stream, upgrade_head(balancer))
+            assert status == 101, answer
 
 
 async def test_plain_http_is_sent_to_tls(balancer):
@@ -46,6 +50,5 @@ async def test_a_page_of_the_same_site_may_connect_and_another_may_not(balancer)
     """Law: the node is told the host as the browser knows it, with its port."""
     here = f"Origin: https://localhost:{balancer.port}"
     for origin, expected in ((here, 101), ("Origin: https://evil.example", 403)):
-        stream = await open_tls(balancer)
-        assert (await ask(stream, upgrade_head(balancer, "/ws", origin)))[0] == expected
-        await stream.aclose()
+        async with open_tls(balancer) as stream:
+            assert (await ask(stream, upgrade_head(balancer, "/ws", origin)))[0] == expected
