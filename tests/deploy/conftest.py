@@ -1,8 +1,11 @@
 """A certificate, two nodes that know nothing of each other, and each balancer before them."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from deploy_scene import BALANCERS, Certificate, Ports, balancing
 from e2e_scene import Server
+from listening_post import listening
 
 
 @pytest.fixture(scope="session")
@@ -17,15 +20,21 @@ def certificate(tmp_path_factory):
     return Certificate(tmp_path_factory.mktemp("tls"))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def nodes(tmp_path_factory):
     """Two servers, each with rooms of its own; what a balancer does with them is the same."""
     folder = tmp_path_factory.mktemp("nodes")
-    nodes = [Server(folder / name, TRIOLET_STORE="memory:") for name in ("one", "two")]
-    yield nodes
-    for node in nodes:
-        assert node.stop() == 0, node.said
-        assert "Traceback" not in node.said, node.said
+    with ThreadPoolExecutor() as threads:
+
+        def start(name):
+            return Server(folder / name, TRIOLET_STORE="memory:")
+
+        nodes = list(threads.map(start, ("one", "two")))
+        yield nodes
+        statuses = list(threads.map(Server.stop, nodes))
+    said = "".join(node.said for node in nodes)
+    assert statuses == [0, 0], said
+    assert "Traceback" not in said, said
 
 
 @pytest.fixture(scope="module", params=BALANCERS)
@@ -35,3 +44,13 @@ def balancer(request, tmp_path_factory, ports, certificate, nodes):
     three = [*(node.port for node in nodes), ports.dead()]
     with balancing(request.param, folder, ports, certificate, three) as balancer:
         yield balancer
+
+
+@pytest.fixture(params=BALANCERS)
+async def posted(request, tmp_path, ports, certificate):
+    """Each of the two, and the post that stands for all three nodes."""
+    async with listening() as post:
+        three = [post.port] * 3
+        folder = tmp_path / request.param
+        with balancing(request.param, folder, ports, certificate, three) as balancer:
+            yield balancer, post

@@ -147,18 +147,23 @@ class Balancer:
                 start_new_session=True,
             )
         until = time.monotonic() + START_TIMEOUT_S
-        while not self._answers():
+        while not self.is_up():
             assert self.process.poll() is None, self.said
             assert time.monotonic() < until, self.said
             time.sleep(0.02)
 
-    def _answers(self):
+    def is_up(self):
         with socket.socket() as sock:
             return sock.connect_ex(("127.0.0.1", self.port)) == 0
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(START_TIMEOUT_S)
+
+    def workers(self):
+        """Return the processes that do the work."""
+        pid = self.process.pid
+        return set(Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
 
     @property
     def said(self):
@@ -201,7 +206,11 @@ class Haproxy(Balancer):
         }
 
     def arguments(self):
-        return ["-db", "-W", "-f", str(self.configuration)]
+        return ["-W", "-f", str(self.configuration)]
+
+    def is_up(self):
+        # Before it says so a signal may be lost.
+        return super().is_up() and "Loading success" in self.said
 
     def reload(self):
         self.process.send_signal(signal.SIGUSR2)

@@ -2,10 +2,10 @@
 
 from base64 import b64encode
 from contextlib import asynccontextmanager
-from functools import partial
 from hashlib import sha1
 
 import trio
+import trio.testing
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
@@ -30,13 +30,29 @@ class Post:
     """The requests it had, health checks aside; WebSockets echo bytes, `/v1/stream` waits.
 
     Attributes:
+        is_ready: what it says when it is asked; live it is.
         go_on: what the second event of a stream waits for.
     """
 
     def __init__(self):
         self.port = 0
         self.requests = []
+        self.is_ready = True
         self.go_on = trio.Event()
+        self._serving = trio.CancelScope()
+        self._ended = trio.Event()
+
+    async def listen(self, listener):
+        """Serve until it vanishes."""
+        self.port = listener.socket.getsockname()[1]
+        with self._serving:
+            await trio.serve_listeners(self.serve, [listener])
+        self._ended.set()
+
+    async def vanish(self):
+        """Listen no more, and hang up on everybody."""
+        self._serving.cancel()
+        await self._ended.wait()
 
     async def serve(self, stream):
         async with stream:
@@ -58,7 +74,14 @@ class Post:
                 await self.answer(stream, request)
 
     async def answer(self, stream, request):
-        if request.is_upgrade:
+        if request.target == "/health/ready" and not self.is_ready:
+            await stream.send_all(b"HTTP/1.1 503 Leaving\r\nContent-Length: 0\r\n\r\n")
+        elif request.target.startswith("/hang-up"):
+            await stream.aclose()
+        elif request.target.startswith("/break-off"):
+            await stream.send_all(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf")
+            await stream.aclose()
+        elif request.is_upgrade:
             key = request.headers["sec-websocket-key"][0].encode()
             accept = b64encode(sha1(key + _GUID).digest())
             await stream.send_all(
@@ -81,7 +104,7 @@ class Post:
 async def _receive(stream):
     try:
         return await stream.receive_some()
-    except trio.BrokenResourceError:
+    except (trio.BrokenResourceError, trio.ClosedResourceError):
         return b""
 
 
@@ -89,9 +112,9 @@ async def _receive(stream):
 async def listening():
     """Have a post for the length of a block."""
     post = Post()
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
     async with trio.open_nursery() as nursery:
-        serve = partial(trio.serve_tcp, post.serve, 0, host="127.0.0.1")
-        (listener,) = await nursery.start(serve)
-        post.port = listener.socket.getsockname()[1]
+        nursery.start_soon(post.listen, listener)
+        await trio.testing.wait_all_tasks_blocked()
         yield post
         nursery.cancel_scope.cancel()

@@ -1,8 +1,7 @@
 """What a node is told by a balancer, and what it is spared."""
 
 import pytest
-from deploy_scene import BALANCERS, ask, balancing, get, open_tls, upgrade_head
-from listening_post import listening
+from deploy_scene import ask, get, open_tls, upgrade_head
 
 LIES = (
     "X-Forwarded-For: 192.0.2.66",
@@ -12,16 +11,6 @@ LIES = (
     "X-Forwarded-Host: evil.example",
     "X-Real-IP: 192.0.2.66",
 )
-
-
-@pytest.fixture(params=BALANCERS)
-async def posted(request, tmp_path, ports, certificate):
-    """A balancer, and the post that stands for all three nodes."""
-    async with listening() as post:
-        three = [post.port] * 3
-        folder = tmp_path / request.param
-        with balancing(request.param, folder, ports, certificate, three) as balancer:
-            yield balancer, post
 
 
 def told(request):

@@ -1,0 +1,95 @@
+"""What one client may take: connections of an address, and time."""
+
+from contextlib import AsyncExitStack
+
+import trio
+from deploy_scene import BALANCERS, ask, balancing, open_tls, upgrade_head
+from listening_post import listening
+from test_http2 import Http2, status
+
+CONNECTIONS_MAX = 512
+# Of the client's own machine, at once: a listening queue has an end.
+_DIALLING = 16
+
+
+async def _knock(balancer, stack, found):
+    """Open a WebSocket; note its status, 0 for a connection that is cut."""
+    try:
+        stream = await stack.enter_async_context(open_tls(balancer))
+        found.append((await ask(stream, upgrade_head(balancer)))[0])
+    except (trio.BrokenResourceError, OSError):
+        found.append(0)
+
+
+async def test_one_address_has_a_number_of_connections(posted):
+    """Law: beyond it the next one is refused, and the others stay."""
+    balancer, _ = posted
+    found, refused = [], []
+    async with AsyncExitStack() as stack:
+        dialling = trio.CapacityLimiter(_DIALLING)
+
+        async def knock():
+            async with dialling:
+                await _knock(balancer, stack, found)
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(CONNECTIONS_MAX):
+                nursery.start_soon(knock)
+        assert found == [101] * CONNECTIONS_MAX
+        await _knock(balancer, stack, refused)
+        assert refused[0] in (429, 0)
+    # Once they have gone there is room again.
+    with trio.fail_after(10):
+        while refused[-1] != 101:
+            async with AsyncExitStack() as stack:
+                await _knock(balancer, stack, refused)
+
+
+async def test_http2_does_not_multiply_them(tmp_path, ports, certificate):
+    """Law: WebSockets that share a connection count one by one."""
+    async with AsyncExitStack() as stack:
+        post = await stack.enter_async_context(listening())
+        balancer = stack.enter_context(
+            balancing("haproxy", tmp_path / "haproxy", ports, certificate, [post.port] * 3)
+        )
+        found = []
+        for _ in range(6):
+            stream = await stack.enter_async_context(open_tls(balancer, "h2"))
+            client = Http2(stream, "localhost")
+            await client.begin()
+            found += [status(client, await client.websocket()) for _ in range(90)]
+    assert found == [200] * CONNECTIONS_MAX + [429] * (540 - CONNECTIONS_MAX)
+
+
+async def test_who_does_not_finish_a_head_is_hung_up_on(tmp_path, ports, certificate):
+    """Law: a byte now and then keeps nobody's connection; it ends after ten seconds."""
+    lasted = {}
+
+    async def dawdle(name):
+        folder = tmp_path / name
+        with balancing(name, folder, ports, certificate, [ports.dead()] * 3) as balancer:
+            async with open_tls(balancer) as stream, trio.open_nursery() as nursery:
+                began = trio.current_time()
+
+                @nursery.start_soon
+                async def drip():
+                    await stream.send_all(b"GET /ws HTTP/1.1\r\nX-Slow: ")
+                    for _ in range(30):
+                        await trio.sleep(0.5)
+                        await stream.send_all(b"x")
+
+                with trio.move_on_after(14):
+                    try:
+                        while await stream.receive_some():
+                            pass
+                    except trio.BrokenResourceError:
+                        pass
+                lasted[name] = trio.current_time() - began
+                nursery.cancel_scope.cancel()
+
+    async with trio.open_nursery() as nursery:
+        for name in BALANCERS:
+            nursery.start_soon(dawdle, name)
+    for seconds in lasted.values():
+        assert 9 < seconds < 13
+    assert lasted.keys() == BALANCERS.keys()
