@@ -104,72 +104,14 @@ async def test_a_reload_keeps_websockets(posted):
     async with open_tls(balancer) as stream:
         assert (await ask(stream, upgrade_head(balancer)))[0] == 101
         before = balancer.workers()
-        balancer.reload()
 
         async def is_reloaded():
+            # Shortly after its start HAProxy does not heed it.
+            balancer.reload()
+            await trio.sleep(0.5)
             return not balancer.workers() <= before
 
         await _until(is_reloaded)
         await _echo(stream, b"still here")
         await _until(lambda: _is_let_in(balancer))
         await _echo(stream, b"and still")
-
-
-# --- real nodes that are told to go, or die ---------------------------------------------------
-
-
-class Visitors:
-    """Clients that come all the time, and what they were answered."""
-
-    def __init__(self, balancer):
-        self._balancer = balancer
-        self.answers = []
-
-    async def come(self):
-        while True:
-            async with open_tls(self._balancer) as stream:
-                page, _ = await ask(stream, get("/health/live"))
-                upgrade, _ = await ask(stream, upgrade_head(self._balancer))
-            self.answers.append((page, upgrade))
-
-    async def more(self, count=20):
-        """Wait until so many more have come."""
-        enough = len(self.answers) + count
-        with trio.fail_after(60):
-            while len(self.answers) < enough:  # noqa: ASYNC110 - it is a list
-                await trio.sleep(0.01)
-
-
-@pytest.fixture(params=BALANCERS)
-def leaving(request, tmp_path, ports, certificate):
-    """Each of the two, and two nodes of its own."""
-    nodes = [Server(tmp_path / name, TRIOLET_STORE="memory:") for name in ("one", "two")]
-    three = [*(node.port for node in nodes), ports.dead()]
-    folder = tmp_path / request.param
-    with balancing(request.param, folder, ports, certificate, three) as balancer:
-        yield balancer, nodes
-    for node in nodes:
-        node.stop()
-        assert "Traceback" not in node.said, node.said
-
-
-async def test_whoever_comes_is_let_in_while_nodes_are_drained_and_killed(leaving):
-    """Law: no visitor is turned away while one node of two leaves in order, dies, comes back."""
-    balancer, (one, two) = leaving
-    visitors = Visitors(balancer)
-    async with trio.open_nursery() as nursery:
-        for _ in range(3):
-            nursery.start_soon(visitors.come)
-        await visitors.more()
-        assert await trio.to_thread.run_sync(one.stop) == 0
-        await visitors.more()
-        await trio.to_thread.run_sync(one.start)
-
-        async def is_back():
-            return await _serves(balancer, one)
-
-        await _until(is_back)
-        two.kill()
-        await visitors.more()
-        nursery.cancel_scope.cancel()
-    assert set(visitors.answers) == {(200, 101)}
