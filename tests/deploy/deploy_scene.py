@@ -4,12 +4,14 @@ Of the configuration only addresses, paths and certificates are changed.
 """
 
 import os
+import re
 import shutil
 import signal
 import socket
 import ssl
 import subprocess
 import time
+from collections import Counter
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -123,6 +125,7 @@ class Balancer:
         self.certificate = certificate
         self.log = folder / "balancer.log"
         self.process = None
+        self.nodes = nodes
         self.changes = self.places() | {
             f"node{number}:8000": f"127.0.0.1:{port}" for number, port in enumerate(nodes, 1)
         }
@@ -160,6 +163,15 @@ class Balancer:
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(START_TIMEOUT_S)
 
+    def served(self):
+        """Return how many WebSockets that are over each node had, by its port."""
+        told = Counter(int(found) for found in self._served.findall(self.said))
+        return Counter({self.nodes[n - 1] if n <= 3 else n: count for n, count in told.items()})
+
+    def has_looked(self):
+        """Whether it knows by now which nodes are there."""
+        return True
+
     def workers(self):
         """Return the processes that do the work."""
         pid = self.process.pid
@@ -177,6 +189,8 @@ class Balancer:
 
 class Nginx(Balancer):
     name, source = "nginx", "nginx.conf"
+    # Of the nodes that were tried the last one.
+    _served = re.compile(r'"node":"(?:[^"]*, )?127.0.0.1:(\d+)","node_status":"(?:[^"]*, )?101"')
 
     def places(self):
         return {
@@ -197,6 +211,7 @@ class Nginx(Balancer):
 
 class Haproxy(Balancer):
     name, source = "haproxy", "haproxy.cfg"
+    _served = re.compile(r" 101 \w+/node(\d) ")
 
     def places(self):
         return {
@@ -207,6 +222,12 @@ class Haproxy(Balancer):
 
     def arguments(self):
         return ["-W", "-f", str(self.configuration)]
+
+    def has_looked(self):
+        usable = {}
+        for name, state in re.findall(r"Server sockets/(node\d) is (UP|DOWN)", self.said):
+            usable[name] = state == "UP"
+        return usable.get("node3") is False and sum(usable.values()) == len(usable) - 1
 
     def is_up(self):
         # Before it says so a signal may be lost.

@@ -20,8 +20,9 @@ async def _echo(stream, sent):
     """Send bytes through a WebSocket to a post, and see them come back."""
     got = b""
     await stream.send_all(sent)
-    while len(got) < len(sent):
-        got += await stream.receive_some()
+    with trio.fail_after(FOUND_OUT_S):
+        while len(got) < len(sent):
+            got += await stream.receive_some()
     assert got == sent
 
 
