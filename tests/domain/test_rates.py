@@ -78,3 +78,26 @@ def test_a_burst_is_what_it_says(rate: float, burst: int, start: float, count: i
     assert waits[:burst] == [0.0] * burst
     assert len(set(waits[burst:])) == 1
     assert waits[-1] > 0
+
+
+@laws
+@given(RATES, BURSTS, STARTS, GAPS, st.integers(1, 5))
+def test_what_is_split_admits_its_part(
+    rate: float, burst: int, start: float, gaps: list[float], ways: int
+) -> None:
+    """Also when it was split in the middle: from then on it is a bucket of the smaller rate."""
+    bucket, now = Bucket(rate=rate, burst=burst), start
+    for gap in gaps[::2]:
+        now += gap / rate
+        bucket.admit(now)
+    bucket.split(ways)
+    times = []
+    for gap in gaps:
+        now += gap / rate
+        if bucket.admit(now) == 0:
+            times.append(now)
+    part = max(1, burst // ways)
+    for first in range(len(times)):
+        for last in range(first, len(times)):
+            window_s = times[last] - times[first] + ROUNDING_S
+            assert last - first + 1 <= window_s * rate / ways + part + 1e-6

@@ -433,3 +433,27 @@ async def test_all_nodes_agree_in_the_end(deeds):
             for scene in stage:
                 ((_, found, _),) = await scene.engine.presence.rows([user])
                 assert found == expected
+
+
+# --- what a user may do on all nodes together ----------------------------------------------------
+
+
+async def admitted(session, tries=30):
+    """How many commands of a burst are taken."""
+    refs = [await session.say("ping") for _ in range(tries)]
+    answers = [await session.answer(ref) for ref in refs]
+    return sum(answer["op"] != "error" for answer in answers)
+
+
+async def test_a_user_on_several_nodes_has_one_rate():
+    """Each node admits its part; who has left, on whichever way, leaves theirs to the others."""
+    async with open_stage(3, commands_rate=1, commands_burst=12) as stage:
+        phone = await come(stage, 0)
+        assert await admitted(phone) == 12
+        laptop, tablet = await come(stage, 1), await come(stage, 2)
+        await trio.sleep(LIMITS.presence_check_s + 12)  # and its burst is whole again
+        assert [await admitted(one) for one in (phone, laptop, tablet)] == [4, 4, 4]
+        await laptop.leave()
+        stage[2].node.cut()
+        await trio.sleep(GHOST_S + LIMITS.grace_s + LIMITS.presence_check_s)
+        assert await admitted(phone) == 12

@@ -17,12 +17,24 @@ class Bucket:
     [0.1, 0.2, 0.3]
     """
 
-    __slots__ = ("_due", "_interval_s", "_slack_s")
+    __slots__ = ("_burst", "_due", "_interval_s", "_rate", "_slack_s")
 
     def __init__(self, *, rate: float, burst: int) -> None:
-        self._interval_s = 1 / rate
-        self._slack_s = (burst - 1) / rate
+        self._rate = rate
+        self._burst = burst
         self._due = float("-inf")
+        self.split(1)
+
+    def split(self, ways: int) -> None:
+        """Admit one part in `ways` of the rate and of the burst from now on, yet one at least.
+
+        >>> bucket = Bucket(rate=10, burst=4)
+        >>> bucket.split(2)
+        >>> [round(bucket.admit(0.0), 3) for _ in range(3)]
+        [0.0, 0.0, 0.2]
+        """
+        self._interval_s = ways / self._rate
+        self._slack_s = (max(1, self._burst // ways) - 1) * self._interval_s
 
     def admit(self, now: float, *, patience_s: float = 0.0) -> float:
         """Take one and return 0.0, or take none and return how long to wait, in seconds.

@@ -171,7 +171,8 @@ class Limits(Struct, frozen=True, kw_only=True):
     pending_bytes_max: int = 16 * 1024 * 1024
 
     # --- rates -------------------------------------------------------------------------
-    # Commands a second of one user, and how many may come at once.
+    # Commands a second of one user, and how many may come at once: on all nodes together, within
+    # `presence_check_s` of a session on one more.
     commands_rate: float = 100
     commands_burst: int = 300
     # Signals a second of one session; a call's set-up sends dozens of candidates.

@@ -193,12 +193,7 @@ class Session:
         assert self.present is not None
         if identity.tier == "service":
             return
-        bucket = self.present.bucket
-        if bucket is None:
-            limits = self.engine.limits
-            bucket = Bucket(rate=limits.commands_rate, burst=limits.commands_burst)
-            self.present.bucket = bucket
-        wait_s = bucket.admit(trio.current_time())
+        wait_s = self.present.take_command(self.engine.limits, trio.current_time())
         if wait_s:
             raise Refusal(ErrorCode.RATE_LIMITED, retry_after_ms=int(wait_s * 1000) + 1)
 
