@@ -6,6 +6,7 @@ from scene import settled
 from stage import open_stage
 
 from triolet._model.limits import Limits
+from triolet.ports.store import Mark
 
 LIMITS = Limits()
 
@@ -177,6 +178,31 @@ async def test_a_mark_that_is_written_while_a_room_is_read_is_not_lost(stage):
     await anna.answer(ref)
     assert stage[0].loaded("tea").seats["a"].read == head + 2
     assert stage[0].engine.marks._written == {}
+
+
+async def test_a_mark_of_a_node_that_died_does_not_go_back_while_its_room_is_read(stage):
+    """What `sync` has told is known to a room whose read is older: nobody rings for it."""
+    ben = await stage[0].enter("b")
+    anna_away = await stage[1].enter("a", device="laptop")
+    phone = await stage[1].enter("a", device="phone")
+    head = await stage.room("tea", ben, anna_away, subscribe=False)
+    for _ in range(2):
+        await ben.send("tea")
+    await trio.sleep(3)
+    if "tea" in stage[1].hub.rooms:
+        stage[1].unload("tea")
+    read = stage[1].store.script("rooms", after=True)
+    ref = await anna_away.say("subscribe", room="tea")
+    await read.entered.wait()
+    await settled()
+    # Written by the other node, which rang nobody.
+    mark = Mark(room="tea", user="a", delivered=head + 2, read=head + 2, read_n=2)
+    await stage.store.put_marks([mark])
+    (row,) = (await phone.ask("sync", have=[]))["rooms"]
+    assert (row["read"], row["unread"]) == (head + 2, 0)
+    read.release()
+    answer = await anna_away.answer(ref)
+    assert (answer["read"], answer["unread"]) == (head + 2, 0)
 
 
 async def test_marks_wait_for_a_bus_that_is_gone(stage):

@@ -1,5 +1,8 @@
 """Several nodes, struck for real, and judged as one server."""
 
+import sys
+from pathlib import Path
+
 import pytest
 
 from triolet.testing import history
@@ -7,14 +10,15 @@ from triolet.testing.__main__ import main
 from triolet.testing.chaos.cluster import open_cluster
 from triolet.testing.chaos.outages import OUTAGES
 from triolet.testing.services.postgres import NoPostgres, binaries
-from triolet.testing.services.redis import NoRedis, binary
+from triolet.testing.services.redis import NoRedis, run_redis
 
 
 @pytest.fixture(scope="module", autouse=True)
 def servers():
     try:
         binaries()
-        binary()
+        with run_redis():
+            pass
     except (NoPostgres, NoRedis) as missing:
         pytest.skip(str(missing))
 
@@ -37,6 +41,18 @@ def test_after_every_fault_of_several_nodes_nothing_acknowledged_is_lost(tmp_pat
     assert {"postgres", "redis-1"} <= whole
     assert sum(isinstance(one, history.Acked) for one in found) > 100
     assert any(isinstance(one, history.Settled) for one in found)
+
+
+def test_a_node_that_hears_nobody_is_found_out(tmp_path, capsys):
+    """Law: what one node's clients never see makes it exit with 1, and keep the evidence."""
+    server = f"{sys.executable} {Path(__file__).with_name('deaf_server.py')}"
+    asked = ["chaos", "--nodes", "2", "--faults", "jump", "--cycles", "1", "--server", server]
+    load = ["--clients", "8", "--rate", "60", "--tempo", "0.1", "--patience", "16"]
+    assert main([*asked, *load, "--data", str(tmp_path / "data")]) == 1
+    said = capsys.readouterr().out
+    assert "violated: " in said
+    assert "0 acknowledged lost" not in said
+    assert (tmp_path / "data" / "history.jsonl").exists()
 
 
 async def test_postgres_joins_them_where_there_is_no_redis(tmp_path):

@@ -1,5 +1,6 @@
 """History, receipts, rooms, sync: pages of what the store knows, and `ping`."""
 
+from functools import partial
 from typing import Final
 
 from ..._domain.inbox import unread
@@ -10,10 +11,12 @@ from ..._model.errors import ErrorCode, Refusal
 from ..._model.events import HistoryPage, Inbox, InboxRow, Pong, ReceiptPage, Synced
 from ..._wire.codec import encode_body
 from ...ports.gate import Action
-from ...ports.store import InboxItem
+from ...ports.store import InboxItem, Mark
 from ..pipeline import HANDLERS, Job
 from ..rights import role_for
+from ..room import Room
 from ..session import Session
+from ..states import States
 
 # Rooms of one user that `sync` compares.
 _SYNC_ROOMS_MAX: Final = 10_000
@@ -176,16 +179,27 @@ def _marks_of(session: Session, item: InboxItem) -> tuple[int, int]:
     if mark is not None and mark.read >= read:
         read, read_n = mark.read, mark.read_n
     seat = engine.hub.seat_here(room, session.user)
-    if seat is None or seat.role is None or seat.read == read:
-        return read, read_n
-    if seat.read > read:
+    if seat is not None and seat.role is not None and seat.read > read:
         engine.marks.moved(seat)
         return seat.read, seat.read_n
-    since = min(seat.delivered, seat.read)
-    seat.read, seat.read_n = read, read_n
-    seat.delivered = max(seat.delivered, membership.delivered, read)
-    engine.states.marks_moved(seat, since=since)
+    # A room that is on its way in may have been read before the mark was written, by a node
+    # that died before it could ring.
+    known = Mark(
+        room=room, user=session.user, delivered=membership.delivered, read=read, read_n=read_n
+    )
+    engine.hub.when_loaded(room, partial(_learn, engine.states, known))
     return read, read_n
+
+
+def _learn(states: States, known: Mark, room: Room) -> None:
+    """Have the seat of a room that is loaded know what the store does."""
+    seat = room.seats.get(known.user)
+    if seat is None or seat.role is None or seat.read >= known.read:
+        return
+    since = min(seat.delivered, seat.read)
+    seat.read, seat.read_n = known.read, known.read_n
+    seat.delivered = max(seat.delivered, known.delivered, known.read)
+    states.marks_moved(seat, since=since)
 
 
 def _ping(session: Session, command: Ping) -> Job | None:
