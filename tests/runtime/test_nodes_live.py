@@ -64,6 +64,25 @@ async def test_a_flood_of_typing_is_a_few_doorbells(stage):
     assert 1 <= stage.bus.rung.count("RoomStates") <= 2 * 3
 
 
+async def test_typing_that_nobody_could_hear_is_not_told_when_it_is_over(stage):
+    """It has no news for anybody when the bus is back, be it a minute later."""
+    anna, ben, head = await tea(stage)
+    await ben.send("tea")
+    await settled()
+    stage[0].node.cut()
+    await trio.sleep(2)
+    await anna.ask("typing", room="tea", on=True)
+    await anna.ask("receipt", room="tea", read=head + 1)
+    await trio.sleep(60)
+    stage[0].node.mend()
+    await trio.sleep(20)
+    assert ben.all("typing") == []
+    # Marks are news whenever they come.
+    assert ben.all("receipts")[-1]["marks"] == [["a", head + 1, head + 1]]
+    await anna.ask("typing", room="tea", on=True)
+    await ben.next("typing", users=["a"])
+
+
 # --- marks -------------------------------------------------------------------------------------
 
 

@@ -110,18 +110,28 @@ class Relay:
 
     async def _ring_states(self, rooms: list[str]) -> None:
         await trio.lowlevel.checkpoint()
-        if self._nodes.is_down:
-            # They wait, by key, until somebody could hear them.
-            for room in rooms:
-                self._coalescer.mark(room)
-            return
+        is_down = self._nodes.is_down
         for room in rooms:
             moved = self._moved.pop(room, None) or _Moved()
+            if is_down and moved.marks:
+                # They wait, by key, until somebody could hear them. Who typed meanwhile is news
+                # to nobody by then.
+                moved.typing.clear()
+                self._moved[room] = moved
+                self._coalescer.mark(room)
+            elif not is_down:
+                self._ring_moved(room, moved)
+
+    def _ring_moved(self, room: str, moved: _Moved) -> None:
+        channel = room_channel(room)
+        if moved.typing:
+            self._nodes.ring(channel, RoomStates(room, moved.typing, {}))
+        if moved.marks:
             marks = {
                 user: (seat.delivered, seat.read, seat.read_n, since)
                 for user, (seat, since) in moved.marks.items()
             }
-            self._nodes.ring(room_channel(room), RoomStates(room, moved.typing, marks), again=True)
+            self._nodes.ring(channel, RoomStates(room, {}, marks), again=True)
 
     def written(self, marks: Sequence[Mark]) -> None:
         """Ring what the store has now, for nodes that read it a moment before."""
