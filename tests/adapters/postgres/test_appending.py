@@ -12,6 +12,7 @@ from triolet.adapters.postgres import open_postgres_store
 from triolet.ports.store import Appended, Duplicate, Mark
 from triolet.testing.contracts import Home
 from triolet.testing.contracts import drafting as d
+from triolet.testing.services.postgres import NoPostgres, run_postgres
 
 ROOMS = tuple(f"room-{i}" for i in range(6))
 USERS = tuple(f"user-{i}" for i in range(8))
@@ -258,6 +259,43 @@ async def test_a_log_written_elsewhere_goes_on_in_another_generation(url, home, 
         assert 2 == record.seq
         assert ((old, 1), (new, 2)) == (await d.state(other, "a")).lineage
         assert ((old, 1), (new, 2)) == (await d.state(other, "b")).lineage
+
+
+async def test_a_standby_that_is_promoted_begins_a_generation(home):
+    """A server that goes on from another one's log is on another timeline, and is known by it."""
+    with run_postgres() as server:
+        async with open_nodes(server.url(), home, 1) as (store,):
+            await d.append(store, d.founding("a", "anna"))
+            old = (await d.state(store, "a")).epoch
+            server.stop()
+            (server.folder / "data" / "standby.signal").touch()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(trio.to_thread.run_sync, server.start)
+                await promote(server)
+            batch = [d.say("a", "anna", "1")]
+            reasons = []
+            while not reasons or "another generation" not in reasons[-1]:
+                try:
+                    reasons.append(str(await store.append(batch)))
+                except StoreUnavailable as error:
+                    # The session is lost first.
+                    reasons.append(str(error))
+                assert "Appended" not in reasons[-1]
+            (outcome,) = await insist(store, batch, [])
+            state = await d.state(store, "a")
+            assert (2, 2) == (outcome.records[0].seq, state.head)
+            assert ((old, 1), (state.epoch, 2)) == state.lineage
+
+
+async def promote(server):
+    """Promote a standby as soon as it answers; it answers to readers before it has started."""
+    while True:
+        try:
+            await trio.to_thread.run_sync(server.execute, "SELECT pg_promote(false)")
+        except NoPostgres:
+            await trio.sleep(0.05)
+        else:
+            return
 
 
 async def test_a_node_waits_until_its_rooms_were_compared(url, home):

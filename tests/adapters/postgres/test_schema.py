@@ -3,7 +3,7 @@
 import pytest
 import trio
 
-from triolet._model.errors import SchemaTooNew
+from triolet._model.errors import ConfigurationError, SchemaTooNew
 from triolet._model.limits import Limits
 from triolet.adapters.postgres import open_postgres_store
 from triolet.testing.contracts import Home
@@ -40,3 +40,17 @@ async def test_a_newer_schema_is_left_alone(postgres_server, postgres_url, tmp_p
     with pytest.raises(SchemaTooNew):
         async with open_postgres_store(postgres_url, **arguments):
             pass
+
+
+async def test_a_database_must_keep_every_text(postgres_server, tmp_path):
+    """Another encoding than UTF-8 is refused, by its name."""
+    home = Home(tmp_path)
+    postgres_server.execute(
+        "CREATE DATABASE narrow TEMPLATE template0 ENCODING 'SQL_ASCII' LOCALE 'C'"
+    )
+    with pytest.raises(ConfigurationError, match="SQL_ASCII"):
+        async with open_postgres_store(
+            postgres_server.url("narrow"), clock=home.clock, entropy=home.entropy, limits=Limits()
+        ):
+            pass
+    postgres_server.drop_database("narrow")

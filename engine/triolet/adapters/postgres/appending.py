@@ -21,7 +21,13 @@ from typing import Final, final
 
 import trio
 
-from ..._model.errors import ErrorCode, OutcomeUnknown, StoreError, StoreUnavailable
+from ..._model.errors import (
+    ConfigurationError,
+    ErrorCode,
+    OutcomeUnknown,
+    StoreError,
+    StoreUnavailable,
+)
 from ..._model.limits import Limits
 from ...ports.clock import Clock, Entropy
 from ...ports.store import Draft, Outcome, Rejected
@@ -35,6 +41,7 @@ from .statement import Statement
 
 logger = logging.getLogger(__name__)
 
+_ENCODING: Final = Statement("SELECT current_setting('server_encoding')")
 _BEGIN_GENERATION: Final = Statement(
     "SELECT o_gen, o_epoch FROM triolet.begin_generation($1, $2)", TEXT, BOOL, writes=True
 )
@@ -78,8 +85,12 @@ class Appender:
         """Give a new store its first generation, and one that was moved its next.
 
         Raises:
+            ConfigurationError: the database cannot keep every text.
             StoreUnavailable: nothing was changed.
         """
+        ((encoding,),) = await self._pool.run(_ENCODING)
+        if encoding != "UTF8":
+            raise ConfigurationError(f"the database's encoding is {encoding}; it must be UTF8")
         self._gen, _ = await self._begin_generation(if_elsewhere=True)
 
     async def new_generation(self) -> str:

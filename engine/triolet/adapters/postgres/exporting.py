@@ -60,8 +60,9 @@ _ENTRIES: Final = Statement(
     "SELECT * FROM triolet.entries_after($1, $2, $3, $4)", INT8, INT8, INT8, INT8
 )
 _MEMBERS: Final = Statement(
-    "SELECT room_id, room, usr, role, delivered, read, read_n FROM triolet.members"
-    " WHERE (room_id, usr) > ($1, $2) ORDER BY room_id, usr LIMIT $3",
+    "SELECT m.room_id, r.name, m.usr, m.role, m.delivered, m.read, m.read_n FROM ("
+    " SELECT * FROM triolet.members WHERE (room_id, usr) > ($1, $2) ORDER BY room_id, usr LIMIT $3"
+    ") m JOIN triolet.rooms r ON r.id = m.room_id ORDER BY m.room_id, m.usr",
     INT8,
     TEXT,
     INT8,

@@ -82,9 +82,10 @@ _REACT: Final = Statement(
 )
 _MEMBERS: Final = _insert(
     "members",
-    "room_id, delivered, read, read_n, usr, role, room",
-    *(INT8S, INT8S, INT8S, INT8S, TEXTS, TEXTS, TEXTS),
+    "room_id, delivered, read, read_n, usr, role",
+    *(INT8S, INT8S, INT8S, INT8S, TEXTS, TEXTS),
 )
+_INBOXES: Final = _insert("inboxes", "room_id, usr, room", INT8S, TEXTS, TEXTS)
 _PEOPLE: Final = _insert("people", "usr, status, last_seen", TEXTS, TEXTS, INT8S)
 _REVOCATIONS: Final = _insert("revocations", "usr, not_before", TEXTS, INT8S)
 _CIDS: Final = _insert("foreign_cids", "key, seq, at, op", BYTEAS, INT8S, INT8S, TEXTS)
@@ -188,13 +189,17 @@ async def _react(transaction: Transaction, reacts: Iterable[tuple[int, Record, R
 async def _members(transaction: Transaction, rows: Sequence[Taken]) -> None:
     taken = only(rows, MemberRow)
     rooms = await _numbers(transaction, [row.room for row in taken])
+    members = [(rooms[row.room][0], row.room, row.membership) for row in taken]
     await _columns(
         transaction,
         _MEMBERS,
         [
-            (rooms[room][0], one.delivered, one.read, one.read_n, one.user, one.role, room)
-            for room, one in ((row.room, row.membership) for row in taken)
+            (room_id, one.delivered, one.read, one.read_n, one.user, one.role)
+            for room_id, _, one in members
         ],
+    )
+    await _columns(
+        transaction, _INBOXES, [(room_id, one.user, room) for room_id, room, one in members]
     )
 
 

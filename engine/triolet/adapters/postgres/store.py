@@ -49,7 +49,8 @@ async def open_postgres_store(
         limits: what may wait, how long, and how many at once.
 
     Raises:
-        ConfigurationError: the URL is none, or the database holds an unfinished copy.
+        ConfigurationError: the URL is none, the database's encoding is not UTF-8, or it holds an
+            unfinished copy.
         SchemaTooNew: a newer Triolet has written it.
         StoreUnavailable: it cannot be reached, or not be written.
     """

@@ -52,6 +52,10 @@ DECLARE
     erased bigint[];
     found_new integer;
 BEGIN
+    -- What is acknowledged is stored, whatever the role's or the database's settings are.
+    IF current_setting('synchronous_commit') = 'off' THEN
+        PERFORM set_config('synchronous_commit', 'on', true);
+    END IF;
     PERFORM pg_advisory_xact_lock_shared(7312648201);
     SELECT s.gen, s.timeline <> timeline() OR s.started <> pg_postmaster_start_time()
         INTO v_gen, is_fenced FROM store s;
