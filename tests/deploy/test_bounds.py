@@ -74,11 +74,11 @@ async def test_who_does_not_finish_a_head_is_hung_up_on(tmp_path, ports, certifi
                 @nursery.start_soon
                 async def drip():
                     await stream.send_all(b"GET /ws HTTP/1.1\r\nX-Slow: ")
-                    for _ in range(30):
+                    for _ in range(60):
                         await trio.sleep(0.5)
                         await stream.send_all(b"x")
 
-                with trio.move_on_after(14):
+                with trio.move_on_after(30):
                     try:
                         while await stream.receive_some():
                             pass
@@ -91,5 +91,5 @@ async def test_who_does_not_finish_a_head_is_hung_up_on(tmp_path, ports, certifi
         for name in BALANCERS:
             nursery.start_soon(dawdle, name)
     for seconds in lasted.values():
-        assert 9 < seconds < 13
+        assert 9 < seconds < 20
     assert lasted.keys() == BALANCERS.keys()
