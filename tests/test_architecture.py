@@ -21,6 +21,8 @@ ROOT = Path(__file__).parent.parent
 ENGINE = ROOT / "engine" / "triolet"
 # What a service that embeds the engine must not be made to carry.
 SERVER_ONLY = ("click", "hypercorn", "quart", "quart_trio", "rich", "triolet_api")
+# Adapters for which an extra of the same name is installed.
+ADAPTERS_OF_EXTRAS = ("postgres", "redis")
 
 
 def run(*command: str) -> subprocess.CompletedProcess[str]:
@@ -132,22 +134,24 @@ COMES_WITH = {
 def test_everything_imported_is_declared() -> None:
     """The engine imports what the bare install brings, the HTTP layer what `[server]` adds.
 
-    Contract suites import what tests do, and commands what `[testing]` adds: who runs them has it.
+    An adapter of its own extra imports what that adds. Contract suites import what tests do, and
+    commands what `[testing]` adds: who runs them has it.
     """
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    bare, server, test, testing = (
-        declared(names)
-        for names in (
-            project["dependencies"],
-            project["optional-dependencies"]["server"],
-            project["optional-dependencies"]["test"],
-            project["optional-dependencies"]["testing"],
-        )
-    )
+    bare = declared(project["dependencies"])
+    extras = {name: declared(all_) for name, all_ in project["optional-dependencies"].items()}
+    server, test, testing = extras["server"], extras["test"], extras["testing"]
     suites = ENGINE / "testing"
-    engine = [path for path in ENGINE.rglob("*.py") if not path.is_relative_to(suites)]
+    adapters = [ENGINE / "adapters" / name for name in ADAPTERS_OF_EXTRAS]
+    engine = [
+        path
+        for path in ENGINE.rglob("*.py")
+        if not any(path.is_relative_to(folder) for folder in (suites, *adapters))
+    ]
 
     assert imported(engine) == bare
+    for folder in adapters:
+        assert imported(folder.rglob("*.py")) - bare == extras[folder.name]
     assert imported((ROOT / "api").rglob("*.py")) - bare == server
     assert imported(suites.rglob("*.py")) <= bare | server | test | testing
 

@@ -50,7 +50,7 @@ def pack(number: int, doorbells: Sequence[Doorbell]) -> tuple[list[str], list[by
 
     >>> payloads, frames = pack(1, [Doorbell("tea", bytes(9000)), Doorbell("tea", bytes(99_999))])
     >>> [len(one) for one in payloads], [frame is None for frame in frames]
-    ([7996, 4036, 5], [True, True, False])
+    ([7996, 4040, 5], [True, True, False])
     """
     runs: list[list[bytes]] = [[]]
     long: list[tuple[bytes, bytes]] = []
