@@ -16,6 +16,7 @@ from triolet.adapters.postgres.statement import Statement
 from triolet.ports.bus import Doorbell
 from triolet.testing.contracts.buses import hear
 from triolet.testing.entropy import CountingEntropy
+from triolet.testing.services.certificates import make_certificates
 from triolet.testing.services.pgbouncer import NoPgBouncer, run_pgbouncer
 
 ADD = Statement("SELECT $1 + 1", INT8)
@@ -128,3 +129,25 @@ async def test_a_bus_in_session_mode_hears(pooled_url):
         await bus.follow(["tea"])
         await bus.ring([Doorbell("tea", b"1")])
         assert [Doorbell("tea", b"1")] == await hear(bus, until=b"1")
+
+
+async def test_tls_is_as_libpq_does_it(postgres_server, postgres_url, tmp_path):
+    """Encrypted where the URL says so; a name that the certificate does not have is refused."""
+    certificates = make_certificates(tmp_path)
+    with ExitStack() as stack:
+        try:
+            port = stack.enter_context(run_pgbouncer(postgres_server, certificates=certificates))
+        except NoPgBouncer as error:
+            pytest.skip(str(error))
+        name = postgres_url.rpartition("/")[2]
+        url = f"postgresql://anybody@{{}}:{port}/{name}?prepare=0&hostaddr=127.0.0.1&sslmode={{}}"
+        verified = f"verify-full&sslrootcert={certificates.ca}"
+        async with a_pool(url.format("localhost", verified)) as pool:
+            assert [(2,)] == await pool.run(ADD, 1)
+        for bad, words in [
+            (url.format("elsewhere.example", verified), "does not match host name"),
+            (url.format("localhost", "disable"), "SSL required"),
+        ]:
+            async with a_pool(bad) as pool:
+                with pytest.raises(StoreUnavailable, match=words):
+                    await pool.run(ADD, 1)

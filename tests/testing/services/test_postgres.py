@@ -51,6 +51,24 @@ def test_databases_are_apart_and_go(server):
     assert "0" == server.execute("SELECT count(*) FROM pg_database WHERE datname LIKE 'test_%'")
 
 
+def test_a_standby_follows_and_takes_over():
+    """What was acknowledged with it is there when the primary is gone."""
+    try:
+        with run_postgres() as primary, run_postgres(primary=primary) as standby:
+            primary.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+            primary.execute("SELECT pg_reload_conf()")
+            primary.execute("CREATE TABLE cups (n int); INSERT INTO cups VALUES (1)")
+            assert "t" == standby.execute("SELECT pg_is_in_recovery()")
+            primary.kill()
+            standby.promote()
+            standby.execute("INSERT INTO cups VALUES (2)")
+            assert "2" == standby.execute("SELECT count(*) FROM cups")
+    except NoPostgres as error:
+        if "missing" not in str(error):
+            raise
+        pytest.skip(str(error))
+
+
 def test_nothing_is_left_of_it():
     """No process and no folder."""
     try:

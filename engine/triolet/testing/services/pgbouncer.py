@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final, final
 
 from ..._model.errors import TrioletError
+from .certificates import Certificates
 from .postgres import PostgresServer
 from .processes import free_port, guard, spawn, unprivileged
 
@@ -26,7 +27,11 @@ class NoPgBouncer(TrioletError):
 
 @contextlib.contextmanager
 def run_pgbouncer(
-    server: PostgresServer, *, mode: str = "transaction", settings: Sequence[str] = ()
+    server: PostgresServer,
+    *,
+    mode: str = "transaction",
+    settings: Sequence[str] = (),
+    certificates: Certificates | None = None,
 ) -> Iterator[int]:
     """Run a pooler before a server for as long as the block lasts, and give its port.
 
@@ -34,6 +39,7 @@ def run_pgbouncer(
         server: where its connections lead, as `postgres`, whoever asks.
         mode: `transaction` or `session`.
         settings: more of its configuration, as `name = value`.
+        certificates: with which it insists on TLS.
 
     Raises:
         NoPgBouncer: it is not installed, or does not start.
@@ -45,9 +51,11 @@ def run_pgbouncer(
     owner = unprivileged()
     port = free_port()
     try:
-        _configure(folder, port, server.port, mode, settings)
+        tls = [] if certificates is None else _tls(folder, certificates)
+        _configure(folder, port, server.port, mode, [*settings, *tls])
         if owner is not None:
-            os.chown(folder, *owner)
+            for path in (folder, *folder.iterdir()):
+                os.chown(path, *owner)
         with (folder / "output").open("wb") as output:
             command = [program, str(folder / "pgbouncer.ini")]
             process = spawn(command, folder=folder, owner=owner, output=output)
@@ -81,6 +89,12 @@ def _configure(
         *settings,
     ]
     (folder / "pgbouncer.ini").write_text("\n".join(lines) + "\n")
+
+
+def _tls(folder: Path, certificates: Certificates) -> list[str]:
+    names = {"client_tls_cert_file": certificates.cert, "client_tls_key_file": certificates.key}
+    copied = [f"{name} = {shutil.copy(path, folder)}" for name, path in names.items()]
+    return ["client_tls_sslmode = require", *copied]
 
 
 def _wait_ready(process: subprocess.Popen[bytes], port: int, output: Path) -> None:

@@ -105,15 +105,32 @@ class PostgresServer:
         Raises:
             NoPostgres: `initdb` failed.
         """
-        if self._owner is not None:
-            os.chown(self.folder, *self._owner)
         command = [str(self._bin / "initdb"), "-D", str(self.folder / "data"), "-U", "postgres"]
         # Not the C locale, which would hide that an order depends on it.
         command += ["--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]
+        self._make(command)
+
+    def follow(self, primary: "PostgresServer") -> None:
+        """Make its data folder a copy of another server's, of which it is a standby.
+
+        Raises:
+            NoPostgres: the copy failed.
+        """
+        command = [str(self._bin / "pg_basebackup"), "-D", str(self.folder / "data"), "-R"]
+        command += ["-d", primary.url(), "--checkpoint=fast", "--no-sync"]
+        self._make(command)
+
+    def _make(self, command: list[str]) -> None:
+        if self._owner is not None:
+            os.chown(self.folder, *self._owner)
         made = self._spawn(command, subprocess.PIPE)
         said, _ = made.communicate(timeout=START_TIMEOUT_S)
         if made.returncode:
-            raise NoPostgres(f"PostgreSQL: initdb failed: {said.decode(errors='replace')[-500:]}")
+            raise NoPostgres(f"PostgreSQL: {command[0]}: {said.decode(errors='replace')[-500:]}")
+
+    def promote(self) -> None:
+        """Make a standby the primary, and wait until it is."""
+        self.execute("SELECT pg_promote()")
 
     def start(self) -> None:
         """Start it, and wait until it answers; after a crash it recovers first.
@@ -221,11 +238,14 @@ class PostgresServer:
 
 
 @contextlib.contextmanager
-def run_postgres(settings: Sequence[str] = ()) -> Iterator[PostgresServer]:
+def run_postgres(
+    settings: Sequence[str] = (), *, primary: PostgresServer | None = None
+) -> Iterator[PostgresServer]:
     """Run a server of one's own for as long as the block lasts.
 
     Args:
         settings: more of `postgresql.conf`, as `name=value`.
+        primary: of which it is a standby; None: of none.
 
     Raises:
         NoPostgres: none can be had here.
@@ -234,7 +254,10 @@ def run_postgres(settings: Sequence[str] = ()) -> Iterator[PostgresServer]:
     folder = Path(tempfile.mkdtemp(prefix="pg-"))
     try:
         server = PostgresServer(folder, settings)
-        server.create()
+        if primary is None:
+            server.create()
+        else:
+            server.follow(primary)
         server.start()
         try:
             yield server
@@ -250,4 +273,4 @@ def _is_ready(pidfile: Path, pid: int) -> bool:
         lines = pidfile.read_text().split("\n")
     except OSError:
         return False
-    return lines[0] == str(pid) and len(lines) > 7 and lines[7].strip() == "ready"
+    return lines[0] == str(pid) and len(lines) > 7 and lines[7].strip() in ("ready", "standby")
