@@ -26,9 +26,10 @@ What every adapter promises, and `triolet.testing.contracts` proves:
 One `Bus` object is one node's connection, and outlives its engine. All methods are called in
 the engine's thread, and may be cancelled; a call that was cancelled may have happened.
 
-On Redis: a channel is a channel, `ring` is a pipeline of PUBLISH, a lease is a key with a TTL
-(`SET NX PX`, `SET XX PX`, `DEL`) whose name is in a set, and a user's states are a hash of
-lease to state, read together with the leases it names and thinned of those that have ended.
+On Redis (`adapters.redis`): a channel is a channel of the server that its name's hash chooses,
+`ring` is a pipeline of PUBLISH for each server. A lease is a key with a TTL whose name is in a
+set, and a user's states are a hash of lease to state, both on every server: so one that is left
+is enough. They are thinned of leases that have ended.
 """
 
 from collections.abc import Mapping, Sequence

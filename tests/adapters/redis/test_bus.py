@@ -259,6 +259,13 @@ async def test_without_urls_and_without_the_package(monkeypatch):
             pytest.fail("it opened")
 
 
+async def test_a_name_that_is_none_is_a_server_that_is_gone():
+    """As one that the name service does not know: it opens, and each call fails."""
+    async with open_redis_bus(["redis://a..b"], entropy=SystemEntropy(), limits=LIMITS) as bus:
+        with pytest.raises(BusUnavailable):
+            await bus.leases()
+
+
 async def test_attempts_to_connect_are_spread_and_told_once(servers, caplog):
     """Each wait is longer, up to a second; one warning for the loss, one for the return."""
     servers[0].stop()

@@ -164,6 +164,18 @@ async def test_who_has_nothing_to_ask_asks_whether_it_is_there(autojump_clock, w
     assert link.lost is not None
 
 
+async def test_a_connection_that_is_lost_in_the_turn_of_a_look(autojump_clock):
+    """Whichever comes first, nothing is raised where it is carried."""
+    for _ in range(20):
+        near, _far = trio.testing.memory_stream_pair()
+        link = Link(near, Limits(), pushed=pushes.append)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(link.run)
+            await trio.sleep(Limits().bus_answer_timeout_s)
+            link.lose("closed")
+        assert link.lost == "closed"
+
+
 async def test_tls_is_spoken_with_whom_is_trusted(tmp_path):
     """Another authority's server is none."""
     from triolet.testing.services.redis import NoRedis, run_redis

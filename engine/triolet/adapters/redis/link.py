@@ -206,6 +206,8 @@ class Link:
             await task()
         except (OSError, trio.BrokenResourceError, trio.ClosedResourceError) as error:
             self.lose(_said(error))
+        except LinkLost:
+            return  # it was lost in the turn in which it was to be asked whether it is there
         except _Nonsense as error:
             self.lose(f"it does not speak RESP: {error}")
 

@@ -103,7 +103,7 @@ class Server:
             try:
                 with trio.fail_after(self._limits.bus_connect_timeout_s):
                     stream = await connect(self.address, self._context)
-            except OSError as error:
+            except (OSError, UnicodeError) as error:  # the latter: of a name that is none
                 self._trouble = str(error)
             except trio.TooSlowError:
                 self._trouble = "no connection in time"
