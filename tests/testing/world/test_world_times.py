@@ -6,6 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from triolet.testing.checker import Bounds
+from triolet.testing.history import Stored, Subscribed
 from triolet.testing.world import Plan, Script, draw, play
 from triolet.testing.world.acts import ACTS
 from triolet.testing.world.verbs import VERBS
@@ -63,3 +64,16 @@ def test_what_is_told_of_people_may_lag_as_the_engine_s_limits_say():
     rare = {"heartbeat_s": 600, "presence_lease_s": 180, "presence_heartbeat_s": 60, "grace_s": 20}
     expected = Bounds(grace_s=20, lease_s=220, silence_s=1210)
     assert Script(limits=rare).patience() == expected
+
+
+def test_what_is_kept_of_a_room_can_be_bounded():
+    """Who comes back from further behind is told so, and nothing else changes."""
+    whole = draw(2, Plan(nodes=2, clients=4, hours=24))
+    script = draw(2, Plan(nodes=2, clients=4, hours=24, retention=5))
+    assert script == replace(whole, limits={**whole.limits, "retention_entries": 5})
+
+    outcome = play(replace(script, steps=script.steps[:600]))
+
+    assert outcome.complaints == []
+    assert any(event.floor for event in outcome.history if isinstance(event, Stored))
+    assert any(not event.recovered for event in outcome.history if isinstance(event, Subscribed))

@@ -37,13 +37,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--hours", type=float, default=0, metavar="H", help="simulated hours a seed (a minute)"
     )
     parser.add_argument(
+        "--retention", type=int, default=0, metavar="N", help="entries a room keeps (all)"
+    )
+    parser.add_argument(
         "--jobs", type=int, default=os.cpu_count() or 1, metavar="J", help="processes"
     )
 
 
 def run(options: argparse.Namespace) -> int:
     """Play, and return the exit status."""
-    plan = Plan(nodes=options.nodes, clients=options.clients, hours=options.hours)
+    plan = Plan(**{name: getattr(options, name) for name in Plan.__struct_fields__})
     if options.script is not None:
         try:
             return _one(read(options.script), options.history, options.shrink)

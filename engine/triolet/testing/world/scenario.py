@@ -65,11 +65,13 @@ class Plan(Struct, frozen=True, kw_only=True):
         clients: how many devices, at most: people have one or two.
         hours: how long the world lasts: quiet stretches, and now and then some minutes of life;
             from a day on, mornings, evenings and nights.
+        retention: how many entries a room keeps, so that resuming from further back fails.
     """
 
     nodes: int = 0
     clients: int = 0
     hours: float = 0
+    retention: int = 0
 
     def options(self) -> str:
         """Return the plan as options of the command.
@@ -77,7 +79,7 @@ class Plan(Struct, frozen=True, kw_only=True):
         >>> Plan(nodes=2).options()
         ' --nodes 2'
         """
-        options = {"nodes": self.nodes, "clients": self.clients, "hours": self.hours}
+        options = {name: getattr(self, name) for name in self.__struct_fields__}
         return "".join(f" --{name} {value:g}" for name, value in options.items() if value)
 
 
@@ -95,6 +97,7 @@ def draw(seed: int, plan: Plan | None = None) -> Script:
     devices = random.randint(1, 2)
     is_tight = random.random() < _TIGHT_RATE
     is_days = plan.hours >= DAY_H
+    kept = {"retention_entries": plan.retention} if plan.retention else {}
     pace = _STILL if is_days else _CALM if plan.hours else {}
     world = Script(
         seed=seed,
@@ -105,7 +108,7 @@ def draw(seed: int, plan: Plan | None = None) -> Script:
         ttl_s=random.choice((70.0, 300.0, 3600.0)) * (_DAYS_TTL if is_days else 1),
         quality=quality,
         speed=Speed(commit_s=random.choice((0.0, 0.005, 0.05))),
-        limits=pace | (_TIGHT if is_tight else {}),
+        limits=pace | (_TIGHT if is_tight else {}) | kept,
         share=random.choice(_DAYS_SHARES) if is_days else 1,
     )
     return replace(world, steps=tuple(_steps(random, world, plan.hours)))
