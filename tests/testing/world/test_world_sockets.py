@@ -7,6 +7,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from triolet._runtime.poller import WRITE
 from triolet.testing.world.hosts import Hosts
 from triolet.testing.world.network import Network, Quality
 
@@ -83,6 +84,20 @@ def test_sending_waits_for_room():
         assert scope.cancelled_caught
         await arrived()
         assert len(server.recv(1000)) == 100
+
+    world(scene)
+
+
+def test_who_waits_for_room_waits_for_a_third_of_the_buffer():
+    """Else a slow reader would be sent a byte at a time, for ever."""
+
+    async def scene(hosts, stream, server):
+        assert server.send(b"x" * 100) == 100
+        await arrived()
+        for size, ready in ((1, 0), (32, 0), (1, WRITE)):
+            assert len(await stream.receive_some(size)) == size
+            assert server.readiness() & WRITE == ready
+        assert server.send(b"x" * 100) == 34
 
     world(scene)
 

@@ -8,12 +8,15 @@ side has vanished. The production edge, connections and outboxes run on them unc
 import errno
 from collections import deque
 from collections.abc import Callable
-from typing import final
+from typing import Final, final
 
 import trio
 
 from ..._runtime.poller import READ, WRITE
 from .network import Link, Network, tick
+
+# A socket is writable again when a third of its buffer is free.
+_WRITABLE: Final = 2 / 3
 
 
 def _reset() -> ConnectionResetError:
@@ -72,8 +75,9 @@ class Endpoint:
         if self.is_closed:
             return 0
         ready = READ if self._inbox or self._is_ended or self._is_reset else 0
-        is_open = self._is_reset or self._outstanding < self._network.quality.buffer_bytes
-        return ready | WRITE if is_open else ready
+        # As Linux does: else who waits writes the few bytes that were read last, and again.
+        is_open = self._outstanding <= _WRITABLE * self._network.quality.buffer_bytes
+        return ready | WRITE if is_open or self._is_reset else ready
 
     def recv(self, limit: int) -> bytes:
         """Return what has come, at most `limit` bytes, empty at the end."""
