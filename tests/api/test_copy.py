@@ -146,48 +146,69 @@ def test_serve_refuses_an_unfinished_copy(home, tmp_path):
     assert "let `triolet copy` finish it, or remove it" in result.output
 
 
-# The command in small steps, which is killed by itself: after its n-th transaction's work, or
-# after its commit, or while it compares.
+# The command in small steps, which is killed by itself: after the work of its n-th page but
+# before the commit, or behind the commit, or while it compares.
 DYING = """
 import os, signal, sys
 import triolet.copying
-from triolet.adapters.sqlite import importing
+from triolet.adapters.postgres import importing as postgres
+from triolet.adapters.sqlite import importing as sqlite
 from triolet_api import copy
 from triolet_api.cli import cli
 
 number, when = int(sys.argv[1]), sys.argv[2]
 triolet.copying.ROWS_MAX = 40
-die = lambda: os.kill(os.getpid(), signal.SIGKILL)
-transact, compare = importing._transact, copy.compare
 
-def counted(connection, work):
+def die(at):
     global number
-    number -= 1
-    if number:
-        return transact(connection, work)
-    if when == "after":
-        transact(connection, work)
-        die()
-    transact(connection, lambda: (work(), die()))
+    if when == at:
+        number -= 1
+        if number <= 0:
+            os.kill(os.getpid(), signal.SIGKILL)
 
-async def dying(*args):
-    die() if when == "comparing" else None
+def dying(at, function):
+    def then(*args, **kwargs):
+        function(*args, **kwargs)
+        die(at)
+    async def then_async(*args, **kwargs):
+        await function(*args, **kwargs)
+        die(at)
+    return then_async if function.__code__.co_flags & 0x80 else then
+
+sqlite.TAKE |= {section: dying("before", take) for section, take in sqlite.TAKE.items()}
+postgres.TAKE |= {section: dying("before", take) for section, take in postgres.TAKE.items()}
+for target in (sqlite.SqliteTarget, postgres.PostgresTarget):
+    target.take = dying("after", target.take)
+    target.settle = dying("settled", target.settle)
+compare = copy.compare
+
+async def half(*args):
+    die("comparing")
     return await compare(*args)
 
-importing._transact, copy.compare = counted, dying
+copy.compare = half
 cli(sys.argv[3:], prog_name="triolet")
 """
-DEATHS = [(1, "before"), (1, "after"), (5, "before"), (9, "after"), (0, "comparing"), (0, "never")]
+DEATHS = [
+    (1, "before"),
+    (5, "before"),
+    (6, "after"),
+    (1, "settled"),
+    (1, "comparing"),
+    (1, "never"),
+]
 
 
-def test_a_copy_that_was_killed_goes_on(home):
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_a_copy_that_was_killed_goes_on(home, request, run, kind):
     """`kill -9` in the middle of a transaction and behind one: the copy is the same."""
     there = home.another()
     source = filled(home)
     before = said(home)
+    target = url(there) if kind == "sqlite" else request.getfixturevalue("postgres_url")
     codes = []
     for number, when in DEATHS:
-        args = (str(number), when, "copy", source, url(there))
+        args = (str(number), when, "copy", source, target)
         done = subprocess.run(
             [sys.executable, "-c", DYING, *args],
             capture_output=True, text=True, timeout=60, check=False,
@@ -196,4 +217,7 @@ def test_a_copy_that_was_killed_goes_on(home):
 
     assert codes == [-9] * (len(DEATHS) - 1) + [0], done.stderr
     assert "holds all that" in done.stdout
+    if kind == "postgres":
+        # Back again, where it can be read as the source was.
+        assert run(target, url(there)).exit_code == 0
     assert before == said(there)

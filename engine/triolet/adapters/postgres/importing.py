@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final, final
 
+from msgspec.structs import replace
+
 from ..._model.limits import Limits
 from ...ports.clock import Entropy
 from ...ports.transfer import Origin, Place, Row, Section, Target
@@ -88,6 +90,8 @@ async def open_postgres_target(
         StoreUnavailable: it cannot be reached.
     """
     url = of_a_copy(url)
+    # A page of rows takes what it takes, and is not worth a warning.
+    limits = replace(limits, slow_query_s=PATIENT_S)
     await migrate(url, steps(), timeout_s=limits.postgres_connect_timeout_s)
     async with open_pool(url, entropy=entropy, limits=limits) as pool:
         await refuse_servers(pool.run)

@@ -64,8 +64,8 @@ _COUNTS: Final = f"""
         (SELECT coalesce(sum({HEAD} - r.floor), 0) FROM rooms r),
         (SELECT coalesce(sum(count), 0) FROM segments WHERE level >= 0)"""  # noqa: S608 - ours
 
-# Records of cids that are sorted at once.
-_CIDS_PER_PART: Final = 4096
+# Records of cids that are sorted at once; those of a page's last part may be once more.
+_CIDS_PER_PART: Final = 1024
 
 
 @asynccontextmanager
@@ -157,8 +157,11 @@ def _entries(snapshot: Snapshot, *, after: str, rows_max: int, bytes_max: int) -
     rows: list[Row] = []
     number, rest = split_after(after)
     seq = int(rest or 0)
-    found = snapshot.connection.execute(_ROOMS_FROM, (number, _ROOMS_PER_PAGE)).fetchall()
-    for room in (snapshot.current(Kept._make(row)) for row in found):
+    count = 0
+    # Not all of them at once: most pages are of a few rooms, and each has its head looked up.
+    for row in snapshot.connection.execute(_ROOMS_FROM, (number, _ROOMS_PER_PAGE)):
+        count += 1
+        room = snapshot.current(Kept._make(row))
         if room.id != number:
             number, seq = room.id, 0
         while seq < room.head and rows_max > len(rows) and (bytes_max > 0 or not rows):
@@ -172,12 +175,14 @@ def _entries(snapshot: Snapshot, *, after: str, rows_max: int, bytes_max: int) -
             )
             if not some:
                 break
-            seq = some[-1][SEQ]
             bytes_max -= sum([len(row[FACT]) for row in some])
+            if bytes_max < 0 and rows:
+                return Page(rows, after_in_room(number, seq))
+            seq = some[-1][SEQ]
             rows += records_of(room.name, some)
         if len(rows) == rows_max or (bytes_max <= 0 and rows):
             return Page(rows, after_in_room(number, seq))
-    is_over = len(found) < _ROOMS_PER_PAGE
+    is_over = count < _ROOMS_PER_PAGE
     return Page(rows, None if is_over else after_in_room(number, seq))
 
 

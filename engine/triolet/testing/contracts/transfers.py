@@ -4,8 +4,9 @@ from contextlib import AbstractAsyncContextManager
 
 import pytest
 
-from ..._model.entries import Message, Meta
+from ..._model.entries import Message, Meta, Record
 from ..._model.errors import ConfigurationError
+from ...adapters._transfers import only
 from ...copying import sum_of, transfer
 from ...ports.store import Appended, Duplicate, Mark, Person, Revocation, RoomSpec, Store
 from ...ports.transfer import TAKEN, Page, Place, Row, Section, Source, Target
@@ -244,7 +245,7 @@ class TransferContract(Contract):
         assert counts[0] == counts[1] > 0
 
     async def test_pages_are_bounded(self, home: Home) -> None:
-        """At most `rows_max` rows and about `bytes_max` of facts; together they are all rows."""
+        """At most `rows_max` rows and `bytes_max` of facts, or one; together they are all."""
         async with self.open_store(home) as store:
             await fill(store, home)
         async with self.open_source(home) as source:
@@ -255,8 +256,15 @@ class TransferContract(Contract):
                 assert [row for page in whole for row in page.rows] == [
                     row for page in parts for row in page.rows
                 ]
-            single = await pages(source, Section.ENTRIES, rows_max=9, bytes_max=1)
-            assert {0, 1} >= {len(page.rows) for page in single}
+            whole = await pages(source, Section.ENTRIES, rows_max=d.ALL, bytes_max=d.ALL)
+            for bytes_max in (1, 100, 333):
+                parts = await pages(source, Section.ENTRIES, rows_max=d.ALL, bytes_max=bytes_max)
+                assert [row for page in whole for row in page.rows] == [
+                    row for page in parts for row in page.rows
+                ]
+                for records in (only(page.rows, Record) for page in parts):
+                    size = sum(len(record.packed) for record in records)
+                    assert size <= bytes_max or len(records) == 1
 
     async def test_a_transfer_goes_on_where_it_stopped(self, home: Home) -> None:
         """Whatever call was the last one, or is done twice: the copy is the same."""
