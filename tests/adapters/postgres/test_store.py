@@ -5,6 +5,8 @@ import pytest
 from triolet._model.limits import Limits
 from triolet.adapters.postgres import open_postgres_store
 from triolet.testing.contracts import Home, StoreContract
+from triolet.testing.contracts import drafting as d
+from triolet.testing.services.pgbouncer import NoPgBouncer, run_pgbouncer
 
 
 class TestPostgresStore(StoreContract):
@@ -26,3 +28,22 @@ class TestPostgresStore(StoreContract):
         return open_postgres_store(
             self.urls[home.path], clock=home.clock, entropy=home.entropy, limits=Limits()
         )
+
+
+async def test_it_is_the_same_behind_a_pooler(postgres_server, postgres_url, tmp_path):
+    """Each call is one statement, so a pooler that keeps transactions together is enough."""
+    home, database = Home(tmp_path), postgres_url.rpartition("/")[2]
+    try:
+        with run_pgbouncer(postgres_server, mode="transaction") as port:
+            url = f"postgresql://anybody@127.0.0.1:{port}/{database}?prepare=0"
+            async with open_postgres_store(
+                url, clock=home.clock, entropy=home.entropy, limits=Limits()
+            ) as store:
+                await d.append(store, d.founding("a", "anna"), d.say("a", "anna", "1", "one"))
+                await d.append(store, d.edit("a", "anna", "2", 2, "two"), d.react("a", "b", "3", 2))
+                epoch = await store.new_generation()
+                await d.append(store, d.say("a", "anna", "4", "three"))
+                slice_ = await d.history(store, "a")
+                assert (["two", "three"], epoch) == (d.texts(slice_.messages), slice_.epoch)
+    except NoPgBouncer as error:
+        pytest.skip(str(error))
