@@ -130,7 +130,7 @@ class Leases:
     async def renew(self, lease: str, *, ttl_s: float) -> bool:
         """See `Bus.renew_lease`: it lives if it lives on one server."""
         asked = [
-            server.ask([(b"PEXPIRE", _key(server, "lease", lease), _ms(ttl_s))])
+            server.ask([(b"PEXPIRE", _key(server, "lease", lease), _ms(ttl_s)), _sweeping(server)])
             for server in self._servers
         ]
         found = await gather(asked)
@@ -140,12 +140,11 @@ class Leases:
             self._own.pop(lease, None)
             return False
         own = self._own.get(lease)
-        for index, server in enumerate(self._servers):
-            if isinstance(found[index], list):
-                if own is not None and (own.copies[index].is_behind or not lives[index]):
-                    await self._restore(index, lease, own, ttl_s=ttl_s)
-                # What is not swept now is swept another time, by whomever.
-                await gather([server.ask([_sweeping(server)])])
+        for index, replies in enumerate(found):
+            if own is None or not isinstance(replies, list):
+                continue
+            if own.copies[index].is_behind or not lives[index]:
+                await self._restore(index, lease, own, ttl_s=ttl_s)
         return True
 
     async def _restore(self, index: int, lease: str, own: _Own, *, ttl_s: float) -> None:

@@ -11,7 +11,7 @@ from .home import Home
 # Long enough for every call of a test that is not about lapsing.
 _LONG_S = 60.0
 # Short enough to wait for, long enough to be renewed in time on a busy machine.
-_SHORT_S = 0.6
+_SHORT_S = 1.0
 
 
 class LeaseContract(BusHome):
