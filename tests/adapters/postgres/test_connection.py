@@ -89,6 +89,19 @@ async def test_after_a_cancellation_it_is_made_clean(connection):
     assert trio.current_time() - began < TIMEOUT_S
 
 
+async def test_what_writes_is_never_cancelled_on_the_server(connection):
+    """A commit that waits for its standby would be told that it may go on without it."""
+    await connection.script("CREATE TABLE cups (n int8)")
+    insert = Statement("INSERT INTO cups SELECT 1 FROM pg_sleep($1)", FLOAT8, writes=True)
+    await connection.run(insert, [0])
+    with trio.move_on_after(0.1) as scope:
+        await connection.run(insert, [0.6])
+    assert scope.cancelled_caught
+    await connection.recover(within_s=TIMEOUT_S)
+    assert connection.is_clean
+    assert [(2,)] == await connection.run(Statement("SELECT count(*) FROM cups"), [])
+
+
 async def test_a_cancelled_transaction_is_rolled_back(connection):
     """Also one whose last statement failed."""
     await connection.script("CREATE TABLE cups (n int8)")

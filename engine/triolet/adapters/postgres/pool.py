@@ -61,8 +61,8 @@ class Pool:
     async def run(self, statement: Statement, *parameters: object) -> Rows:
         """Run one statement, which is its own transaction, in one round trip.
 
-        Cancelling leaves at once; the server is told to stop, and may have done it all the
-        same. Shield what must not be cancelled half-way: an append.
+        Cancelling leaves at once. What only reads, the server is told to stop; what writes goes
+        on there, and may be done.
 
         Args:
             statement: see there.
