@@ -400,7 +400,7 @@ class Presence:
         """Have the rate of a user's commands shared by all nodes with sessions of theirs.
 
         It costs nothing: no other node is asked, and what is known may be as old as
-        `presence_check_s`. A token taken from Redis for each command would cost 60 µs of CPU.
+        `presence_check_s`. A token taken from Redis costs 50 µs here and 20 there, a bucket 0.6.
         """
         assert self._elsewhere is not None, "there are other nodes"
         present = self.present.get(user)
