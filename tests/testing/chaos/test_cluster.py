@@ -8,7 +8,6 @@ import pytest
 from triolet.testing import history
 from triolet.testing.__main__ import main
 from triolet.testing.chaos.cluster import open_cluster
-from triolet.testing.chaos.outages import OUTAGES
 from triolet.testing.services.postgres import NoPostgres, binaries
 from triolet.testing.services.redis import NoRedis, run_redis
 
@@ -23,11 +22,14 @@ def servers():
         pytest.skip(str(missing))
 
 
-def test_after_every_fault_of_several_nodes_nothing_acknowledged_is_lost(tmp_path, capsys):
+# One of each kind: what is left out differs from these by whom it strikes.
+FAULTS = ("kill", "freeze", "bus-gone", "bus-flushed", "store-gone", "store-paused", "apart")
+
+
+def test_after_faults_of_each_kind_nothing_acknowledged_is_lost(tmp_path, capsys):
     """Law: each fault strikes, alone and with others, is healed, and everything holds."""
     kept = tmp_path / "history.jsonl"
-    faults = ["kill", *OUTAGES]
-    asked = ["--nodes", "2", "--faults", ",".join(faults), "--cycles", str(len(faults))]
+    asked = ["--nodes", "2", "--faults", ",".join(FAULTS), "--cycles", str(len(FAULTS))]
     load = ["--clients", "8", "--rate", "60", "--tempo", "0.1"]
     status = main(["chaos", *asked, *load, "--history", str(kept)])
     said = capsys.readouterr().out
@@ -50,8 +52,7 @@ def test_a_node_that_hears_nobody_is_found_out(tmp_path, capsys):
     load = ["--clients", "8", "--rate", "60", "--tempo", "0.1", "--patience", "16"]
     assert main([*asked, *load, "--data", str(tmp_path / "data")]) == 1
     said = capsys.readouterr().out
-    assert "violated: " in said
-    assert "0 acknowledged lost" not in said
+    assert "violated: some clients have not seen everything" in said
     assert (tmp_path / "data" / "history.jsonl").exists()
 
 
