@@ -12,7 +12,8 @@ from .kinds import INT8
 from .pool import Pool
 from .statement import Statement
 
-# Entries, cids or reactions of one transaction: 250 entries hold their room for 5 to 10 ms.
+# Entries, cids or reactions of one transaction: 500 entries held their room for 18 to 28 ms on a
+# machine with eight other processes for each processor.
 ROWS_PER_STEP: Final = 250
 # Rooms looked at by one statement.
 _ROOMS_PER_READ: Final = 1000
