@@ -314,6 +314,8 @@ class Supervisor:
                 nursery.start_soon(self._renew_all, renewal)
 
     def _end(self, which: signal.Signals, nursery: trio.Nursery) -> None:
+        # Who leaves already, in a renewal, would take a second signal for an order to hurry.
+        told = [worker for worker in self.workers if self._is_ending or not worker.is_told_to_go]
         if self._is_ending:
             _log.warning("told again: stopping at once")
             nursery.start_soon(self._kill_late)
@@ -321,7 +323,7 @@ class Supervisor:
             _log.info("%s: draining; again to stop at once", which.name)
         self._is_ending = True
         self._told_to_end.set()
-        for worker in self.workers:
+        for worker in told:
             worker.signal(signal.SIGTERM)
 
     async def _kill_late(self) -> None:

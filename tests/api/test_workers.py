@@ -270,6 +270,24 @@ async def test_the_end_may_come_while_they_are_replaced(tmp_path):
     assert not any(map(is_there, pids))
 
 
+async def test_who_leaves_already_is_not_hurried_by_the_end(tmp_path):
+    """A second signal means at once, and nobody gave it."""
+    async with playing(tmp_path, 1) as play:
+        play.tell("slow")
+        (before,) = await play.all_ready(1)
+        play.tell("well")
+        os.kill(os.getpid(), signal.SIGHUP)
+        await play.all_ready(2)
+        await play.wait(lambda: play.supervisor._slots[0].worker.pid != before)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await play.wait(lambda: len(play.pids) == 1)
+        await trio.sleep(0.5)
+        assert play.pids == [before]
+        assert await play.end() == 1
+
+    assert not is_there(before)
+
+
 async def test_who_is_cancelled_leaves_nobody_behind(tmp_path):
     async with playing(tmp_path, 2) as play:
         pids = await play.all_ready(2)
