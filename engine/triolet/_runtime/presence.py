@@ -17,7 +17,6 @@ from .._domain.presence import (
     shown,
     wish,
 )
-from .._domain.rates import Bucket
 from .._model.commands import Status
 from .._model.errors import StoreError
 from .._model.events import PresenceRow, VisibleStatus
@@ -27,6 +26,7 @@ from ..ports.store import Person, Store
 from .coalescer import Coalescer
 from .elsewhere import Elsewhere
 from .nodes import Nodes
+from .present import Present
 from .watchers import Watchers
 
 if TYPE_CHECKING:
@@ -40,55 +40,6 @@ _PEOPLE_PER_QUERY = 500
 _READ_INTERVAL_S = 0.02
 # Last-seen times are written together, so often.
 _WRITE_INTERVAL_S = 1.0
-
-
-@final
-class Present:
-    """A user with a session, or in the grace after the last one."""
-
-    __slots__ = (
-        "bucket",
-        "kept",
-        "kept_at",
-        "known",
-        "last_seen",
-        "nodes",
-        "sessions",
-        "shown",
-        "state",
-        "user",
-    )
-
-    def __init__(self, user: str) -> None:
-        self.user = user
-        self.state = PresenceState.OFFLINE
-        self.sessions: dict[str, Session] = {}
-        # `dnd` or `invisible`, once `known`: before it is read, nobody is told anything.
-        self.kept = ""
-        # When that was said (ms); 0: before the user came here.
-        self.kept_at = 0
-        self.known = False
-        self.shown: VisibleStatus = "offline"
-        self.last_seen = 0
-        # Made by the first command that counts; services have none.
-        self.bucket: Bucket | None = None
-        # How many nodes have sessions of the user, as far as is known here: each admits its part
-        # of what one would.
-        self.nodes = 1
-
-    def take_command(self, limits: Limits, now: float) -> float:
-        """Admit one command and return 0.0, or return how long to wait, s."""
-        if self.bucket is None:
-            self.bucket = Bucket(rate=limits.commands_rate, burst=limits.commands_burst)
-            self.bucket.split(self.nodes)
-        return self.bucket.admit(now)
-
-    def share(self, nodes: int) -> None:
-        """Sessions of the user are on so many nodes."""
-        if nodes != self.nodes:
-            self.nodes = nodes
-            if self.bucket is not None:
-                self.bucket.split(nodes)
 
 
 @final

@@ -35,7 +35,7 @@ from .room import Cursor, Room, event_frame
 
 if TYPE_CHECKING:
     from .engine import Engine
-    from .presence import Present
+    from .present import Present
     from .watchers import Watching
 
 logger = logging.getLogger(__name__)
