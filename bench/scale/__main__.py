@@ -36,9 +36,13 @@ _ROWS: Final = (
 )
 
 
+def _nodes(count: int) -> str:
+    return f"{count:,} node" + ("s" if count > 1 else "")
+
+
 def counted(countings: Sequence[Counting]) -> Iterator[str]:
     """Yield the table of what was counted, one column for each number of nodes."""
-    yield "| counted | " + " | ".join(f"{one.plan.nodes:,} nodes" for one in countings) + " |"
+    yield "| counted | " + " | ".join(_nodes(one.plan.nodes) for one in countings) + " |"
     yield "|---" * (len(countings) + 1) + "|"
     spread = " | ".join(number(one.spread) for one in countings)
     yield f"| nodes that follow a room of {countings[0].plan.room} | {spread} |"
@@ -49,14 +53,15 @@ def counted(countings: Sequence[Counting]) -> Iterator[str]:
 
 def billed(bills: Sequence[Bill]) -> Iterator[str]:
     """Yield the table of the arithmetic, one column for each number of nodes."""
-    yield "| arithmetic | " + " | ".join(f"{one.nodes:,} nodes" for one in bills) + " |"
+    yield "| arithmetic | " + " | ".join(_nodes(one.nodes) for one in bills) + " |"
     yield "|---" * (len(bills) + 1) + "|"
     rows = {
         "messages, 1/s": [one.messages_per_s for one in bills],
         "each node, cores": [one.node_cores for one in bills],
         "PostgreSQL, cores": [one.database_cores for one in bills],
+        "of these when nothing is said, %": [100 * one.looking_part for one in bills],
         "Redis, cores of all servers": [one.bus_cores for one in bills],
-        "of it when nothing is said, %": [100 * one.quiet_part for one in bills],
+        "of the Redis cores when nothing is said, %": [100 * one.quiet_part for one in bills],
         "connections to PostgreSQL": [one.connections for one in bills],
     }
     for what, values in rows.items():

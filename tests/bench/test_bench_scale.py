@@ -11,8 +11,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from bench.scale.arithmetic import Platform, Prices, bill
 from bench.scale.simulation import Plan, simulate
 
-_PRICES = Prices(60.0, 20.0, 80.0, 50.0, 5.0, 3.0, 2.0)
-
 
 @pytest.fixture(scope="module")
 def two():
@@ -41,7 +39,7 @@ def test_a_quiet_node_rings_its_canary_and_compares_heads(two):
 def test_the_bill_of_ten_times_the_nodes_has_ten_times_the_messages_and_more_than_that_for_the_bus(
     two,
 ):
-    small, large = (bill(two, _PRICES, Platform(), nodes=nodes) for nodes in (10, 100))
+    small, large = (bill(two, Prices(), Platform(), nodes=nodes) for nodes in (10, 100))
     assert large.messages_per_s == pytest.approx(10 * small.messages_per_s)
     assert large.node_cores == small.node_cores
     assert large.database_cores == pytest.approx(10 * small.database_cores)
