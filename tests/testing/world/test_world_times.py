@@ -1,14 +1,16 @@
 """Laws of days: people live through them, everything breaks in them, and promises are kept."""
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
-from triolet.testing.checker import Bounds
+from triolet.testing.checker import Bounds, Rule, check
 from triolet.testing.history import Stored, Subscribed
 from triolet.testing.world import Plan, Script, draw, play
 from triolet.testing.world.acts import ACTS
+from triolet.testing.world.script import read
 from triolet.testing.world.verbs import VERBS
 
 DAYS = Plan(hours=48, clients=40)
@@ -64,6 +66,16 @@ def test_what_is_told_of_people_may_lag_as_the_engine_s_limits_say():
     rare = {"heartbeat_s": 600, "presence_lease_s": 180, "presence_heartbeat_s": 60, "grace_s": 20}
     expected = Bounds(grace_s=20, lease_s=220, silence_s=1210)
     assert Script(limits=rare).patience() == expected
+
+
+def test_where_hearts_beat_seldom_a_half_open_connection_is_nobody_s_fault_for_longer():
+    """Its server gives it up before its client does, who believes to be here meanwhile."""
+    scripts = Path(__file__).parent / "scripts"
+    outcome = play(read(scripts / "half_open_where_hearts_beat_seldom.json"))
+
+    assert outcome.complaints == []
+    hasty = check(outcome.history, Bounds())
+    assert [violation.rule for violation in hasty.violations] == [Rule.HERE_IS_SHOWN]
 
 
 def test_what_is_kept_of_a_room_can_be_bounded():
