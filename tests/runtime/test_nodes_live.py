@@ -5,6 +5,7 @@ import trio
 from scene import settled
 from stage import open_stage
 
+from triolet._model.errors import StoreUnavailable
 from triolet._model.limits import Limits
 from triolet.ports.store import Mark
 
@@ -222,6 +223,33 @@ async def test_a_mark_of_a_node_that_died_does_not_go_back_while_its_room_is_rea
     read.release()
     answer = await anna_away.answer(ref)
     assert (answer["read"], answer["unread"]) == (head + 2, 0)
+
+
+async def test_a_mark_that_died_with_its_node_is_known_from_those_who_told_of_it():
+    """What a feed has told does not go back when its room is read, and is written at last."""
+    async with open_stage(3, inspect=False) as stage:
+        ben, anna = await stage[0].enter("b"), await stage[1].enter("a")
+        head = await stage.room("tea", ben, anna)
+        await trio.sleep(3)
+        stage[1].store.always("put_marks", error=StoreUnavailable("it dies before it can"))
+        await anna.send("tea")
+        await settled()
+        stage[1].node.cut()
+        anna_elsewhere = await stage[2].enter("a", device="phone")
+        await trio.sleep(2)
+        await ben.send("tea")
+        await trio.sleep(2)
+        feed = anna_elsewhere.all("feed")[-1]
+        assert [row[2:] for row in feed["rooms"]] == [[head + 2, 1, head + 1]]
+        (row,) = (await anna_elsewhere.ask("sync", have=[]))["rooms"]
+        assert (row["read"], row["unread"]) == (head + 1, 1)
+        answer = await anna_elsewhere.ask("subscribe", room="tea")
+        assert (answer["read"], answer["unread"]) == (head + 1, 1)
+        await trio.sleep(3)
+        assert (await stage.store.membership("tea", "a")).read == head + 1
+        await anna_elsewhere.leave()
+        await settled()
+        assert stage[2].engine.marks._heard == {}
 
 
 async def test_marks_wait_for_a_bus_that_is_gone(stage):

@@ -49,7 +49,7 @@ MESSAGES = [
     MarksWritten("tea", {"carl": (5, 4, 3)}),
     Signalled("tea", "anna", "phone", "offer", {"sdp": ["x", 1, None]}, "ben", "tablet"),
     Signalled("tea", "anna", "phone", "offer", {}),
-    UserNews("anna", (("tea", "epoch", 5, 1, 4),), ("tea",), ("cake",)),
+    UserNews("anna", (("tea", "epoch", 5, 1, 4),), ("tea",), ("cake",), (3,)),
     UserRevoked("anna", 1_700_000_000_000),
     Missed(),
     Echo(7),

@@ -46,7 +46,7 @@ class Feeder:
         self._limits = limits
         self._news: dict[Session, FeedNews] = {}
         # Where other nodes hear what is to be told to a user; None where there are none.
-        self.elsewhere: Callable[[str, tuple[FeedRow, ...]], None] | None = None
+        self.elsewhere: Callable[[str, Sequence[Seat]], None] | None = None
         # Rooms that moved by a commit of this node, and what users read on in here.
         self._here: dict[Room, None] = {}
         self._read_here: dict[tuple[str, Room], None] = {}
@@ -151,15 +151,15 @@ class Feeder:
             return
         here, self._here = self._here, {}
         read, self._read_here = self._read_here, {}
-        rows: dict[str, list[FeedRow]] = {}
+        seats_of: dict[str, list[Seat]] = {}
         seats = [seat for room in here if room.complete for seat in room.member_seats.values()]
         for seat in seats + [room.seats[user] for user, room in read if user in room.seats]:
-            rows.setdefault(seat.user, []).append(_row(seat))
-        for index, (user, some) in enumerate(rows.items()):
+            seats_of.setdefault(seat.user, []).append(seat)
+        for index, (user, some) in enumerate(seats_of.items()):
             if index and not index % _USERS_PER_TURN:
                 await trio.lowlevel.checkpoint()
             for start in range(0, len(some), _ROWS_PER_DOORBELL):
-                self.elsewhere(user, tuple(some[start : start + _ROWS_PER_DOORBELL]))
+                self.elsewhere(user, some[start : start + _ROWS_PER_DOORBELL])
 
     def _gather(self, room: Room) -> None:
         """Note a room for every member who is here; a hundred of them take 0.1 ms."""
@@ -170,7 +170,7 @@ class Feeder:
             present = here.get(user)
             if present is None or not present.sessions:
                 continue
-            row = _row(seat)
+            row = row_of(seat)
             for session in present.sessions.values():
                 rooms = self._news_to(session).rooms
                 if name in rooms or len(rooms) < most:
@@ -179,7 +179,7 @@ class Feeder:
     def _note(self, room: Room, seat: Seat) -> None:
         row: FeedRow | None = None
         for news in self._news_of(seat.user):
-            row = row or _row(seat)
+            row = row or row_of(seat)
             self._keep(news.rooms, room.name, row)
 
     def _tell_one(self, session: "Session", news: FeedNews) -> None:
@@ -198,7 +198,8 @@ class Feeder:
         )
 
 
-def _row(seat: Seat) -> FeedRow:
+def row_of(seat: Seat) -> FeedRow:
+    """Return what a feed tells of a room to the user of a seat."""
     room = seat.room
     count = unread(room.n, read_n=seat.read_n, floor_n=room.floor_n)
     return (room.name, room.epoch, room.head, count, seat.read)

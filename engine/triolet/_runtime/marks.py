@@ -38,6 +38,10 @@ class Marks:
         self._last_read = 0
         self._written: dict[tuple[str, str], tuple[int, Mark]] = {}
         self.on_written: Callable[[Sequence[Mark]], None] | None = None
+        # What other nodes have told sessions that are here of rooms that are not, by user and
+        # room, with the epoch; bounded by the rooms that a feed may tell.
+        self._heard: dict[str, dict[str, tuple[str, Mark]]] = {}
+        self._heard_max = limits.feed_rooms_max
         self._coalescer: Coalescer[tuple[str, str]] = Coalescer(
             self._write, interval_s=limits.marks_interval_s
         )
@@ -59,6 +63,36 @@ class Marks:
             return _mark(seat)
         written = self._written.get((room, user))
         return None if written is None else written[1]
+
+    def hear(self, epoch: str, mark: Mark) -> None:
+        """Remember how far a user has read as another node tells, in a room that is not here."""
+        heard = self._heard.setdefault(mark.user, {})
+        before = heard.pop(mark.room, None)
+        if before is not None and before[0] == epoch and before[1].read > mark.read:
+            epoch, mark = before
+        heard[mark.room] = (epoch, mark)
+        if len(heard) > self._heard_max:
+            del heard[next(iter(heard))]
+
+    def heard(self, room: str, epoch: str, user: str) -> Mark | None:
+        """Return what `hear` was told; None: nothing, or of another log."""
+        found = self._heard.get(user, {}).get(room)
+        return found[1] if found is not None and found[0] == epoch else None
+
+    def adopt(self, seat: Seat) -> None:
+        """Have a seat that was read from the store know what others have told its user.
+
+        A node that died before it wrote a mark left it to those who had heard of it.
+        """
+        mark = self.heard(seat.room.name, seat.room.epoch, seat.user)
+        if mark is not None and seat.read < mark.read <= seat.room.head and seat.role is not None:
+            seat.read, seat.read_n = mark.read, mark.read_n
+            seat.delivered = max(seat.delivered, mark.delivered)
+            self.moved(seat)
+
+    def forget(self, user: str) -> None:
+        """A user has no session here any more."""
+        self._heard.pop(user, None)
 
     @contextmanager
     def reading(self) -> Iterator[None]:

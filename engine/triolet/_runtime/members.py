@@ -42,6 +42,7 @@ class Members:
                 seat = room.sit(membership.user, membership)
                 if pending(name, membership.user) is not None:
                     self._overlay(seat)
+                self._marks.adopt(seat)
 
     async def seat(self, room: Room, user: str) -> Seat:
         """Return the user's seat, read from the store where the room does not know it."""
@@ -139,4 +140,5 @@ class Members:
         if mark is not None and mark.read >= seat.read:
             seat.read, seat.read_n = mark.read, mark.read_n
             seat.delivered = max(seat.delivered, mark.delivered)
+        self._marks.adopt(seat)
         return seat

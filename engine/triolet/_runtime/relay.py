@@ -19,7 +19,7 @@ from .._model.limits import Limits
 from .._wire.peers import MarksWritten, RoomStates, Signalled, UserNews
 from ..ports.store import Mark, Membership, Store
 from .coalescer import Coalescer
-from .feed import Feeder
+from .feed import Feeder, row_of
 from .hub import Hub
 from .nodes import Nodes, room_channel, user_channel
 from .room import Cursor, Room
@@ -157,9 +157,11 @@ class Relay:
             ),
         )
 
-    def feed(self, user: str, rows: tuple[FeedRow, ...]) -> None:
+    def feed(self, user: str, seats: Sequence[Seat]) -> None:
         """Tell a user's feeds elsewhere of rooms that moved here."""
-        self._nodes.ring(user_channel(user), UserNews(user, rows))
+        rows = tuple(map(row_of, seats))
+        news = UserNews(user, rows, read_ns=tuple(seat.read_n for seat in seats))
+        self._nodes.ring(user_channel(user), news)
 
     # --- sessions --------------------------------------------------------------------------
 
@@ -178,6 +180,7 @@ class Relay:
         if not self._users[user]:
             del self._users[user]
             self._nodes.unfollow(user_channel(user))
+            self._hub.marks.forget(user)
 
     # --- from elsewhere --------------------------------------------------------------------
 
@@ -283,16 +286,23 @@ class Relay:
 
     def _news_elsewhere(self, node: str, message: UserNews) -> None:
         del node
-        rooms = self._hub.rooms
-        # Of a room that is here with all its members, its own entries tell.
-        rows = tuple(
-            row for row in message.rooms if row[0] not in rooms or not rooms[row[0]].complete
-        )
+        rows = tuple(filter(self._is_news, message.rooms))
+        # Their marks may be known to nobody else: the node that was to write them may be dead.
+        for row, read_n in zip(message.rooms, message.read_ns, strict=False):
+            if self._is_news(row):
+                name, epoch, _, _, read = row
+                mark = Mark(room=name, user=message.user, delivered=read, read=read, read_n=read_n)
+                self._hub.marks.hear(epoch, mark)
         added = [name for name in message.added if self._is_member(name, message.user) is not False]
         removed = [
             name for name in message.removed if self._is_member(name, message.user) is not True
         ]
         self._feeder.told(message.user, rows, added, removed)
+
+    def _is_news(self, row: FeedRow) -> bool:
+        """Whether a room is not here with all its members; else its own entries tell of it."""
+        room = self._hub.rooms.get(row[0])
+        return room is None or not room.complete
 
     def _is_member(self, name: str, user: str) -> bool | None:
         """Whether a room that is here knows somebody as a member; None: it does not know."""

@@ -102,12 +102,13 @@ class Signalled(Struct, frozen=True, array_like=True, tag="signal"):
 
 @final
 class UserNews(Struct, frozen=True, array_like=True, tag="news"):
-    """What a user's feeds shall tell."""
+    """What a user's feeds shall tell; `read_ns`: the count at the read mark, row by row."""
 
     user: str
     rooms: tuple[FeedRow, ...] = ()
     added: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
+    read_ns: tuple[int, ...] = ()
 
 
 @final

@@ -178,6 +178,9 @@ def _marks_of(session: Session, item: InboxItem) -> tuple[int, int]:
     mark = engine.marks.pending(room, session.user)
     if mark is not None and mark.read >= read:
         read, read_n = mark.read, mark.read_n
+    heard = engine.marks.heard(room, item.state.epoch, session.user)
+    if heard is not None and read < heard.read <= item.state.head:
+        read, read_n = heard.read, heard.read_n
     seat = engine.hub.seat_here(room, session.user)
     if seat is not None and seat.role is not None and seat.read > read:
         engine.marks.moved(seat)
