@@ -162,6 +162,19 @@ class HistorySlice(Struct, frozen=True):
 
 
 @final
+class SearchSlice(Struct, frozen=True):
+    """What was found, newest first, as of one position of the log.
+
+    `next_before`: what `before` has to be to go on; None: all that is kept has been looked at.
+    """
+
+    messages: tuple[FoldedMessage, ...]
+    next_before: int | None
+    epoch: str
+    head: int
+
+
+@final
 class InboxItem(Struct, frozen=True):
     """One room of a user: its state, the membership, and its last message, folded."""
 
@@ -275,6 +288,30 @@ class Store(Protocol):
         one; else the last ones of all. `more`: there are others in the same direction.
         `bytes_max` bounds the packed facts that hold the present bodies; one message is
         returned in any case. `_domain.fold` says what folding is.
+        """
+        ...
+
+    async def search(
+        self,
+        room: str,
+        user: str,
+        words: str,
+        *,
+        before: int | None,
+        limit: int,
+        scan_max: int,
+    ) -> SearchSlice | None:
+        """Return messages that hold all of `words`, newest first; None: no such room.
+
+        Each is folded as `user` sees it, and found by its present text (`text` of its body,
+        where that is a string); erased ones have none. `_domain.words` says what words are.
+        `before`: only those with a smaller seq. At most `limit` are returned, and at most
+        `scan_max` messages looked at, fewer when they are long or when entries arrive meanwhile:
+        a slice may be empty though there are others, so go on until `next_before` is None.
+
+        Raises:
+            ValueError: no word, more than 8, one of more than 64 characters, or in all more
+                than 1,024; `limit` or `scan_max` below 1.
         """
         ...
 

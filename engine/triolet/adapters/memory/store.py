@@ -23,11 +23,13 @@ from ...ports.store import (
     Person,
     Revocation,
     RoomState,
+    SearchSlice,
     Stale,
     Store,
     StoredRoom,
 )
 from .._drafts import NO_ROOM, ROOM_EXISTS, refusal, repeated
+from .._search import search
 from .held import Held
 from .room import Room
 
@@ -144,6 +146,19 @@ class MemoryStore(Store):
             user, before=before, after=after, limit=limit, bytes_max=bytes_max
         )
         return HistorySlice(messages, more, self.held.epoch, found.head)
+
+    async def search(
+        self,
+        room: str,
+        user: str,
+        words: str,
+        *,
+        before: int | None,
+        limit: int,
+        scan_max: int,
+    ) -> SearchSlice | None:
+        """Return messages that hold all of `words`, newest first; None: no such room."""
+        return await search(self, room, user, words, before=before, limit=limit, scan_max=scan_max)
 
     async def find(self, room: str, sender: str, cid: str) -> Duplicate | None:
         """Return what a cid became, or None."""

@@ -20,9 +20,11 @@ from ...ports.store import (
     Person,
     Revocation,
     RoomState,
+    SearchSlice,
     Store,
     StoredRoom,
 )
+from .._search import search
 from . import keeping, reading
 from .appending import Appender
 from .foreign import ForeignCids
@@ -118,6 +120,19 @@ class PostgresStore(Store):
         rows = await self._pool.run(reading.HISTORY, room, user, before, after, limit, bytes_max)
         is_forward = before is None and after is not None
         return reading.history(rows, is_forward=is_forward, bytes_max=bytes_max)
+
+    async def search(
+        self,
+        room: str,
+        user: str,
+        words: str,
+        *,
+        before: int | None,
+        limit: int,
+        scan_max: int,
+    ) -> SearchSlice | None:
+        """Return messages that hold all of `words`, newest first; None: no such room."""
+        return await search(self, room, user, words, before=before, limit=limit, scan_max=scan_max)
 
     async def find(self, room: str, sender: str, cid: str) -> Duplicate | None:
         """Return what a cid became, or None."""

@@ -24,9 +24,11 @@ from ...ports.store import (
     Person,
     Revocation,
     RoomState,
+    SearchSlice,
     Store,
     StoredRoom,
 )
+from .._search import search
 from . import directory, reading, retention
 from .appending import append
 from .failures import unavailable
@@ -131,6 +133,19 @@ class SqliteStore(Store):
                 bytes_max=bytes_max,
             )
         )
+
+    async def search(
+        self,
+        room: str,
+        user: str,
+        words: str,
+        *,
+        before: int | None,
+        limit: int,
+        scan_max: int,
+    ) -> SearchSlice | None:
+        """Return messages that hold all of `words`, newest first; None: no such room."""
+        return await search(self, room, user, words, before=before, limit=limit, scan_max=scan_max)
 
     async def find(self, room: str, sender: str, cid: str) -> Duplicate | None:
         """Return what a cid became, or None."""

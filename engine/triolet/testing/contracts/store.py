@@ -6,6 +6,7 @@ from .inboxes import InboxContract, PeopleContract
 from .keeping import GenerationContract, RetentionContract
 from .memberships import MarksContract, MembershipContract
 from .pages import PageContract
+from .searching import SearchContract
 from .targets import ErasureContract, TargetContract
 from .together import TogetherContract
 
@@ -16,6 +17,7 @@ class StoreContract(
     ErasureContract,
     PageContract,
     HistoryContract,
+    SearchContract,
     MembershipContract,
     MarksContract,
     InboxContract,

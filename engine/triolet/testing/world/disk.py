@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from ..._model.entries import Record
 from ..._model.errors import OutcomeUnknown, StoreUnavailable
+from ...adapters._search import search
 from ...adapters.memory import MemoryStore
 from ...ports.store import (
     Draft,
@@ -26,6 +27,7 @@ from ...ports.store import (
     Person,
     Revocation,
     RoomState,
+    SearchSlice,
     Store,
     StoredRoom,
 )
@@ -213,6 +215,19 @@ class NodeStore(Store):
         )
         await self._answered()
         return found
+
+    async def search(
+        self,
+        room: str,
+        user: str,
+        words: str,
+        *,
+        before: int | None,
+        limit: int,
+        scan_max: int,
+    ) -> SearchSlice | None:
+        """See `Store`."""
+        return await search(self, room, user, words, before=before, limit=limit, scan_max=scan_max)
 
     async def find(self, room: str, sender: str, cid: str) -> Duplicate | None:
         """See `Store`."""
