@@ -187,6 +187,9 @@ def questions(head):
             for before, after in ((None, None), (6, None), (None, 4)):
                 bounds = {"before": before, "after": after, "limit": 3, "bytes_max": ALL}
                 yield "history", (room, user), bounds
+        for number in (2, 5, 9):
+            bounds = {"before": None, "limit": 2, "scan_max": 4}
+            yield "search", (room, "anna", f"c{number}"), bounds
         for seq in range(0, head + 2, 3):
             yield "n_at", (room, seq), {}
     for user in USERS:

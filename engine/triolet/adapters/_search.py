@@ -11,7 +11,7 @@ from .._domain.words import asked, holds
 from .._model.entries import FoldedMessage
 from ..ports.store import SearchSlice, Store
 
-# What is looked at between two checkpoints: the engine's thread is held for a millisecond.
+# What is looked at between two checkpoints: short messages hold the thread for 1 to 2 ms.
 PAGE_MESSAGES: Final = 200
 # Or as soon as that much is read: the longest message alone is as long.
 PAGE_BYTES: Final = 32 * 1024
