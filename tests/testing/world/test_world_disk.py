@@ -107,3 +107,25 @@ def test_an_unknown_outcome_is_found_out_by_the_same_batch():
         assert found == {0, 1}
 
     on_disk(scene, unknown=1.0)
+
+
+def test_a_search_reaches_the_disk_for_each_page():
+    async def scene(disk, store, died):
+        bounds = {"before": None, "limit": 9, "scan_max": 999}
+        found = await store.search("tea", "anna", "FIRST", **bounds)
+        assert [1] == [message.seq for message in found.messages]
+        await disk.memory.append([draft(f"c{i}") for i in range(300)])
+        pages, history = [], store.history
+
+        async def told(*asked, **rest):
+            pages.append(await history(*asked, **rest))
+            return pages[-1]
+
+        store.history = told
+        await store.search("tea", "anna", "first", **bounds)
+        assert [200, 101] == [len(page.messages) for page in pages]
+        store.cut()
+        with pytest.raises(StoreUnavailable, match="dead"):
+            await store.search("tea", "anna", "first", **bounds)
+
+    on_disk(scene)
