@@ -29,7 +29,7 @@ from .flusher import Flusher
 from .heartbeat import Heartbeat
 from .hub import Hub
 from .keeping import Keeping
-from .marks import Marks
+from .marks import Marks, mark_of
 from .nodes import Nodes
 from .outbox import Outbox
 from .pipe import Pipe
@@ -317,7 +317,9 @@ class Engine:
         # to: what was committed here may have waited for what was then heard.
         present = self.presence.present.get(author.user)
         is_here = present is not None and bool(present.sessions)
-        if (is_ours or is_here) and not author.are_marks_due:
+        if not is_ours and not is_here:
+            self.marks.rung.take(mark_of(author))
+        elif not author.are_marks_due:
             self.marks.moved(author)
         if room.typists.until and room.typists.stop(author.user):
             room.typing_moved = True

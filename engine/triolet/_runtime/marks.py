@@ -13,6 +13,7 @@ from .._model.errors import StoreError
 from .._model.limits import Limits
 from ..ports.store import Mark, Store
 from .coalescer import Coalescer
+from .heard import Heard, greatest
 from .seat import Seat
 
 logger = logging.getLogger(__name__)
@@ -27,6 +28,7 @@ class Marks:
 
     Attributes:
         on_written: called with marks that the store has now.
+        rung: those that other nodes have rung, and will write.
     """
 
     def __init__(self, store: Store, limits: Limits) -> None:
@@ -45,6 +47,7 @@ class Marks:
         self._coalescer: Coalescer[tuple[str, str]] = Coalescer(
             self._write, interval_s=limits.marks_interval_s
         )
+        self.rung = Heard(self._write_heard, limits)
         self.run = self._coalescer.run
         self.flush = self._coalescer.flush
 
@@ -58,11 +61,16 @@ class Marks:
 
     def pending(self, room: str, user: str) -> Mark | None:
         """Return marks that what was read under `reading` may not have yet."""
-        seat = self._seats.get((room, user))
+        key = (room, user)
+        seat, written, heard = self._seats.get(key), self._written.get(key), self.rung.get(key)
         if seat is not None:
-            return _mark(seat)
-        written = self._written.get((room, user))
-        return None if written is None else written[1]
+            return greatest(mark_of(seat), heard)
+        return heard if written is None else greatest(written[1], heard)
+
+    def written_elsewhere(self, mark: Mark) -> None:
+        """Another node has written a mark."""
+        self.rung.written(mark)
+        self._remember((mark.room, mark.user), mark)
 
     def hear(self, epoch: str, mark: Mark) -> None:
         """Remember how far a user has read as another node tells, in a room that is not here."""
@@ -120,6 +128,23 @@ class Marks:
         for key in [key for key, _ in early]:
             del self._written[key]
 
+    def _remember(self, key: tuple[str, str], mark: Mark) -> None:
+        """A mark was written; what is being read may be older."""
+        if self._reads:
+            before = self._written.pop(key, None)
+            most = mark if before is None else greatest(mark, before[1])
+            assert most is not None
+            self._written[key] = (self._last_read, most)
+
+    async def _write_heard(self, marks: Sequence[Mark]) -> None:
+        for start in range(0, len(marks), _MARKS_PER_WRITE):
+            chunk = marks[start : start + _MARKS_PER_WRITE]
+            await self._store.put_marks(chunk)
+            if self.on_written is not None:
+                self.on_written(chunk)
+            for mark in chunk:
+                self._remember((mark.room, mark.user), mark)
+
     async def _write(self, keys: list[tuple[str, str]]) -> None:
         for start in range(0, len(keys), _MARKS_PER_WRITE):
             chunk = keys[start : start + _MARKS_PER_WRITE]
@@ -127,7 +152,7 @@ class Marks:
             # They may move again while they are being written.
             for seat in seats:
                 seat.are_marks_due = False
-            marks = [_mark(seat) for seat in seats]
+            marks = [mark_of(seat) for seat in seats]
             try:
                 await self._store.put_marks(marks)
             except StoreError as error:
@@ -138,15 +163,14 @@ class Marks:
             if self.on_written is not None:
                 self.on_written(marks)
             for key, seat, mark in zip(chunk, seats, marks, strict=True):
-                if self._reads:
-                    self._written.pop(key, None)
-                    self._written[key] = (self._last_read, mark)
+                self._remember(key, mark)
                 # Else they have moved since, and are due again.
                 if self._seats[key] is seat and not seat.are_marks_due:
                     del self._seats[key]
 
 
-def _mark(seat: Seat) -> Mark:
+def mark_of(seat: Seat) -> Mark:
+    """Return how far somebody has got."""
     return Mark(
         room=seat.room.name,
         user=seat.user,

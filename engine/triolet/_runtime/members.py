@@ -81,7 +81,7 @@ class Members:
                 if (room.member_changes, room.acl_ver) == before:
                     break
             # A cursor whose right has ended is closed by the entry that ended it, or a reload.
-            room.reseat(user, membership)
+            self._reseat(room, user, membership)
             seat = room.seats.get(user)
             if seat is None:
                 seat = self._overlay(room.sit(user, membership))
@@ -92,7 +92,8 @@ class Members:
 
     async def reread(self, room: Room, user: str) -> list[Cursor]:
         """Read one membership again; return the cursors whose right has ended."""
-        return room.reseat(user, await self._membership(room, user))
+        with self.reading():
+            return self._reseat(room, user, await self._membership(room, user))
 
     async def readmit(self, room: Room, state: RoomState) -> list[Cursor]:
         """Ask for everybody's rights again; return the cursors of those who have none."""
@@ -113,7 +114,7 @@ class Members:
             for user in list(room.seats):
                 membership = await self._membership(room, user)
                 if user in room.seats:
-                    ended += room.reseat(user, membership)
+                    ended += self._reseat(room, user, membership)
             return ended
         found = {membership.user: membership for membership in members}
         if not room.complete:
@@ -123,7 +124,7 @@ class Members:
                     self._overlay(room.sit(membership.user, membership))
             room.complete = True
         for user in dict.fromkeys([*room.seats, *found]):
-            ended += room.reseat(user, found.get(user))
+            ended += self._reseat(room, user, found.get(user))
         room.members = len(found)
         return ended
 
@@ -134,11 +135,18 @@ class Members:
             if room.member_changes == before:
                 return membership
 
+    def _reseat(self, room: Room, user: str, membership: Membership | None) -> list[Cursor]:
+        """Take a membership as just read; return the cursors whose right has ended."""
+        ended = room.reseat(user, membership)
+        seat = room.seats.get(user)
+        if seat is not None and membership is not None:
+            self._overlay(seat)
+        return ended
+
     def _overlay(self, seat: Seat) -> Seat:
         """Prefer marks that are not written yet to those the store has."""
         mark = self._marks.pending(seat.room.name, seat.user)
-        if mark is not None and mark.read >= seat.read:
-            seat.read, seat.read_n = mark.read, mark.read_n
-            seat.delivered = max(seat.delivered, mark.delivered)
+        if mark is not None:
+            seat.take(mark)
         self._marks.adopt(seat)
         return seat

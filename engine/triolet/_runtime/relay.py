@@ -17,9 +17,10 @@ from .._model.errors import StoreError
 from .._model.events import FeedRow, Signal
 from .._model.limits import Limits
 from .._wire.peers import MarksWritten, RoomStates, Signalled, UserNews
-from ..ports.store import Mark, Membership, Store
+from ..ports.store import Mark, Store
 from .coalescer import Coalescer
 from .feed import Feeder, row_of
+from .heard import covers
 from .hub import Hub
 from .nodes import Nodes, room_channel, user_channel
 from .room import Cursor, Room
@@ -91,6 +92,7 @@ class Relay:
             nursery.start_soon(self._nodes.run)
             nursery.start_soon(self._coalescer.run)
             nursery.start_soon(self._read_missed)
+            nursery.start_soon(self._hub.marks.rung.run)
 
     # --- from here -------------------------------------------------------------------------
 
@@ -186,6 +188,10 @@ class Relay:
 
     def _states_elsewhere(self, node: str, message: RoomStates) -> None:
         del node
+        if message.room not in self._hub.rooms:
+            # What waits for a room that is on its way in is bounded, and told when it is there.
+            for user, (delivered, read, read_n, _) in message.marks.items():
+                self._hub.marks.rung.take(_mark(message.room, user, delivered, read, read_n))
         self._hub.when_loaded(message.room, partial(self._take_states, message))
 
     def _take_states(self, message: RoomStates, room: Room) -> None:
@@ -198,32 +204,50 @@ class Relay:
                 room.typing_moved = True
                 self._states.mark(room)
         for user, (delivered, read, read_n, since) in message.marks.items():
-            mark = Mark(room=room.name, user=user, delivered=delivered, read=read, read_n=read_n)
-            self._take_mark(room, mark, since)
+            mark = _mark(room.name, user, delivered, read, read_n)
+            seat = room.seats.get(user)
+            if seat is not None:
+                self._hub.marks.rung.take(mark)
+                self._take_mark(seat, mark, since)
+            else:
+                self._take_stranger(room, mark, since)
+
+    def _take_stranger(self, room: Room, mark: Mark, since: int) -> None:
+        """Have marks told of somebody who is not known here, unless they are old."""
+        heard = self._hub.marks.rung
+        known = heard.get((mark.room, mark.user))
+        # The same may have been written before it was rung: then nobody has been told.
+        if known is None or covers(mark, known) or not covers(known, mark):
+            heard.take(mark)
+            seat = Seat(room, mark.user, None)
+            if known is not None:
+                seat.take(known)
+            self._take_mark(seat, mark, since)
 
     def _written_elsewhere(self, node: str, message: MarksWritten) -> None:
         del node
+        for user, (delivered, read, read_n) in message.marks.items():
+            self._hub.marks.written_elsewhere(_mark(message.room, user, delivered, read, read_n))
         self._hub.when_loaded(message.room, partial(self._take_written, message))
 
     def _take_written(self, message: MarksWritten, room: Room) -> None:
         for user, (delivered, read, read_n) in message.marks.items():
-            seat = room.seats.get(user)
-            # Who has no seat here was told of when it moved.
-            if seat is not None:
-                mark = Mark(
-                    room=room.name, user=user, delivered=delivered, read=read, read_n=read_n
-                )
-                self._take_mark(room, mark, min(seat.delivered, seat.read))
+            self._take_known(room, _mark(room.name, user, delivered, read, read_n))
 
-    def _take_mark(self, room: Room, mark: Mark, since: int) -> None:
+    def _take_known(self, room: Room, mark: Mark) -> None:
+        """Have a seat know what others do; who has none here was told of when it moved."""
+        seat = room.seats.get(mark.user)
+        if seat is not None:
+            self._take_mark(seat, mark, min(seat.delivered, seat.read))
+
+    def _take_mark(self, seat: Seat, mark: Mark, since: int) -> None:
         """Move a seat's marks forward, and have it told."""
-        seat = room.seats.get(mark.user) or Seat(room, mark.user, None)
-        if mark.read > seat.read:
-            seat.read, seat.read_n = mark.read, mark.read_n
-            self._feeder.read(mark.user, room)
-        elif mark.delivered <= seat.delivered:
+        is_read = mark.read > seat.read
+        if not is_read and mark.delivered <= seat.delivered:
             return
-        seat.delivered = max(seat.delivered, mark.delivered)
+        seat.take(mark)
+        if is_read:
+            self._feeder.read(seat.user, seat.room)
         self._states.marks_moved(seat, since=since)
 
     def _read_marks_soon(self) -> None:
@@ -256,19 +280,8 @@ class Relay:
             found = await self._store.rooms(chunk, members_max=most)
             for name, stored in found.items():
                 for member in stored.members or () if name in rooms else ():
-                    self._take_membership(rooms[name], member)
-
-    def _take_membership(self, room: Room, member: Membership) -> None:
-        seat = room.seats.get(member.user)
-        if seat is not None:
-            mark = Mark(
-                room=room.name,
-                user=member.user,
-                delivered=member.delivered,
-                read=member.read,
-                read_n=member.read_n,
-            )
-            self._take_mark(room, mark, min(seat.delivered, seat.read))
+                    mark = _mark(name, member.user, member.delivered, member.read, member.read_n)
+                    self._take_known(rooms[name], mark)
 
     def _signalled_elsewhere(self, node: str, message: Signalled) -> None:
         del node
@@ -323,3 +336,7 @@ def receivers(room: Room, to: str | None, to_device: str | None) -> Iterator[Cur
     for cursor in candidates:
         if to_device is None or cursor.session.device == to_device:
             yield cursor
+
+
+def _mark(room: str, user: str, delivered: int, read: int, read_n: int) -> Mark:
+    return Mark(room=room, user=user, delivered=delivered, read=read, read_n=read_n)

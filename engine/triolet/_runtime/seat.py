@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, final
 
 from .._model.entries import Role
-from ..ports.store import Membership
+from ..ports.store import Mark, Membership
 
 if TYPE_CHECKING:
     from .room import Cursor, Room
@@ -57,9 +57,11 @@ class Seat:
         """The version of rights of which the role is known, for what is decided on it."""
         return max(self.known_as_of, self.room.acl_ver)
 
-    def take(self, marks: Membership) -> None:
-        """Take the marks that the store has."""
-        self.delivered, self.read, self.read_n = marks.delivered, marks.read, marks.read_n
+    def take(self, marks: Membership | Mark) -> None:
+        """Learn how far the user got; who has got further by what is known here, has."""
+        self.delivered = max(self.delivered, marks.delivered)
+        if marks.read > self.read:
+            self.read, self.read_n = marks.read, marks.read_n
 
     def catch_up(self, seq: int, n: int) -> None:
         """Move all marks to `seq`, where the room had `n` messages."""

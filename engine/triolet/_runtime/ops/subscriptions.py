@@ -159,8 +159,10 @@ def _answer(session: Session, command: Subscribe, asked: Sequence[_Asked | Refus
         rows, granted = _grant(session, asked, alone=command.room is not None)
         if session.cursors:
             # What a subscription that is replaced was told comes before the answer.
-            for room, _, _ in granted:
-                session.drop_cursor(room)
+            for room, seat, _ in granted:
+                # It is the new cursor's, too: nobody else shall be given another one.
+                with _pinned(seat):
+                    session.drop_cursor(room)
         if command.room is None:
             session.write_in_order(SubscribedMany(ref=command.ref, rooms=tuple(rows)))
         else:
