@@ -37,7 +37,7 @@ async def test_what_was_accepted_is_committed_before_the_end():
         await settled()
         store = scene.store.real
 
-    said = [r for r in store._rooms["tea"].records if r.kind == "message"]
+    said = [r for r in store.held.rooms["tea"].records if r.kind == "message"]
     assert [unpack_fact(record.packed).body["text"] for record in said] == list("01234")
 
 

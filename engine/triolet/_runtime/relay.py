@@ -217,7 +217,9 @@ class Relay:
         heard = self._hub.marks.rung
         known = heard.get((mark.room, mark.user))
         # The same may have been written before it was rung: then nobody has been told.
-        if known is None or covers(mark, known) or not covers(known, mark):
+        if known is not None and covers(mark, known):
+            known = None
+        if known is None or not covers(known, mark):
             heard.take(mark)
             seat = Seat(room, mark.user, None)
             if known is not None:

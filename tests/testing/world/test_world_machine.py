@@ -50,7 +50,7 @@ def test_what_breaks_a_promise_is_made_short_and_can_be_played_again(monkeypatch
     append = MemoryStore._append
 
     def forgetful(self, draft, now_ms):
-        for room in self._rooms.values():
+        for room in self.held.rooms.values():
             room.cids.clear()
         return append(self, draft, now_ms)
 
