@@ -91,7 +91,8 @@ def test_every_setting_is_told() -> None:
 
 def test_every_dependency_is_told() -> None:
     extras = PROJECT["optional-dependencies"]
-    wanted = [*PROJECT["dependencies"], *extras["server"], *extras["testing"]]
+    used = ("server", "postgres", "redis", "testing")
+    wanted = [*PROJECT["dependencies"], *(one for extra in used for one in extras[extra])]
     names = {re.split(r"[^\w-]", one)[0] for one in wanted}
 
     assert sorted(first_cells(section("What it stands on"))) == sorted(names)
