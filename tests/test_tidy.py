@@ -178,13 +178,17 @@ TESTED_ELSEWHERE: dict[str, tuple[str, str]] = {
         "tests/testing/chaos/test_command.py",
         "what a client does is seen in the history of a run",
     ),
-    "engine/triolet/testing/chaos/recording.py": (
-        "tests/testing/chaos/test_command.py",
-        "a client of a run, and its history",
+    "engine/triolet/testing/chaos/outages.py": (
+        "tests/testing/chaos/test_cluster.py",
+        "each strikes a real deployment there, and is judged",
     ),
     "engine/triolet/testing/chaos/rooms.py": (
         "tests/testing/chaos/test_campaign.py",
         "made before each run, and read after it",
+    ),
+    "engine/triolet/testing/chaos/scene.py": (
+        "tests/testing/chaos/test_cluster.py",
+        "what every fault there reaches, and notes itself by",
     ),
     "engine/triolet/testing/chaos/system.py": (
         "tests/testing/chaos/test_campaign.py",

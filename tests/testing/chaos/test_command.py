@@ -31,7 +31,8 @@ def test_after_every_fault_nothing_acknowledged_is_lost(tmp_path, capsys):
     assert "0 acknowledged lost, 0 repeated, 0 out of order" in said
     found = events(kept)
     verbs = {one.verb for one in found if isinstance(one, history.Fault)}
-    assert verbs == {
+    # A kill in a checkpoint says so, if there was one within its patience.
+    assert verbs - {"checkpoint"} == {
         "crash", "cut", "delay", "drain", "full_disk", "hold", "leap", "pause", "sever", "skew",
         "sleep", "slow",
     }  # fmt: skip
