@@ -185,10 +185,10 @@ async def _open_engine(store_url, bus_url, limits):
         yield engine
 
 
-async def tea(owner, *others, absent=()):
+async def tea(owner, *others, absent=(), name="tea"):
     """Make a room that all of them follow but the absent; return its name once they do."""
     users = [*(other.client.user for other in others), *absent]
-    made = await owner.client.create("group", room="tea", members=users)
+    made = await owner.client.create("group", room=name, members=users)
     for person in (owner, *others):
-        await person.client.subscribe("tea", since=(made.epoch, 0))
-    return "tea"
+        await person.client.subscribe(name, since=(made.epoch, 0))
+    return name

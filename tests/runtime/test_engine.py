@@ -124,6 +124,7 @@ async def test_statistics_count_what_is(scene):
         draining=False,
         node="",
         not_ready="",
+        unheard=(),
     )
 
 

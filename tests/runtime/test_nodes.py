@@ -231,7 +231,7 @@ async def test_following_fails_in_time(nodes):
 
 
 async def test_channels_are_apart():
-    names = [ALL_NODES, room_channel("a"), user_channel("a"), node_channel("a")]
+    names = [ALL_NODES, room_channel("a"), user_channel("a"), node_channel("a", 0)]
     assert len(dict.fromkeys(names)) == 4
 
 

@@ -16,6 +16,7 @@ The tree, by whose fault it is::
 Codes are stable and never reused.
 """
 
+from collections.abc import Collection
 from enum import IntEnum
 from typing import final
 
@@ -138,7 +139,16 @@ class SchemaTooNew(StoreError):
 
 @final
 class BusUnavailable(TrioletError):
-    """The bus could not do what it was asked; some of it may have happened."""
+    """The bus could not do what it was asked; some of it may have happened.
+
+    Attributes:
+        channels: where it may not have happened, of doorbells and of what is followed; what was
+            asked of others was done. None: it may be any of them.
+    """
+
+    def __init__(self, reason: str, channels: Collection[str] | None = None) -> None:
+        super().__init__(reason)
+        self.channels = channels
 
 
 @final

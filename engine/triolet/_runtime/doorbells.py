@@ -16,7 +16,7 @@ from ..ports.bus import FRAME_BYTES_MAX
 from ..ports.store import Appended, Draft, Duplicate, Outcome
 from .hub import Hub
 from .keeping import Keeping
-from .nodes import Nodes, room_channel, user_channel
+from .nodes import ChannelTest, Nodes, room_channel, user_channel
 from .room import Room
 from .sequencer import Pending, Sequencer
 
@@ -64,7 +64,7 @@ class Doorbells:
         sequencer.publisher = self
         keeping.floor_moved = self.floor_moved
         nodes.on_missed.append(hub.compare_heads_soon)
-        nodes.on_silence.append(hub.compare_heads_soon)
+        nodes.on_silence.append(self._silent)
         nodes.handle(Entries, self._entries)
         nodes.handle(Grown, self._grown)
         nodes.handle(Seated, self._seated)
@@ -132,6 +132,13 @@ class Doorbells:
         self._nodes.ring(room_channel(room), Floor(room, floor, floor_n))
 
     # --- from elsewhere --------------------------------------------------------------------
+
+    def _silent(self, is_about: ChannelTest | None) -> None:
+        """Of some channels, or of all, nothing is heard: others may have written meanwhile."""
+        if is_about is None:
+            self._hub.compare_heads_soon()
+        else:
+            self._hub.compare_heads_soon(lambda room: is_about(room_channel(room)))
 
     def _entries(self, node: str, message: Entries) -> None:
         del node

@@ -111,10 +111,8 @@ class Elsewhere:
         for user in users:
             self._known.setdefault(user, {})
             self._reader.mark(user)
-            self._nodes.follow_soon(presence_channel(user))
         if users:
-            # All of them are followed in one round: when the last one is confirmed, all are.
-            await self._nodes.follow(presence_channel(users[-1]))
+            await self._nodes.follow(*map(presence_channel, users))
             await self._reader.flush()
 
     def unwatch(self, user: str) -> None:

@@ -343,7 +343,8 @@ class Engine:
         """Return why new connections are not welcome, in a word; empty: they are.
 
         `draining`: it leaves, or does not run. Among other nodes also `store`: it cannot ask the
-        store who is banned, and `bus`: it does not hear itself, so it hears nobody.
+        store who is banned, and `bus`: it does not hear itself, so it hears nobody. Where only
+        some servers of the bus are gone it is ready: `statistics` says which, and so does the log.
         """
         if self._nursery is None or self._departure.is_begun:
             return "draining"
@@ -368,4 +369,5 @@ class Engine:
             draining=self._departure.is_begun,
             node="" if self.nodes is None else self.nodes.name,
             not_ready=self.why_not_ready(),
+            unheard=() if self.nodes is None else self.nodes.unheard,
         )

@@ -1,35 +1,35 @@
 """This node among others: rings, follows channels, hears, and knows when it is deaf.
 
+Where the bus consists of several parts, each works or fails alone: see `part`.
+
 Nothing here knows what a message means: handlers are told, by kind. Whatever fails here is
 made good by comparing with the store, so a failure is told (`on_missed`) and never raised.
 """
 
 import logging
 from collections.abc import Callable
-from typing import Any, Final, TypeVar, final
+from itertools import count
+from typing import Any, Final, TypeAlias, TypeVar, final
 
 import trio
 
-from .._model.errors import BusUnavailable
 from .._model.limits import Limits
 from .._wire.peers import BadFrame, Echo, Missed, PeerMessage, decode_peer, encode_peer, prefix_of
-from ..ports.bus import FRAME_BYTES_MAX, Bus, Doorbell
+from ..ports.bus import Bus, Doorbell
 from ..ports.clock import Entropy
 from .complaint import Complaint
-from .following import Following
+from .part import Part
 
 logger = logging.getLogger(__name__)
 
 Message = TypeVar("Message", bound=PeerMessage)
+# Tells some channels from others.
+ChannelTest: TypeAlias = Callable[[str], bool]
 
 # Every node follows it.
 ALL_NODES: Final = "nodes"
 # Doorbells handled between two checkpoints: about a millisecond.
 _HEARD_PER_TURN: Final = 64
-# Doorbells of one call of the bus.
-_RUNG_AT_ONCE: Final = 1000
-# Between two tries of a bus that fails at once.
-_RETRY_S: Final = 0.2
 
 
 def room_channel(room: str) -> str:
@@ -47,20 +47,9 @@ def presence_channel(user: str) -> str:
     return f"p:{user}"
 
 
-def node_channel(node: str) -> str:
-    """Return the channel that a node alone follows."""
-    return f"n:{node}"
-
-
-@final
-class _Rung:
-    """What waits to be rung."""
-
-    __slots__ = ("again", "doorbell")
-
-    def __init__(self, doorbell: Doorbell, *, again: bool) -> None:
-        self.doorbell = doorbell
-        self.again = again
+def node_channel(node: str, number: int) -> str:
+    """Return one of the channels that a node alone follows."""
+    return f"n:{node}:{number}"
 
 
 @final
@@ -70,14 +59,15 @@ class Nodes:
     Args:
         bus: this node's connection; it outlives the engine.
         entropy: names this node: `node:generation`, never the same twice.
-        limits: of the bus: how long it is waited for, how much waits for it.
+        limits: of the bus: how long it is waited for, how much waits for each part of it.
 
     Attributes:
         name: of this node, in this life of the engine.
         is_hearing: a handler is at work: what happens now, happened elsewhere.
-        on_missed: called when doorbells of others may have been missed.
-        on_silence: called once in each interval of the canary in which it was not heard, or
-            others rang what cannot be read here: they may be of another version.
+        on_missed: called when doorbells of others may have been missed, on any channel.
+        on_silence: called once in each interval in which canaries were not heard, or others rang
+            what cannot be read here: they may be of another version. With what tells the channels
+            that this is about; None: all.
     """
 
     def __init__(self, bus: Bus, entropy: Entropy, limits: Limits) -> None:
@@ -88,27 +78,30 @@ class Nodes:
         self._prefix = prefix_of(self.name)
         self.is_hearing = False
         self.on_missed: list[Callable[[], None]] = []
-        self.on_silence: list[Callable[[], None]] = []
+        self.on_silence: list[Callable[[ChannelTest | None], None]] = []
         self._handlers: dict[type[Any], Callable[[str, Any], None]] = {}
-        self._complaint = Complaint(logger, now=trio.current_time)
         self._unreadable = Complaint(logger, now=trio.current_time)
-        self._has_dropped = False
-        # What is to be rung, and how many bytes it has.
-        self._queue: list[_Rung] = []
-        self._queue_bytes = 0
-        self._wakeup = trio.Event()
-        # Set while nothing waits and nothing is being rung.
-        self._rung = trio.Event()
-        self._rung.set()
-        # The bus has failed lately, so nothing waits for it.
-        self._is_down = False
-        # Others do not know yet that they were not rung for something.
-        self._owes_missed = False
-        # The count of the canary, and when it was last heard (monotonic, s).
+        # The count of the canaries.
         self._echoes = 0
-        self._echo_at = float("-inf")
-        self._following = Following(bus, limits, failed=self._failed)
+        self._parts = [
+            Part(
+                bus,
+                limits,
+                name=name,
+                canary=self._canary_of(index),
+                interrupted=self._tell_missed,
+                ring_missed=lambda: self.ring(ALL_NODES, Missed()),
+            )
+            for index, name in enumerate(bus.parts)
+        ]
         self.handle(Missed, self._missed_elsewhere)
+
+    def _canary_of(self, part: int) -> str:
+        names = (node_channel(self.name, number) for number in count())
+        return next(name for name in names if self.bus.part_of(name) == part)
+
+    def _part(self, channel: str) -> Part:
+        return self._parts[self.bus.part_of(channel)]
 
     # --- what others of this engine use ------------------------------------------------------
 
@@ -131,109 +124,78 @@ class Nodes:
         return self._push(channel, message, again=False, bytes_max=self._bytes_max // 2)
 
     def _push(self, channel: str, message: PeerMessage, *, again: bool, bytes_max: int) -> bool:
-        frame = encode_peer(self.name, message)
-        size = len(frame)
-        if size > FRAME_BYTES_MAX or self._queue_bytes + size > bytes_max:
-            self._owes_missed = True
-            return False
-        if self._rung.is_set():
-            self._rung = trio.Event()
-        self._queue.append(_Rung(Doorbell(channel, frame), again=again))
-        self._queue_bytes += size
-        self._wakeup.set()
-        return True
+        doorbell = Doorbell(channel, encode_peer(self.name, message))
+        return self._part(channel).push(doorbell, again=again, bytes_max=bytes_max)
 
-    async def follow(self, channel: str) -> None:
-        """Follow a channel; wait until it is confirmed, unless the bus is known to be down.
+    async def follow(self, *channels: str) -> None:
+        """Follow channels; wait until they are confirmed, but not for what is known to be down.
 
         What is missed before the bus is back is told by `on_missed`.
         """
-        confirmed = self._following.want(channel)
-        if not self._is_down:
-            await confirmed.wait()
+        confirmed = [(self._part(one), self._part(one).following.want(one)) for one in channels]
+        for part, event in confirmed:
+            if not part.is_down:
+                await event.wait()
 
     def follow_soon(self, channel: str) -> None:
         """Follow a channel, without waiting."""
-        self._following.want(channel)
+        self._part(channel).following.want(channel)
 
     def unfollow(self, channel: str) -> None:
         """Follow a channel no more."""
-        self._following.drop(channel)
+        self._part(channel).following.drop(channel)
 
     @property
     def is_deaf(self) -> bool:
-        """Whether this node has not heard itself for too long."""
-        return trio.current_time() - self._echo_at > self._limits.canary_timeout_s
+        """Whether this node has not heard itself for too long, by any part of the bus.
+
+        One part that is gone makes nobody deaf. It is gone for all nodes, as a rule: if each left
+        its balancer for that, nobody would serve, though all that is lost is a second or two for
+        some of the rooms.
+        """
+        return len(self.unheard) == len(self._parts)
+
+    @property
+    def unheard(self) -> tuple[str, ...]:
+        """The parts of the bus by which this node has not heard itself for too long."""
+        oldest = trio.current_time() - self._limits.canary_timeout_s
+        return tuple(part.name for part in self._parts if part.echo_at < oldest)
 
     @property
     def is_down(self) -> bool:
-        """Whether the last call of the bus failed."""
-        return self._is_down
+        """Whether the last call of each part of the bus failed."""
+        return all(part.is_down for part in self._parts)
+
+    def reaches(self, channel: str) -> bool:
+        """Whether what is rung on a channel is taken, as far as the last call there tells."""
+        return not self._part(channel).is_down
 
     # --- the tasks ---------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Ring and hear for as long as the engine lives."""
         self.follow_soon(ALL_NODES)
-        self.follow_soon(node_channel(self.name))
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._following.run)
-            nursery.start_soon(self._ring)
+            for part in self._parts:
+                self.follow_soon(part.canary)
+                nursery.start_soon(part.following.run)
+                nursery.start_soon(part.run)
             nursery.start_soon(self._hear)
             nursery.start_soon(self._sing)
 
     async def wait_rung(self) -> None:
         """Wait until nothing waits to be rung, but not for a bus that is gone."""
         with trio.move_on_after(self._limits.bus_timeout_s):
-            await self._rung.wait()
+            for part in self._parts:
+                await part.wait_rung()
 
     async def leave(self) -> None:
         """Ring what waits, and follow nothing any more."""
         await self.wait_rung()
         with trio.move_on_after(self._limits.bus_timeout_s):
-            await self._following.leave()
-
-    async def _ring(self) -> None:
-        while True:
-            if not self._queue:
-                self._rung.set()
-                self._wakeup = trio.Event()
-                await self._wakeup.wait()
-                # Others of the same scheduler turn join this batch.
-                await trio.lowlevel.checkpoint()
-            batch, self._queue = self._queue[:_RUNG_AT_ONCE], self._queue[_RUNG_AT_ONCE:]
-            self._queue_bytes -= _bytes(batch)
-            if not await self._ring_batch([rung.doorbell for rung in batch]):
-                kept = [rung for rung in batch if rung.again]
-                self._queue[:0] = kept
-                self._queue_bytes += _bytes(kept)
-                await trio.sleep(_RETRY_S)
-
-    async def _ring_batch(self, batch: list[Doorbell]) -> bool:
-        try:
-            with trio.fail_after(self._limits.bus_timeout_s):
-                await self.bus.ring(batch)
-        except (BusUnavailable, trio.TooSlowError) as error:
-            self._owes_missed = True
-            self._failed(error)
-            return False
-        self._works()
-        if self._owes_missed:
-            self._owes_missed = not self.ring(ALL_NODES, Missed())
-        return True
-
-    def _failed(self, error: Exception) -> None:
-        self._complaint.again(f"the bus does not work: {error!r}")
-        if not self._is_down:
-            self._is_down = True
-            # What others rang meanwhile may be lost, too.
-            self._tell_missed()
-
-    def _works(self) -> None:
-        if self._is_down:
-            self._is_down = False
-            self._complaint.over("the bus works again")
-            self._tell_missed()
+            async with trio.open_nursery() as nursery:
+                for part in self._parts:
+                    nursery.start_soon(part.following.leave)
 
     def _tell_missed(self) -> None:
         for tell in self.on_missed:
@@ -247,22 +209,29 @@ class Nodes:
         while True:
             heard = await self.bus.receive()
             if heard.reconnected:
-                self._works()
                 self._tell_missed()
+                self._try_again()
             for index, doorbell in enumerate(heard.doorbells):
                 if index and not index % _HEARD_PER_TURN:
                     await trio.lowlevel.checkpoint()
                 if not doorbell.frame.startswith(self._prefix):
                     self._hear_one(doorbell)
-                elif doorbell.channel == node_channel(self.name):
-                    self._echo_at = trio.current_time()
+                elif doorbell.channel == (part := self._part(doorbell.channel)).canary:
+                    part.echo_at = trio.current_time()
+
+    def _try_again(self) -> None:
+        """What was down may be back: ring there at once, to know."""
+        for part in self._parts:
+            if part.is_down:
+                self._sing_in(part)
+                part.hurry()
 
     def _hear_one(self, doorbell: Doorbell) -> None:
         try:
             node, message = decode_peer(doorbell.frame)
         except BadFrame as bad:
             self._unreadable.again(f"a doorbell on {doorbell.channel} is dropped: {bad}")
-            self._has_dropped = True
+            self._part(doorbell.channel).has_dropped = True
             return
         handler = self._handlers.get(type(message))
         if handler is None:
@@ -274,7 +243,7 @@ class Nodes:
             self.is_hearing = False
 
     async def _sing(self) -> None:
-        """The canary: ring this node itself, so that a deaf bus shows.
+        """The canaries, one in each part: ring this node itself, so that a deaf bus shows.
 
         A bus that is gone says so, or is slow to; one that is deaf says nothing. Either way this
         node is silent within half an interval, and what others rang meanwhile is looked for. So it
@@ -282,16 +251,24 @@ class Nodes:
         """
         half_s = self._limits.canary_interval_s / 2
         while True:
-            self._echoes += 1
             sung_at = trio.current_time()
-            self.ring(node_channel(self.name), Echo(self._echoes))
+            for part in self._parts:
+                self._sing_in(part)
             await trio.sleep(half_s)
-            if self._echo_at < sung_at or self._has_dropped:
-                self._has_dropped = False
-                for tell in self.on_silence:
-                    tell()
+            silent = [one for one in self._parts if one.echo_at < sung_at or one.has_dropped]
+            if silent:
+                self._tell_silence(silent)
             await trio.sleep(half_s)
 
+    def _sing_in(self, part: Part) -> None:
+        self._echoes += 1
+        self.ring(part.canary, Echo(self._echoes))
 
-def _bytes(batch: list[_Rung]) -> int:
-    return sum(len(rung.doorbell.frame) for rung in batch)
+    def _tell_silence(self, silent: list[Part]) -> None:
+        is_about: ChannelTest | None = None
+        if len(silent) < len(self._parts):
+            is_about = lambda channel: self._part(channel) in silent
+        for part in silent:
+            part.has_dropped = False
+        for tell in self.on_silence:
+            tell(is_about)

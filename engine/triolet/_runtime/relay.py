@@ -112,16 +112,16 @@ class Relay:
 
     async def _ring_states(self, rooms: list[str]) -> None:
         await trio.lowlevel.checkpoint()
-        is_down = self._nodes.is_down
         for room in rooms:
             moved = self._moved.pop(room, None) or _Moved()
-            if is_down and moved.marks:
+            is_heard = self._nodes.reaches(room_channel(room))
+            if not is_heard and moved.marks:
                 # They wait, by key, until somebody could hear them. Who typed meanwhile is news
                 # to nobody by then.
                 moved.typing.clear()
                 self._moved[room] = moved
                 self._coalescer.mark(room)
-            elif not is_down:
+            elif is_heard:
                 self._ring_moved(room, moved)
 
     def _ring_moved(self, room: str, moved: _Moved) -> None:

@@ -12,6 +12,8 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         node: its name among other nodes; empty: there are none.
         not_ready: why it is not ready, if it is not; see `Engine.why_not_ready`.
+        unheard: the parts of the bus by which it does not hear itself; only where these are all
+            of them it is not ready.
     """
 
     connections: int
@@ -23,3 +25,4 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     draining: bool
     node: str
     not_ready: str
+    unheard: tuple[str, ...]

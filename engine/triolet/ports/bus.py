@@ -23,6 +23,11 @@ What every adapter promises, and `triolet.testing.contracts` proves:
   reconnects by itself, and follows again what was followed.
 - *Foreign exceptions stop here.* Only `BusUnavailable` leaves an adapter.
 
+*Parts.* A bus may consist of several that fail apart from each other, as the servers of a Redis
+bus do. Each channel belongs to one of them, the same for all nodes. What is asked of one that is
+gone fails, and says for which channels (`BusUnavailable.channels`); the others are as they were.
+Whoever asks the parts by calls of their own does not wait for one that is slow to fail.
+
 One `Bus` object is one node's connection, and outlives its engine. All methods are called in
 the engine's thread, and may be cancelled; a call that was cancelled may have happened.
 
@@ -67,13 +72,22 @@ class Heard(Struct, frozen=True):
 class Bus(Protocol):
     """One node's connection to the others. See the module for what an adapter promises."""
 
+    @property
+    def parts(self) -> Sequence[str]:
+        """What may fail alone, at least one, by names for whoever operates it (no secrets)."""
+        ...
+
+    def part_of(self, channel: str) -> int:
+        """Return the index of the part that a channel belongs to; each part has channels."""
+        ...
+
     # --- doorbells -----------------------------------------------------------------------
 
     async def ring(self, doorbells: Sequence[Doorbell]) -> None:
         """Ring a batch, in order.
 
         Raises:
-            BusUnavailable: some of them may have been rung all the same.
+            BusUnavailable: those on `channels` may not have been rung; the others were.
             ValueError: a frame is longer than `FRAME_BYTES_MAX`; none was rung.
         """
         ...
@@ -85,7 +99,7 @@ class Bus(Protocol):
         take effect in the order of the calls.
 
         Raises:
-            BusUnavailable: they will be followed as soon as the bus is back, and
+            BusUnavailable: those of `channels` will be followed as soon as the bus is back, and
                 `Heard.reconnected` tells when.
         """
         ...

@@ -207,8 +207,12 @@ async def test_one_of_three_is_gone(servers):
         await ben.follow(channels)
         servers[1].kill()
         await trio.testing.wait_all_tasks_blocked(0.05)
-        with pytest.raises(BusUnavailable):
+        with pytest.raises(BusUnavailable) as caught:
             await anna.ring([Doorbell(channel, b"1") for channel in channels])
+        assert caught.value.channels == [channels[1]]
+        with pytest.raises(BusUnavailable) as caught:
+            await anna.follow(channels)
+        assert caught.value.channels == [channels[1]]
         heard = await ben.receive()
         while len(heard.doorbells) < 2:
             more = await ben.receive()
@@ -227,7 +231,7 @@ async def test_a_server_is_the_same_for_all_processes():
     from triolet.adapters.redis.address import Address
 
     bus = RedisBus([Address(host="nowhere")] * 3, SystemEntropy(), LIMITS)
-    assert [bus._index_of(f"r:room-{number}") for number in range(8)] == [0, 1, 2, 0, 1, 0, 0, 1]
+    assert [bus.part_of(f"r:room-{number}") for number in range(8)] == [0, 1, 2, 0, 1, 0, 0, 1]
 
 
 # --- opening ---------------------------------------------------------------------------------

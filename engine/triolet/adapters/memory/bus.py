@@ -97,6 +97,16 @@ class MemoryNode:
         self._news = trio.Event()
         self._is_cut = False
 
+    @property
+    def parts(self) -> Sequence[str]:
+        """See `Bus`: it is of one piece."""
+        return ("memory",)
+
+    def part_of(self, channel: str) -> int:
+        """See `Bus`."""
+        del channel
+        return 0
+
     # --- doorbells -----------------------------------------------------------------------
 
     async def ring(self, doorbells: Sequence[Doorbell]) -> None:

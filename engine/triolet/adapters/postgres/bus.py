@@ -55,6 +55,16 @@ class PostgresBus:
         self._token = token
         self._heard_token = trio.Event()
 
+    @property
+    def parts(self) -> Sequence[str]:
+        """See `Bus`: it is of one piece."""
+        return ("PostgreSQL",)
+
+    def part_of(self, channel: str) -> int:
+        """See `Bus`."""
+        del channel
+        return 0
+
     # --- doorbells -----------------------------------------------------------------------
 
     async def ring(self, doorbells: Sequence[Doorbell]) -> None:

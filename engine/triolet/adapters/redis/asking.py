@@ -1,6 +1,6 @@
 """Several servers asked at once, and what became of it: answers, or why there are none."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TypeAlias
 
 import trio
@@ -41,15 +41,25 @@ def require(found: Sequence[Found]) -> list[list[object] | None]:
     return [one if isinstance(one, list) else None for one in found]
 
 
-def require_all(found: Sequence[Found]) -> None:
+def require_all(found: Sequence[Found], channels: Sequence[Collection[str]] | None = None) -> None:
     """Have all servers done what they were asked.
 
+    Args:
+        found: what came of it.
+        channels: those that each of them was asked about, where it was about channels.
+
     Raises:
-        BusUnavailable: one of them did not.
+        BusUnavailable: one of them did not; with the channels of all that did not.
     """
-    for one in found:
-        if not isinstance(one, list):
-            raise BusUnavailable(str(one)) from one
+    failed = [index for index, one in enumerate(found) if isinstance(one, Exception)]
+    if not failed:
+        return
+    lost: list[str] | None = None
+    if channels is not None:
+        lost = [channel for index in failed for channel in channels[index]]
+    why = found[failed[0]]
+    assert isinstance(why, Exception)
+    raise BusUnavailable(str(why), lost) from why
 
 
 def is_done(asked: Asked) -> bool:

@@ -21,7 +21,8 @@ class RedisBus:
     """One node's connections: two to each server, of which one listens. See `ports.bus.Bus`.
 
     A channel belongs to one server, the same for all nodes, as long as they are given the same
-    servers in the same order. Where one of several is gone, what belongs to it fails.
+    servers in the same order. Where one of several is gone, what belongs to it fails, and says so;
+    what belongs to the others is done.
 
     Args:
         addresses: the servers.
@@ -52,7 +53,13 @@ class RedisBus:
         """All connections, each to be run for as long as the bus lives."""
         return [*self._servers, *(listener.server for listener in self._listeners)]
 
-    def _index_of(self, channel: str) -> int:
+    @property
+    def parts(self) -> Sequence[str]:
+        """See `Bus`: the servers."""
+        return [str(server.address) for server in self._servers]
+
+    def part_of(self, channel: str) -> int:
+        """See `Bus`."""
         # Not `hash`: it differs between processes.
         return zlib.crc32(channel.encode()) % len(self._servers)
 
@@ -60,20 +67,23 @@ class RedisBus:
 
     async def ring(self, doorbells: Sequence[Doorbell]) -> None:
         """See `Bus`."""
-        commands: list[list[Command]] = [[] for _ in self._servers]
+        commands: dict[int, list[Command]] = {}
+        channels: dict[int, dict[str, None]] = {}
         for doorbell in doorbells:
             if len(doorbell.frame) > FRAME_BYTES_MAX:
                 raise ValueError(f"a frame has at most {FRAME_BYTES_MAX} bytes")
-            index = self._index_of(doorbell.channel)
+            index = self.part_of(doorbell.channel)
             name = self._listeners[index].name_of(doorbell.channel)
-            commands[index].append((b"PUBLISH", name, doorbell.frame))
-        asked = [self._servers[index].ask(some) for index, some in enumerate(commands) if some]
-        require_all(await gather(asked))
+            commands.setdefault(index, []).append((b"PUBLISH", name, doorbell.frame))
+            channels.setdefault(index, {})[doorbell.channel] = None
+        asked = [self._servers[index].ask(some) for index, some in commands.items()]
+        require_all(await gather(asked), list(channels.values()))
 
     async def follow(self, channels: Sequence[str]) -> None:
         """See `Bus`."""
-        asked = [listener.follow(some) for listener, some in self._by_listener(channels)]
-        require_all(await gather(asked))
+        by_listener = self._by_listener(channels)
+        asked = [listener.follow(some) for listener, some in by_listener]
+        require_all(await gather(asked), [some for _, some in by_listener])
 
     async def unfollow(self, channels: Sequence[str]) -> None:
         """See `Bus`."""
@@ -88,5 +98,5 @@ class RedisBus:
     def _by_listener(self, channels: Sequence[str]) -> list[tuple[Listener, list[str]]]:
         some: list[list[str]] = [[] for _ in self._listeners]
         for channel in channels:
-            some[self._index_of(channel)].append(channel)
+            some[self.part_of(channel)].append(channel)
         return [one for one in zip(self._listeners, some, strict=True) if one[1]]

@@ -27,6 +27,14 @@ class RingContract(BusHome):
             assert [Doorbell("end", END)] == await hear(anna, until=END)
             assert [Doorbell("end", END)] == await hear(ben, until=END)
 
+    async def test_each_channel_belongs_to_one_part(self, home: Home) -> None:
+        """The same for all nodes; and each part has channels."""
+        async with self.open_bus(home) as anna, self.open_bus(home) as ben:
+            channels = [f"room {number}" for number in range(1000)]
+            found = [anna.part_of(channel) for channel in channels]
+            assert list(range(len(anna.parts))) == sorted(set(found))
+            assert found == [ben.part_of(channel) for channel in channels]
+
     async def test_deployments_are_apart(self, home: Home) -> None:
         """Nothing is heard of another deployment's nodes."""
         async with self.open_bus(home) as anna, self.open_bus(home.another()) as ben:
