@@ -318,7 +318,8 @@ async def test_signals_are_dropped_before_entries_are():
             await hold.wait()
             await ring(doorbells)
 
-        stage[0].engine.nodes.bus = Slow(stage[0].node, slow)
+        (part,) = stage[0].engine.nodes._parts
+        part._bus = Slow(stage[0].node, slow)
         await anna.say("signal", room="tea", kind="first", data={})
         await settled()
         for number in range(10):

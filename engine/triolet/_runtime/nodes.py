@@ -132,10 +132,11 @@ class Nodes:
 
         What is missed before the bus is back is told by `on_missed`.
         """
-        confirmed = [(self._part(one), self._part(one).following.want(one)) for one in channels]
-        for part, event in confirmed:
+        # Those of one part are followed in one round: when the last one is confirmed, all are.
+        last = {self._part(one): self._part(one).following.want(one) for one in channels}
+        for part, confirmed in last.items():
             if not part.is_down:
-                await event.wait()
+                await confirmed.wait()
 
     def follow_soon(self, channel: str) -> None:
         """Follow a channel, without waiting."""
