@@ -90,7 +90,8 @@ class Limits(Struct, frozen=True, kw_only=True):
     bus_backoff_s_max: float = 1
     # A shared rate that is not answered within it is bounded by this node alone: somebody waits.
     limiter_timeout_s: float = 0.5
-    # Waiting to be rung; beyond it doorbells are dropped, and others compare heads.
+    # Waiting to be rung in each part of the bus; beyond it doorbells are dropped, and others
+    # compare heads.
     bus_pending_bytes_max: int = 16 * 1024 * 1024
     # A node rings itself so often; not heard for so long, it is deaf, and not ready. While it is
     # not heard, heads are compared so often: what others send is here within two intervals.

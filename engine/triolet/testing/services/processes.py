@@ -59,7 +59,8 @@ def guard(pid: int, folder: Path) -> subprocess.Popen[bytes]:
     Returns:
         The guard: kill it before the server is ended in order.
     """
-    script = f'read -r _; kill -QUIT {pid}; sleep 1; rm -rf "{folder}"'
+    # Who is started in the background of a shell may ignore SIGQUIT.
+    script = f'read -r _; kill -QUIT {pid}; sleep 1; kill -KILL {pid}; rm -rf "{folder}"'
     return subprocess.Popen(  # noqa: S603 - our own command
         ["/bin/sh", "-c", script], stdin=subprocess.PIPE, start_new_session=True
     )
