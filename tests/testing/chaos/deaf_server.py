@@ -5,7 +5,7 @@ from triolet._runtime.nodes import Nodes
 from triolet_api.__main__ import main
 
 
-async def compare(self):
+async def compare(self, *asked):
     """Find that all is well."""
     return True
 
