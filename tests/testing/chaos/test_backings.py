@@ -8,26 +8,16 @@ import trio
 
 from triolet.testing.chaos.backings import BUS, STORE, Backing
 from triolet.testing.chaos.process import ProcessFailed
-from triolet.testing.services.postgres import NoPostgres, run_postgres
-from triolet.testing.services.redis import NoRedis, run_redis
 
 
 @pytest.fixture(scope="module")
-def postgres():
-    try:
-        with run_postgres() as server:
-            yield server
-    except NoPostgres as missing:
-        pytest.skip(str(missing))
+def postgres(postgres_server):
+    return postgres_server
 
 
 @pytest.fixture(scope="module")
-def redis():
-    try:
-        with run_redis() as server:
-            yield server
-    except NoRedis as missing:
-        pytest.skip(str(missing))
+def redis(redis_server):
+    return redis_server
 
 
 def states(pids):

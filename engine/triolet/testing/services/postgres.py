@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, Final, final
 
 from ..._model.errors import TrioletError
-from .processes import free_port, guard, spawn, unprivileged
+from .processes import end, free_port, guard, spawn, unprivileged
 
 # A start takes a third of a second; with ten others for each processor it took 20.
 START_TIMEOUT_S: Final = 60
@@ -183,19 +183,9 @@ class PostgresServer:
 
     def _end(self, how: signal.Signals) -> None:
         process, self._process = self._process, None
-        if process is None:
-            return
-        if self._watchdog is not None:
-            self._watchdog.kill()
-            self._watchdog.communicate()
-            self._watchdog = None
-        process.send_signal(how)
-        try:
-            process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            raise
+        watchdog, self._watchdog = self._watchdog, None
+        if process is not None:
+            end(process, watchdog, how, timeout_s=STOP_TIMEOUT_S)
 
     def pause(self) -> None:
         """Stop the postmaster where it is: nobody new is let in. Sessions go on."""

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pwd
+import signal
 import socket
 import subprocess
 from pathlib import Path
@@ -64,3 +65,28 @@ def guard(pid: int, folder: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(  # noqa: S603 - our own command
         ["/bin/sh", "-c", script], stdin=subprocess.PIPE, start_new_session=True
     )
+
+
+def end(
+    process: subprocess.Popen[bytes],
+    watchdog: subprocess.Popen[bytes] | None,
+    how: signal.Signals,
+    *,
+    timeout_s: float,
+) -> None:
+    """End a server that a guard watches, also where it was paused; one that stays is killed.
+
+    Raises:
+        subprocess.TimeoutExpired: it stayed.
+    """
+    if watchdog is not None:
+        watchdog.kill()
+        watchdog.communicate()
+    process.send_signal(how)
+    process.send_signal(signal.SIGCONT)
+    try:
+        process.wait(timeout_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        raise

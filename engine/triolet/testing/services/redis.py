@@ -10,7 +10,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -21,6 +20,7 @@ from urllib.parse import quote
 
 from ..._model.errors import TrioletError
 from .certificates import Certificates, make_certificates
+from .processes import end, free_port, guard
 
 Kind: TypeAlias = Literal["redis", "valkey"]
 
@@ -127,7 +127,7 @@ class RedisServer:
         assert self._process is None
         for program in self._programs:
             for _ in range(_PORTS_TRIED):
-                port = self.port or _free_port()
+                port = self.port or free_port()
                 if self._try_start(program, port):
                     self.port = port
                     self._programs = [program]
@@ -154,7 +154,7 @@ class RedisServer:
         while time.monotonic() < deadline and process.poll() is None:
             if _READY in self._log.read_bytes():
                 self._process = process
-                self._watchdog = _watch(process.pid, self._folder)
+                self._watchdog = guard(process.pid, self._folder)
                 return True
             time.sleep(_POLL_S)
         process.kill()
@@ -189,21 +189,9 @@ class RedisServer:
 
     def _end(self, how: signal.Signals) -> None:
         process, self._process = self._process, None
-        if process is None:
-            return
-        if self._watchdog is not None:
-            self._watchdog.kill()
-            self._watchdog.communicate()
-            self._watchdog = None
-        process.send_signal(how)
-        # Where it was paused.
-        process.send_signal(signal.SIGCONT)
-        try:
-            process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            raise
+        watchdog, self._watchdog = self._watchdog, None
+        if process is not None:
+            end(process, watchdog, how, timeout_s=STOP_TIMEOUT_S)
 
     def pause(self) -> None:
         """Stop it where it is: connections stay, and nothing is answered."""
@@ -243,18 +231,3 @@ def run_redis(
 def new_password() -> str:
     """Return a password with which nothing can be guessed, and all must be quoted."""
     return f"{secrets.token_urlsafe(12)}@:/?"
-
-
-def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
-
-
-def _watch(pid: int, folder: Path) -> subprocess.Popen[bytes]:
-    """Have the server end, and its folder go, when this process is gone, however it went."""
-    script = f'read -r _; kill -KILL {pid}; rm -rf "{folder}"'
-    return subprocess.Popen(  # noqa: S603 - our own command
-        ["/bin/sh", "-c", script], stdin=subprocess.PIPE, start_new_session=True
-    )
