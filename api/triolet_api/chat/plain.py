@@ -125,5 +125,9 @@ class Plain:
             self._writes.write(f"{text}\n")
             self._writes.flush()
         except BrokenPipeError:
-            # Nobody reads on (`| head`): leave, as others do.
+            # Nobody reads on (`| head`): leave, as others do. What is still buffered would fail
+            # once more when Python ends, with status 120.
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._writes.fileno())
+            os.close(nowhere)
             self._chat.leave()
