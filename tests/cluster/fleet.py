@@ -103,10 +103,14 @@ class Person:
     async def send(self, room, text, cid=None):
         """Say something until it is stored, and return its seq."""
         cid = cid or f"{self.device}-{text}"
+        return (await self.insist(lambda: self.client.send(room, text, cid=cid))).seq
+
+    async def insist(self, ask):
+        """Ask until the store of this node answers, which has a way of its own to it."""
         with trio.fail_after(PATIENCE_S):
             while True:
                 try:
-                    return (await self.client.send(room, text, cid=cid)).seq
+                    return await ask()
                 except Refusal as refusal:
                     if refusal.code not in LATER:
                         raise

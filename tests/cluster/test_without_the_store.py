@@ -40,7 +40,7 @@ async def test_without_the_store_sends_are_refused_with_a_time_and_the_rest_goes
         assert seqs == list(range(head + 1, head + 6))
         await ben.until(lambda event: getattr(event, "seq", 0) == seqs[-1])
         assert ben.seqs(room) == list(range(1, seqs[-1] + 1))
-        page = await ben.client.history(room, limit=10)
+        page = await ben.insist(lambda: ben.client.history(room, limit=10))
         assert [message.body["text"] for message in page.messages[-6:]] == [
             "kept",
             *["kept now"] * 5,
