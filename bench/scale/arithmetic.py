@@ -6,6 +6,8 @@ its machine does. Prices are of busy parts: batches make them cheaper, and a slo
 
 from typing import NamedTuple
 
+from triolet._model.limits import Limits
+
 from .simulation import Counting
 
 
@@ -46,7 +48,7 @@ class Platform(NamedTuple):
 
     people: int = 5_000
     messages_per_s: float = 0.02
-    pool: int = 8
+    pool: int = Limits().postgres_connections_max
 
 
 class Bill(NamedTuple):
