@@ -38,6 +38,10 @@ TESTED_ELSEWHERE: dict[str, tuple[str, str]] = {
         "tests/adapters/test_sqlite_cids.py",
         "a hash; that it finds what was kept by it is shown there",
     ),
+    "engine/triolet/adapters/_documents.py": (
+        "tests/adapters/test_memory.py",
+        "what the stores share; the contract suite shows it in each of them",
+    ),
     "engine/triolet/adapters/_transfers.py": (
         "tests/adapters/test_memory.py",
         "what sources and targets share; the contract suite shows it in each of them",
@@ -154,9 +158,17 @@ TESTED_ELSEWHERE: dict[str, tuple[str, str]] = {
         "tests/adapters/test_tokens.py",
         "a promise, kept by the token gate",
     ),
+    "engine/triolet/ports/documents.py": (
+        "tests/adapters/test_memory.py",
+        "a promise, proved of each store by the contract suite",
+    ),
     "engine/triolet/ports/limiter.py": (
         "tests/adapters/test_memory_limiter.py",
         "a promise, proved of each limiter by the contract suite",
+    ),
+    "engine/triolet/ports/people.py": (
+        "tests/adapters/test_memory.py",
+        "a promise, proved of each store by the contract suite",
     ),
     "engine/triolet/ports/store.py": (
         "tests/adapters/test_memory.py",

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from triolet._model.entries import Member, Message, Meta
 from triolet.adapters.memory import MemoryStore
-from triolet.ports.store import Mark, Person
+from triolet.ports.people import Person
+from triolet.ports.store import Mark
 from triolet.testing.contracts import CountingEntropy
 from triolet.testing.contracts import drafting as d
 

@@ -10,7 +10,7 @@ from triolet._model.limits import Limits
 from triolet.adapters.sqlite import directory, open_sqlite_store
 from triolet.adapters.sqlite.revocations import Revocations
 from triolet.adapters.system import SystemClock, SystemEntropy
-from triolet.ports.store import Revocation
+from triolet.ports.people import Revocation
 
 
 @pytest.fixture

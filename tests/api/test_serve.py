@@ -21,7 +21,7 @@ from websockets.sync.client import connect
 from triolet._model.errors import ConfigurationError, Refusal, StoreUnavailable
 from triolet.adapters.tokens import mint
 from triolet.ports.gate import Opening
-from triolet.ports.store import Revocation
+from triolet.ports.people import Revocation
 from triolet_api.address import Address
 from triolet_api.secret import Secret
 from triolet_api.serve import Server, announce, open_server, raise_descriptor_limit

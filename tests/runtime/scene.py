@@ -134,12 +134,13 @@ class ScriptedStore:
         self.around = None
         self._steps = {}
         self._always = {}
+        self.documents = ScriptedPart(self, "documents")
 
     def script(self, name, *, before=False, after=False, error=None, error_after=None, hook=None):
         """Say what becomes of the next call of `name`, behind those said already.
 
         Args:
-            name: the method.
+            name: the method, `documents.write` of a part.
             before: hold the call before it takes effect, until `release`.
             after: hold its answer, which is then an old one.
             error: it fails, and nothing happens.
@@ -162,7 +163,10 @@ class ScriptedStore:
         del batch
 
     def __getattr__(self, name):
-        method = getattr(self.real, name)
+        return self.scripted(name, getattr(self.real, name))
+
+    def scripted(self, name, method):
+        """Return a method, of which each call does what was said of `name`."""
 
         async def call(*args, **kwargs):
             self.calls.append((name, args, kwargs))
@@ -177,6 +181,17 @@ class ScriptedStore:
             return await method(*args, **kwargs)
 
         return call
+
+
+class ScriptedPart:
+    """A part of a scripted store: its calls are scripted by the part's name, too."""
+
+    def __init__(self, store, part):
+        self._store, self._part = store, part
+
+    def __getattr__(self, name):
+        method = getattr(getattr(self._store.real, self._part), name)
+        return self._store.scripted(f"{self._part}.{name}", method)
 
 
 class Participant:

@@ -8,7 +8,7 @@ from stage import open_stage
 
 from triolet._model.errors import StoreUnavailable
 from triolet._model.limits import Limits
-from triolet.ports.store import Person
+from triolet.ports.people import Person
 
 LIMITS = Limits()
 # News reach a watcher so soon: told, read and gathered for a moment each.

@@ -7,7 +7,7 @@ from scene import NOW_MS, settled
 from stage import open_stage
 
 from triolet._model.errors import StoreUnavailable
-from triolet.ports.store import Revocation
+from triolet.ports.people import Revocation
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import trio
 from scene import NOW_MS, open_scene, settled
 
 from triolet._model.errors import StoreUnavailable
-from triolet.ports.store import Person
+from triolet.ports.people import Person
 
 GRACE_S = 10
 

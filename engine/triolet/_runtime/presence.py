@@ -22,7 +22,8 @@ from .._model.errors import StoreError
 from .._model.events import PresenceRow, VisibleStatus
 from .._model.limits import Limits
 from ..ports.clock import Clock
-from ..ports.store import Person, Store
+from ..ports.people import Person
+from ..ports.store import Store
 from .coalescer import Coalescer
 from .elsewhere import Elsewhere
 from .nodes import Nodes

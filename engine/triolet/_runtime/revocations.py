@@ -10,7 +10,8 @@ from .._model.limits import Limits
 from .._wire.peers import UserRevoked
 from ..ports.clock import Clock
 from ..ports.gate import Identity
-from ..ports.store import Revocation, Store
+from ..ports.people import Revocation
+from ..ports.store import Store
 from .complaint import Complaint
 from .nodes import ALL_NODES, Nodes
 from .presence import Presence

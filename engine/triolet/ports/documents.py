@@ -83,7 +83,7 @@ class Documents(Protocol):
 
         Raises:
             StoreUnavailable: they could not be read.
-            ValueError: an empty prefix, or a limit out of range.
+            ValueError: a prefix or `after` that no key can be, or a limit out of range.
         """
         ...
 
@@ -95,8 +95,8 @@ class Documents(Protocol):
         Raises:
             StoreUnavailable: nothing was changed.
             OutcomeUnknown: it may have been; read to find out.
-            ValueError: a key or a value that is too large or no text, a key twice, or more than
-                `CHANGES_MAX` changes.
+            ValueError: a key that is empty, too large or no text, a value that is too large, a
+                number below 0, a key twice, or more than `CHANGES_MAX` changes.
         """
         ...
 

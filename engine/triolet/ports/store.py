@@ -20,6 +20,8 @@ from msgspec import Struct
 
 from .._model.entries import Fact, FoldedMessage, Record, Role, RoomKind
 from .._model.errors import ErrorCode
+from .documents import Documents
+from .people import People
 
 
 @final
@@ -183,25 +185,14 @@ class InboxItem(Struct, frozen=True):
     last: FoldedMessage | None
 
 
-@final
-class Person(Struct, frozen=True):
-    """What is kept of a user: `status` is `dnd`, `invisible` or empty; `last_seen` in ms."""
+class Store(People, Protocol):
+    """Everything the engine keeps. See the module for what an adapter promises.
 
-    user: str
-    status: str = ""
-    last_seen: int = 0
+    Attributes:
+        documents: what is kept beside rooms.
+    """
 
-
-@final
-class Revocation(Struct, frozen=True):
-    """Tokens of `user` issued before `not_before` (ms) count no more."""
-
-    user: str
-    not_before: int
-
-
-class Store(Protocol):
-    """Everything the engine keeps. See the module for what an adapter promises."""
+    documents: Documents
 
     async def append(self, batch: Sequence[Draft]) -> list[Outcome]:
         """Store a batch in order, in one transaction, and say what became of each draft.
@@ -342,35 +333,6 @@ class Store(Protocol):
     async def put_marks(self, marks: Sequence[Mark]) -> None:
         """Move marks forward; a smaller one changes nothing, and who is no member has none."""
         ...
-
-    async def acquainted(self, user: str, others: Sequence[str]) -> list[str]:
-        """Return those of `others`, in their order, who share a room that is not public."""
-        ...
-
-    async def people(self, users: Sequence[str]) -> list[Person]:
-        """Return what is kept of these users, in their order; a default for the unknown."""
-        ...
-
-    async def put_people(self, people: Sequence[Person]) -> None:
-        """Keep each person's status, and `last_seen` unless the stored one is greater."""
-        ...
-
-    async def revoke(self, revocation: Revocation) -> None:
-        """Keep a revocation; the greatest `not_before` of a user wins."""
-        ...
-
-    async def revoked(self, user: str) -> int:
-        """Return the user's `not_before` in ms, 0 if nothing is revoked."""
-        ...
-
-    async def revocations(self, *, since: int, after: str | None, limit: int) -> list[Revocation]:
-        """Return those with `not_before >= since` (ms), by user, those after `after`."""
-        ...
-
-    def revoked_now(self, user: str) -> int | None:
-        """Return what `revoked` does, if that is known in memory; else None."""
-        del user
-        return None
 
     async def prune(
         self, *, older_than: int, entries_max: int, limit: int

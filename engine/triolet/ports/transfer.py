@@ -17,7 +17,8 @@ from typing import Protocol, TypeAlias, final
 from msgspec import Struct
 
 from .._model.entries import FoldedMessage, Record
-from .store import Membership, Person, Revocation, RoomState
+from .people import Person, Revocation
+from .store import Membership, RoomState
 
 
 class Section(IntEnum):

@@ -1,7 +1,8 @@
 """Laws of `adapters.postgres.keeping`: each is written once, the furthest, in one order."""
 
 from triolet.adapters.postgres.keeping import marks_columns, people_columns
-from triolet.ports.store import Mark, Person
+from triolet.ports.people import Person
+from triolet.ports.store import Mark
 
 
 def mark(user, delivered, read, read_n, room="a"):

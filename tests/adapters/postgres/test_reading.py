@@ -6,7 +6,8 @@ import trio
 from triolet._model.limits import Limits
 from triolet.adapters.postgres import open_postgres_store
 from triolet.adapters.postgres.statement import Statement
-from triolet.ports.store import Mark, Person, Revocation
+from triolet.ports.people import Person, Revocation
+from triolet.ports.store import Mark
 from triolet.testing.contracts import Home
 from triolet.testing.contracts import drafting as d
 

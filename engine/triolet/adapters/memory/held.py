@@ -2,9 +2,11 @@
 
 from typing import final
 
-from ...ports.store import Duplicate, Person
+from ...ports.people import Person
+from ...ports.store import Duplicate
 from ...ports.transfer import Place
 from .._digests import digest
+from .documents import HeldDocuments
 from .room import Room
 
 
@@ -23,6 +25,7 @@ class Held:
         self.inboxes: dict[str, dict[str, Room]] = {}
         self.people: dict[str, Person] = {}
         self.revoked: dict[str, int] = {}
+        self.documents = HeldDocuments()
         # Cids that came from another store, of which their digests are all that is known.
         self.foreign: dict[bytes, Duplicate] = {}
         # How far a transfer into this store is, and the state of its source; None: none is.

@@ -11,6 +11,7 @@ import trio
 
 from ..._model.entries import Member, Record
 from ...ports.clock import Clock, Entropy
+from ...ports.people import Person, Revocation
 from ...ports.store import (
     Appended,
     Draft,
@@ -20,8 +21,6 @@ from ...ports.store import (
     Mark,
     Membership,
     Outcome,
-    Person,
-    Revocation,
     RoomState,
     SearchSlice,
     Stale,
@@ -30,6 +29,7 @@ from ...ports.store import (
 )
 from .._drafts import NO_ROOM, ROOM_EXISTS, refusal, repeated
 from .._search import search
+from .documents import MemoryDocuments
 from .held import Held
 from .room import Room
 
@@ -49,6 +49,7 @@ class MemoryStore(Store):
         self._clock = clock
         self._entropy = entropy
         self.held = Held(entropy.token())
+        self.documents = MemoryDocuments(self.held.documents, clock)
 
     # --- the log -------------------------------------------------------------------------
 

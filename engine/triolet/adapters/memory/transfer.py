@@ -7,7 +7,8 @@ from typing import final
 import trio
 
 from ..._model.entries import Record
-from ...ports.store import Duplicate, Membership, Person, Revocation, RoomSpec
+from ...ports.people import Person, Revocation
+from ...ports.store import Duplicate, Membership, RoomSpec
 from ...ports.transfer import (
     CidRow,
     FoldedRow,

@@ -9,7 +9,7 @@ import msgspec
 from ..._model.errors import StoreUnavailable
 from ..._model.limits import Limits
 from ...ports.clock import Entropy
-from ...ports.store import Person, Revocation
+from ...ports.people import Person, Revocation
 from ...ports.transfer import (
     CidRow,
     FoldedRow,

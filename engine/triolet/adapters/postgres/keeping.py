@@ -5,7 +5,8 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from ...ports.store import Mark, Person
+from ...ports.people import Person
+from ...ports.store import Mark
 from .kinds import INT8, INT8S, TEXT, TEXTS
 from .statement import Statement
 

@@ -5,7 +5,7 @@ from typing import Final
 
 from ..._model.entries import React, Record
 from ..._wire.codec import unpack_fact
-from ...ports.store import Person, Revocation
+from ...ports.people import Person, Revocation
 from ...ports.transfer import CidRow, MemberRow, RoomRow, Section
 from ...ports.transfer import Row as Taken
 from .._transfers import only

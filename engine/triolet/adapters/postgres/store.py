@@ -2,13 +2,15 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import final
+from typing import cast, final
 
 from msgspec.structs import replace
 
 from ..._model.entries import Record
 from ..._model.limits import Limits
 from ...ports.clock import Clock, Entropy
+from ...ports.documents import Documents
+from ...ports.people import Person, Revocation
 from ...ports.store import (
     Draft,
     Duplicate,
@@ -17,13 +19,12 @@ from ...ports.store import (
     Mark,
     Membership,
     Outcome,
-    Person,
-    Revocation,
     RoomState,
     SearchSlice,
     Store,
     StoredRoom,
 )
+from .._documents import NoDocuments
 from .._search import search
 from . import keeping, reading
 from .appending import Appender
@@ -76,6 +77,7 @@ class PostgresStore(Store):
         self._foreign = foreign
         self._pool = pool
         self._retention = Retention(pool)
+        self.documents = cast(Documents, NoDocuments())
 
     # --- the log -------------------------------------------------------------------------
 

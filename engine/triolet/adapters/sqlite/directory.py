@@ -7,15 +7,8 @@ from typing import Final
 import msgspec
 
 from ..._model.entries import Role
-from ...ports.store import (
-    InboxItem,
-    Mark,
-    Membership,
-    Person,
-    Revocation,
-    RoomState,
-    StoredRoom,
-)
+from ...ports.people import Person, Revocation
+from ...ports.store import InboxItem, Mark, Membership, RoomState, StoredRoom
 from .bulk import Among
 from .ledger import Ledger
 from .reading import last_message

@@ -15,7 +15,8 @@ import trio
 from ..._model.errors import ConfigurationError
 from ..._model.limits import Limits
 from ...ports.clock import Entropy
-from ...ports.store import Membership, Person, Revocation
+from ...ports.people import Person, Revocation
+from ...ports.store import Membership
 from ...ports.transfer import (
     CidRow,
     FoldedRow,

@@ -8,7 +8,7 @@ them has been cancelled meanwhile.
 import sqlite3
 from typing import Final, final
 
-from ...ports.store import Revocation
+from ...ports.people import Revocation
 
 # About 150 bytes each; with more of them, each question is one to the file.
 REVOCATIONS_MAX: Final = 100_000

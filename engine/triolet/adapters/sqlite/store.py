@@ -6,13 +6,15 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import TypeVar, final
+from typing import TypeVar, cast, final
 
 import trio
 
 from ..._model.entries import Record
 from ..._model.limits import Limits
 from ...ports.clock import Clock, Entropy
+from ...ports.documents import Documents
+from ...ports.people import Person, Revocation
 from ...ports.store import (
     Draft,
     Duplicate,
@@ -21,13 +23,12 @@ from ...ports.store import (
     Mark,
     Membership,
     Outcome,
-    Person,
-    Revocation,
     RoomState,
     SearchSlice,
     Store,
     StoredRoom,
 )
+from .._documents import NoDocuments
 from .._search import search
 from . import directory, reading, retention
 from .appending import append
@@ -71,6 +72,7 @@ class SqliteStore(Store):
         self._readers = parts.readers
         self._ledger = parts.ledger
         self._revocations = Revocations()
+        self.documents = cast(Documents, NoDocuments())
         self._clock = clock
         self._entropy = entropy
         # Where the search for what is old goes on: a call need not begin at the first room.

@@ -1,6 +1,7 @@
 """The contract of what a user sees of all rooms, and of what is kept of people."""
 
-from ...ports.store import Mark, Person, Revocation, RoomSpec
+from ...ports.people import Person, Revocation
+from ...ports.store import Mark, RoomSpec
 from . import drafting as d
 from .home import Contract, Home
 

@@ -8,7 +8,8 @@ from ..._model.entries import Message, Meta, Record
 from ..._model.errors import ConfigurationError
 from ...adapters._transfers import only
 from ...copying import sum_of, transfer
-from ...ports.store import Appended, Duplicate, Mark, Person, Revocation, RoomSpec, Store
+from ...ports.people import Person, Revocation
+from ...ports.store import Appended, Duplicate, Mark, RoomSpec, Store
 from ...ports.transfer import TAKEN, Page, Place, Row, Section, Source, Target
 from . import drafting as d
 from .home import Contract, Home

@@ -4,10 +4,10 @@ One `Disk` keeps the data. Each life of a node has a `NodeStore` of its own, so 
 a node does after it has died reaches nothing.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from enum import Enum
 from random import Random
-from typing import Final, final
+from typing import Final, TypeVar, final
 
 import trio
 from msgspec import Struct
@@ -16,6 +16,7 @@ from ..._model.entries import Record
 from ..._model.errors import OutcomeUnknown, StoreUnavailable
 from ...adapters._search import search
 from ...adapters.memory import MemoryStore
+from ...ports.people import Person, Revocation
 from ...ports.store import (
     Draft,
     Duplicate,
@@ -24,14 +25,15 @@ from ...ports.store import (
     Mark,
     Membership,
     Outcome,
-    Person,
-    Revocation,
     RoomState,
     SearchSlice,
     Store,
     StoredRoom,
 )
 from .chance import SeededEntropy, SkewedClock
+from .documents import NodeDocuments
+
+T = TypeVar("T")
 
 _FULL: Final = "the simulated disk is full"
 
@@ -42,7 +44,7 @@ class Speed(Struct, frozen=True, kw_only=True):
 
     Attributes:
         commit_s: what a commit takes, at most; reads take none, unless the disk is slow.
-        unknown: how often (0 to 1) an append ends with an unknown outcome.
+        unknown: how often (0 to 1) a commit ends with an unknown outcome.
         unavailable: how often any call fails with nothing done.
     """
 
@@ -53,7 +55,7 @@ class Speed(Struct, frozen=True, kw_only=True):
 
 @final
 class Doom(Enum):
-    """Where in its next append a node dies."""
+    """Where in its next commit a node dies."""
 
     BEFORE = "before the commit"
     AFTER = "after the commit, before it hears of it"
@@ -96,7 +98,7 @@ class NodeStore(Store):
         die: called where `doom` has the node die.
 
     Attributes:
-        doom: where in the next append the node dies, if it does.
+        doom: where in the next commit the node dies, if it does.
     """
 
     def __init__(self, disk: Disk, die: Callable[[], None]) -> None:
@@ -107,6 +109,7 @@ class NodeStore(Store):
         self._may_pass = trio.Event()
         self._may_pass.set()
         self.doom: Doom | None = None
+        self.documents = NodeDocuments(disk.memory.documents, self)
 
     def cut(self) -> None:
         """Reach nothing from now on: the node is dead. What was committed stays."""
@@ -122,7 +125,7 @@ class NodeStore(Store):
         """Let the calls that wait go on."""
         self._may_pass.set()
 
-    async def _reach(self, *, writes: bool = False, takes_s: float = 0.0) -> None:
+    async def reach(self, *, writes: bool = False, takes_s: float = 0.0) -> None:
         """Get to the disk, or fail.
 
         Raises:
@@ -139,12 +142,35 @@ class NodeStore(Store):
         if disk.unavailable and disk.random.random() < disk.unavailable:
             raise StoreUnavailable("the simulated store is busy", retry_after_ms=200)
 
-    async def _answered(self) -> None:
+    async def answered(self) -> None:
         """Bring the answer back to the node, if it is there to hear it."""
         if self._disk.slow_s:
             await trio.sleep(self._disk.slow_s * self._disk.random.random())
         await self._may_pass.wait()
         self._check()
+
+    async def commit(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Have `work` done, or fail before or after that, or die.
+
+        Raises:
+            StoreUnavailable: nothing was done, or nobody is there to hear of it.
+            OutcomeUnknown: it may have been.
+        """
+        disk = self._disk
+        await self.reach(writes=True, takes_s=disk.commit_s)
+        if self.doom is Doom.BEFORE:
+            self._die()
+            self._check()
+        is_lost = disk.unknown > 0 and disk.random.random() < disk.unknown
+        if is_lost and disk.random.random() < 0.5:
+            raise OutcomeUnknown("the simulated connection broke before the commit")
+        done = await work()
+        if self.doom is Doom.AFTER:
+            self._die()
+        await self.answered()
+        if is_lost:
+            raise OutcomeUnknown("the simulated connection broke after the commit")
+        return done
 
     def _check(self) -> None:
         if self._is_dead:
@@ -154,48 +180,34 @@ class NodeStore(Store):
 
     async def append(self, batch: Sequence[Draft]) -> list[Outcome]:
         """Commit a batch, or fail before or after that, or die."""
-        disk = self._disk
-        await self._reach(writes=True, takes_s=disk.commit_s)
-        if self.doom is Doom.BEFORE:
-            self._die()
-            self._check()
-        is_lost = disk.unknown > 0 and disk.random.random() < disk.unknown
-        if is_lost and disk.random.random() < 0.5:
-            raise OutcomeUnknown("the simulated connection broke before the commit")
-        outcomes = await self._memory.append(batch)
-        if self.doom is Doom.AFTER:
-            self._die()
-        await self._answered()
-        if is_lost:
-            raise OutcomeUnknown("the simulated connection broke after the commit")
-        return outcomes
+        return await self.commit(lambda: self._memory.append(batch))
 
     async def room(self, room: str) -> RoomState | None:
         """See `Store`."""
-        await self._reach()
+        await self.reach()
         return await self._memory.room(room)
 
     async def rooms(self, rooms: Sequence[str], *, members_max: int) -> dict[str, StoredRoom]:
         """See `Store`."""
-        await self._reach()
+        await self.reach()
         found = await self._memory.rooms(rooms, members_max=members_max)
-        await self._answered()
+        await self.answered()
         return found
 
     async def heads(self, rooms: Sequence[str]) -> dict[str, tuple[str, int]]:
         """See `Store`."""
-        await self._reach()
+        await self.reach()
         return await self._memory.heads(rooms)
 
     async def page(
         self, room: str, *, after: int, upto: int, limit: int, bytes_max: int
     ) -> list[Record]:
         """See `Store`."""
-        await self._reach()
+        await self.reach()
         found = await self._memory.page(
             room, after=after, upto=upto, limit=limit, bytes_max=bytes_max
         )
-        await self._answered()
+        await self.answered()
         return found
 
     async def history(
@@ -209,11 +221,11 @@ class NodeStore(Store):
         bytes_max: int,
     ) -> HistorySlice | None:
         """See `Store`."""
-        await self._reach()
+        await self.reach()
         found = await self._memory.history(
             room, user, before=before, after=after, limit=limit, bytes_max=bytes_max
         )
-        await self._answered()
+        await self.answered()
         return found
 
     async def search(
@@ -231,85 +243,85 @@ class NodeStore(Store):
 
     async def find(self, room: str, sender: str, cid: str) -> Duplicate | None:
         """See `Store`."""
-        await self._reach()
+        await self.reach()
         return await self._memory.find(room, sender, cid)
 
     async def n_at(self, room: str, seq: int) -> int:
         """See `Store`."""
-        await self._reach()
+        await self.reach()
         return await self._memory.n_at(room, seq)
 
     # --- members and inboxes -------------------------------------------------------------
 
     async def members(self, room: str, *, after: str | None, limit: int) -> list[Membership]:
         """See `Store`."""
-        await self._reach()
+        await self.reach()
         found = await self._memory.members(room, after=after, limit=limit)
-        await self._answered()
+        await self.answered()
         return found
 
     async def membership(self, room: str, user: str) -> Membership | None:
         """See `Store`."""
-        await self._reach()
+        await self.reach()
         found = await self._memory.membership(room, user)
-        await self._answered()
+        await self.answered()
         return found
 
     async def inbox(self, user: str, *, after: str | None, limit: int) -> list[InboxItem]:
         """See `Store`."""
-        await self._reach()
+        await self.reach()
         return await self._memory.inbox(user, after=after, limit=limit)
 
     async def inbox_of(self, user: str, rooms: Sequence[str]) -> list[InboxItem]:
         """See `Store`."""
-        await self._reach()
+        await self.reach()
         return await self._memory.inbox_of(user, rooms)
 
     async def positions(self, user: str, *, limit: int) -> list[tuple[str, str, int, int]]:
         """See `Store`."""
-        await self._reach()
+        await self.reach()
         return await self._memory.positions(user, limit=limit)
 
     async def marks(self, room: str, *, seq: int, after: str | None, limit: int) -> list[Mark]:
         """See `Store`."""
-        await self._reach()
+        await self.reach()
         return await self._memory.marks(room, seq=seq, after=after, limit=limit)
 
     async def put_marks(self, marks: Sequence[Mark]) -> None:
         """See `Store`."""
-        await self._reach(writes=True)
+        await self.reach(writes=True)
         await self._memory.put_marks(marks)
 
     # --- people --------------------------------------------------------------------------
 
     async def acquainted(self, user: str, others: Sequence[str]) -> list[str]:
         """See `Store`."""
-        await self._reach()
+        await self.reach()
         return await self._memory.acquainted(user, others)
 
     async def people(self, users: Sequence[str]) -> list[Person]:
         """See `Store`."""
-        await self._reach()
+        await self.reach()
         return await self._memory.people(users)
 
     async def put_people(self, people: Sequence[Person]) -> None:
         """See `Store`."""
-        await self._reach(writes=True)
+        await self.reach(writes=True)
         await self._memory.put_people(people)
 
     async def revoke(self, revocation: Revocation) -> None:
         """See `Store`."""
-        await self._reach(writes=True)
+        await self.reach(writes=True)
         await self._memory.revoke(revocation)
 
     async def revoked(self, user: str) -> int:
         """See `Store`."""
-        await self._reach()
+        await self.reach()
         return await self._memory.revoked(user)
 
     async def revocations(self, *, since: int, after: str | None, limit: int) -> list[Revocation]:
         """See `Store`."""
-        await self._reach()
+        await self.reach()
         return await self._memory.revocations(since=since, after=after, limit=limit)
 
     # --- keeping -------------------------------------------------------------------------
@@ -318,15 +330,15 @@ class NodeStore(Store):
         self, *, older_than: int, entries_max: int, limit: int
     ) -> list[tuple[str, int, int]]:
         """See `Store`."""
-        await self._reach(writes=True)
+        await self.reach(writes=True)
         return await self._memory.prune(older_than=older_than, entries_max=entries_max, limit=limit)
 
     async def prune_cids(self, *, older_than: int, limit: int) -> int:
         """See `Store`."""
-        await self._reach(writes=True)
+        await self.reach(writes=True)
         return await self._memory.prune_cids(older_than=older_than, limit=limit)
 
     async def new_generation(self) -> str:
         """See `Store`."""
-        await self._reach(writes=True)
+        await self.reach(writes=True)
         return await self._memory.new_generation()

@@ -1,0 +1,56 @@
+"""People: what a store keeps of users beside their rooms; a part of `ports.store`."""
+
+from collections.abc import Sequence
+from typing import Protocol, final
+
+from msgspec import Struct
+
+
+@final
+class Person(Struct, frozen=True):
+    """What is kept of a user: `status` is `dnd`, `invisible` or empty; `last_seen` in ms."""
+
+    user: str
+    status: str = ""
+    last_seen: int = 0
+
+
+@final
+class Revocation(Struct, frozen=True):
+    """Tokens of `user` issued before `not_before` (ms) count no more."""
+
+    user: str
+    not_before: int
+
+
+class People(Protocol):
+    """See the module, and `ports.store` for what an adapter promises."""
+
+    async def acquainted(self, user: str, others: Sequence[str]) -> list[str]:
+        """Return those of `others`, in their order, who share a room that is not public."""
+        ...
+
+    async def people(self, users: Sequence[str]) -> list[Person]:
+        """Return what is kept of these users, in their order; a default for the unknown."""
+        ...
+
+    async def put_people(self, people: Sequence[Person]) -> None:
+        """Keep each person's status, and `last_seen` unless the stored one is greater."""
+        ...
+
+    async def revoke(self, revocation: Revocation) -> None:
+        """Keep a revocation; the greatest `not_before` of a user wins."""
+        ...
+
+    async def revoked(self, user: str) -> int:
+        """Return the user's `not_before` in ms, 0 if nothing is revoked."""
+        ...
+
+    async def revocations(self, *, since: int, after: str | None, limit: int) -> list[Revocation]:
+        """Return those with `not_before >= since` (ms), by user, those after `after`."""
+        ...
+
+    def revoked_now(self, user: str) -> int | None:
+        """Return what `revoked` does, if that is known in memory; else None."""
+        del user
+        return None
