@@ -10,8 +10,9 @@ from pathlib import Path
 
 from click import Parameter
 
+from triolet._model.limits import Limits
 from triolet_api.cli import COMMANDS
-from triolet_api.settings import Settings
+from triolet_api.settings import _SECTIONS, Settings
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text()
@@ -84,9 +85,16 @@ def test_every_option_is_told() -> None:
 
 def test_every_setting_is_told() -> None:
     told = first_cells(section("Settings"))
-    names = [name for name in Settings.__struct_fields__ if name != "limits"]
+    names = [name for name in Settings.__struct_fields__ if name not in _SECTIONS]
+    sections = [
+        f"{prefix}{name}"
+        for prefix, kind in _SECTIONS.values()
+        if kind is not Limits
+        for name in kind.__struct_fields__
+    ]
+    plain = [f"TRIOLET_{name}" for name in (*names, *KEEPING)]
 
-    assert told == [f"TRIOLET_{name.upper()}" for name in (*names, *KEEPING)] + ["TRIOLET_LIMIT_…"]
+    assert told == [name.upper() for name in (*plain, "TRIOLET_LIMIT_…", *sections)]
 
 
 def test_every_dependency_is_told() -> None:

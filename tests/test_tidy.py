@@ -30,6 +30,26 @@ REGISTRY_HOSTS = re.compile(r"\b(pypi|pythonhosted|npmjs|deb\.debian)\.(com|org)
 SUITES = "engine/triolet/testing/contracts/"
 # Modules whose laws another test states: where, and why there.
 TESTED_ELSEWHERE: dict[str, tuple[str, str]] = {
+    "api/triolet_api/admin/settings.py": (
+        "tests/api/test_settings.py",
+        "values; how they are read and refused is shown there for all",
+    ),
+    "api/triolet_api/auth/settings.py": (
+        "tests/api/test_settings.py",
+        "values; how they are read and refused is shown there for all",
+    ),
+    "api/triolet_api/guard/settings.py": (
+        "tests/api/test_settings.py",
+        "values; how they are read and refused is shown there for all",
+    ),
+    "api/triolet_api/notifications/settings.py": (
+        "tests/api/test_settings.py",
+        "values; how they are read and refused is shown there for all",
+    ),
+    "api/triolet_api/pages/settings.py": (
+        "tests/api/test_settings.py",
+        "values; how they are read and refused is shown there for all",
+    ),
     "engine/triolet/adapters/_drafts.py": (
         "tests/adapters/test_memory.py",
         "what the stores share; the contract suite shows it in each of them",

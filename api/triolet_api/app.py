@@ -7,10 +7,10 @@ from quart import Response, request
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
-from triolet._model.errors import Refusal
+from triolet._model.errors import Refusal, StoreError
 
 from .page import STYLE, front_page
-from .problems import on_http_error, on_refusal, problem
+from .problems import on_http_error, on_refusal, on_store_error, problem
 
 # JSON commands of the protocol: a body of 32 KiB and its envelope, four times over.
 BODY_BYTES_MAX: Final = 128 * 1024
@@ -46,6 +46,7 @@ def create_app(*, why_not_ready: Callable[[], str]) -> QuartTrio:
     app.config["RESPONSE_TIMEOUT"] = RESPONSE_TIMEOUT_S
     app.register_error_handler(HTTPException, on_http_error)
     app.register_error_handler(Refusal, on_refusal)
+    app.register_error_handler(StoreError, on_store_error)
     app.after_request(_add_headers)
     _add_health(app, why_not_ready)
     _add_page(app)

@@ -1,5 +1,6 @@
 """Errors over HTTP: `application/problem+json` (RFC 9457) with the wire's code and reason."""
 
+import logging
 from http import HTTPStatus
 from math import ceil
 from typing import Final
@@ -8,7 +9,15 @@ import msgspec
 from quart import Response
 from werkzeug.exceptions import HTTPException
 
-from triolet._model.errors import ErrorCode, Refusal
+from triolet._model.errors import (
+    ErrorCode,
+    OutcomeUnknown,
+    Refusal,
+    StoreError,
+    StoreUnavailable,
+)
+
+_log = logging.getLogger("triolet.http")
 
 PROBLEM_TYPE: Final = "application/problem+json"
 
@@ -87,6 +96,18 @@ async def on_refusal(refusal: Refusal) -> Response:
     if refusal.retry_after_ms is not None:
         response.headers["Retry-After"] = str(ceil(refusal.retry_after_ms / 1000))
     return response
+
+
+async def on_store_error(error: StoreError) -> Response:
+    """Answer a request that the store could not carry out."""
+    if isinstance(error, StoreUnavailable):
+        code, after_ms = ErrorCode.STORE_UNAVAILABLE, error.retry_after_ms
+    elif isinstance(error, OutcomeUnknown):
+        code, after_ms = ErrorCode.OUTCOME_UNKNOWN, 1000
+    else:
+        _log.error("the store failed: %s", error)
+        return problem(500, ErrorCode.INTERNAL)
+    return await on_refusal(Refusal(code, "try again", retry_after_ms=after_ms))
 
 
 async def on_http_error(error: HTTPException) -> Response:

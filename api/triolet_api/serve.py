@@ -26,7 +26,7 @@ from triolet.embedded import Engine, open_bus, open_store
 from triolet.ports.clock import Clock
 from triolet.ports.store import Store
 
-from .app import create_app
+from .composition import open_api
 from .http import HttpDoor, open_http_door
 from .logs import set_up_logs
 from .secret import Secret, make_or_keep_secret
@@ -203,8 +203,8 @@ async def open_server(settings: Settings, *, shares_port: bool = False) -> Async
         engine = await stack.enter_async_context(
             Engine(store=store, gate=gate, clock=clock, entropy=entropy, limits=limits, bus=bus)
         )
-        app = create_app(why_not_ready=engine.why_not_ready)
-        door = await stack.enter_async_context(open_http_door(app))
+        api = await stack.enter_async_context(open_api(engine, settings))
+        door = await stack.enter_async_context(open_http_door(api.app))
         try:
             host, port = await engine.listen(
                 settings.host,

@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from math import isfinite
 from pathlib import Path
-from typing import Annotated, Final, Literal, TypeAlias, final
+from typing import Annotated, Any, Final, Literal, TypeAlias, final, get_args, get_origin
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
 from triolet._model.errors import ConfigurationError
 from triolet._model.limits import Limits
@@ -23,6 +23,11 @@ from triolet.adapters.tokens import check_secret
 from triolet.adapters.urls import bus_of, check_bus, check_store, is_shared
 
 from .address import Address
+from .admin.settings import AdminSettings
+from .auth.settings import AuthSettings
+from .guard.settings import GuardSettings
+from .notifications.settings import MailSettings, PushSettings, WebhookSettings
+from .pages.settings import WebSettings
 from .secret import Secret, read_secret
 
 Port: TypeAlias = Annotated[int, Meta(ge=0, le=65535)]
@@ -31,11 +36,19 @@ LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
 Origin: TypeAlias = Annotated[str, Meta(pattern=r"^(null|[a-z][a-z0-9+.-]*://[^/\s]+)\Z")]
 
 PREFIX: Final = "TRIOLET_"
-_LIMIT_PREFIX: Final = "TRIOLET_LIMIT_"
+# Tables of the file, and how their names begin in the environment.
+_SECTIONS: Final[dict[str, tuple[str, type[Struct]]]] = {
+    "limits": ("TRIOLET_LIMIT_", Limits),
+    "auth": ("TRIOLET_AUTH_", AuthSettings),
+    "guard": ("TRIOLET_GUARD_", GuardSettings),
+    "push": ("TRIOLET_PUSH_", PushSettings),
+    "mail": ("TRIOLET_MAIL_", MailSettings),
+    "webhook": ("TRIOLET_WEBHOOK_", WebhookSettings),
+    "admin": ("TRIOLET_ADMIN_", AdminSettings),
+    "web": ("TRIOLET_WEB_", WebSettings),
+}
 # Limits an operator looks for among the settings: how long things are kept.
 _KEEPING: Final = ("retention_days", "retention_entries", "dedupe_days")
-# What may also be given as the path of a file, `TRIOLET_SECRET_FILE` or `secret_file`.
-_SECRETS: Final = ("secret", "store", "store_password", "bus", "bus_password")
 # Not settings of the server: where `triolet chat` goes and who it is, and our own file.
 _NOT_OURS: Final = ("TRIOLET_CONFIG", "TRIOLET_URL", "TRIOLET_TOKEN")
 # Kubernetes gives every pod such variables for a Service called `triolet`.
@@ -84,6 +97,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         audience: what a token's `aud` must name one of; empty: a token must have none.
         log_level: what is told on stderr.
         limits: the engine's bounds.
+        auth, guard, push, mail, webhook, admin, web: see each.
     """
 
     host: Annotated[str, Meta(min_length=1)] = "127.0.0.1"
@@ -102,6 +116,13 @@ class Settings(Struct, frozen=True, kw_only=True):
     audience: tuple[str, ...] = ()
     log_level: LogLevel = "info"
     limits: Limits = Limits()
+    auth: AuthSettings = AuthSettings()
+    guard: GuardSettings = GuardSettings()
+    push: PushSettings = PushSettings()
+    mail: MailSettings = MailSettings()
+    webhook: WebhookSettings = WebhookSettings()
+    admin: AdminSettings = AdminSettings()
+    web: WebSettings = WebSettings()
 
     @property
     def store_url(self) -> Address:
@@ -136,18 +157,27 @@ class _Found(Struct, frozen=True):
 
 _Layer: TypeAlias = dict[str, _Found]
 
-_SETTINGS: Final = {field.name: field for field in msgspec.structs.fields(Settings)}
-_LIMITS: Final = {field.name: field for field in msgspec.structs.fields(Limits)}
+# The type of each setting by its key, `port` or `limits.grace_s`.
+_TYPES: Final[dict[str, Any]] = {
+    field.name: field.type for field in structs.fields(Settings) if field.name not in _SECTIONS
+} | {
+    f"{section}.{field.name}": field.type
+    for section, (_, kind) in _SECTIONS.items()
+    for field in structs.fields(kind)
+}
+# What may also be given as the path of a file, `TRIOLET_SECRET_FILE` or `secret_file`.
+_SECRETS: Final = tuple(
+    key for key, kind in _TYPES.items() if {Secret, Address} & {kind, *get_args(kind)}
+)
 
 
 def _spellings() -> tuple[dict[str, str], dict[str, str]]:
     """Return `{how it is spelled: key}` for the environment and for the file."""
     environment, file = {}, {}
-    plain = [name for name in _SETTINGS if name != "limits"]
-    for name in (*plain, *(f"{secret}_file" for secret in _SECRETS)):
-        environment[PREFIX + name.upper()] = file[name] = name
-    for name in _LIMITS:
-        environment[_LIMIT_PREFIX + name.upper()] = file[f"limits.{name}"] = f"limits.{name}"
+    for key in (*_TYPES, *(f"{secret}_file" for secret in _SECRETS)):
+        section, _, name = key.rpartition(".")
+        prefix = _SECTIONS[section][0] if section else PREFIX
+        environment[prefix + name.upper()] = file[key] = key
     for name in _KEEPING:
         environment[PREFIX + name.upper()] = file[name] = f"limits.{name}"
     return environment, file
@@ -194,10 +224,18 @@ def load_settings(
         file = values.pop(f"{name}_file", None)
         if isinstance(file, Path):
             values[name] = _from_file(found[f"{name}_file"].label, name, file)
-    limits = {key.removeprefix("limits."): values.pop(key) for key in list(values) if "." in key}
-    settings = msgspec.convert(values | {"limits": limits}, Settings, dec_hook=_build)
+    settings = msgspec.convert(_nested(values), Settings, dec_hook=_build)
     _check(settings, found)
     return settings
+
+
+def _nested(values: Mapping[str, object]) -> dict[str, object]:
+    """Return `{"auth.x": 1}` as `{"auth": {"x": 1}}`."""
+    nested: dict[str, Any] = {section: {} for section in _SECTIONS}
+    for key, value in values.items():
+        section, _, name = key.rpartition(".")
+        (nested[section] if section else nested)[name] = value
+    return nested
 
 
 def _read_file(path: Path) -> _Layer:
@@ -208,12 +246,13 @@ def _read_file(path: Path) -> _Layer:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path}: {error}") from None
-    limits = content.pop("limits", {})
-    if not isinstance(limits, dict):
-        raise ConfigurationError(f"limits in {path}: this is a table, [limits]")
-    flat = content | {f"limits.{name}": value for name, value in limits.items()}
+    tables = {section: content.pop(section, {}) for section in _SECTIONS}
+    for section, table in tables.items():
+        if not isinstance(table, dict):
+            raise ConfigurationError(f"{section} in {path}: this is a table, [{section}]")
+        content |= {f"{section}.{name}": value for name, value in table.items()}
     layer: _Layer = {}
-    for spelled, value in flat.items():
+    for spelled, value in content.items():
         _add(layer, _FILE, spelled, _Found(value, f"{spelled} in {path}", lax=False))
     return layer
 
@@ -256,7 +295,7 @@ def _one_of(layer: _Layer, below: _Layer, name: str) -> None:
 
 def _read(key: str, found: _Found) -> object:
     value, kind = found.value, _type_of(key)
-    if found.lax and isinstance(value, str) and key in ("origins", "keys", "audience"):
+    if found.lax and isinstance(value, str) and get_origin(kind) is tuple:
         value = [item.strip() for item in value.split(",") if item.strip()]
     try:
         return msgspec.convert(value, kind, strict=not found.lax, dec_hook=_build)
@@ -268,8 +307,7 @@ def _read(key: str, found: _Found) -> object:
 def _type_of(key: str) -> object:
     if key.endswith("_file"):
         return Path
-    section, _, name = key.rpartition(".")
-    return (_LIMITS if section else _SETTINGS)[name].type
+    return _TYPES[key]
 
 
 def _build(kind: type, value: object) -> object:
@@ -293,7 +331,7 @@ def _from_file(label: str, name: str, path: Path) -> Secret | Address:
         secret = read_secret(path)
     except ConfigurationError as error:
         raise ConfigurationError(f"{label}: {error}") from None
-    if _SETTINGS[name].type is not Address:
+    if _TYPES[name] is not Address:
         return secret
     try:
         return Address(secret.reveal().decode().strip())
@@ -316,7 +354,7 @@ def _check(settings: Settings, found: _Layer) -> None:
             raise refuse("secret", error) from None
     _check_addresses(settings, refuse)
     limits = settings.limits
-    for name in _LIMITS:
+    for name in Limits.__struct_fields__:
         value: float = getattr(limits, name)
         if not isfinite(value) or value < 0 or (value == 0 and name not in _MAY_BE_ZERO):
             raise refuse(f"limits.{name}", f"{value} is out of range")

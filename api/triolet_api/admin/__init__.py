@@ -1,0 +1,1 @@
+"""Administration: what admins see and do, and what is written down of it."""

@@ -1,0 +1,1 @@
+"""Accounts: who signs in here, and the tokens they get."""

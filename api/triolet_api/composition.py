@@ -1,0 +1,38 @@
+"""Composition: the parts of the HTTP layer, put together around one engine.
+
+Each part is made here of what it needs, and its endpoints are added here: this is the place to
+see what there is, and the only one that knows all of it.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import final
+
+import trio
+from msgspec import Struct
+from quart_trio import QuartTrio
+
+from triolet._runtime.engine import Engine
+
+from .app import create_app
+from .dispatch import Dispatcher
+from .endpoints import Endpoint
+from .settings import Settings
+
+
+@final
+class Api(Struct, frozen=True):
+    """The application, and what it offers."""
+
+    app: QuartTrio
+    endpoints: list[Endpoint]
+
+
+@asynccontextmanager
+async def open_api(engine: Engine, settings: Settings) -> AsyncIterator[Api]:
+    """Put the HTTP layer of a running engine together; at the end, its tasks have ended."""
+    del settings
+    app = create_app(why_not_ready=engine.why_not_ready)
+    dispatcher = Dispatcher(app, admit=engine.admission.admit)
+    await trio.lowlevel.checkpoint()
+    yield Api(app, dispatcher.endpoints)

@@ -1,0 +1,233 @@
+"""From a request to an endpoint's answer: address, identity, rates, values, then the method.
+
+The order is that of cost: who is banned is refused before a token is verified, who asks too
+often before a body is read.
+"""
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
+from typing import Any, Final, Protocol, cast, final
+
+import msgspec
+from msgspec import Struct
+from quart import Request, Response, request
+from quart_trio import QuartTrio
+
+from triolet._model.errors import ErrorCode, Refusal
+from triolet.ports.gate import Identity, Opening
+
+from .endpoints import Access, Call, Endpoint, Handler, Parameter, bound
+
+JSON_TYPE: Final = "application/json"
+_BEARER: Final = "bearer "
+# Verified tokens are short; what is longer is none (see `_model.commands.Token`).
+_TOKEN_CHARACTERS_MAX: Final = 8192
+
+
+class Guarding(Protocol):
+    """Who may ask, and how often."""
+
+    def address(self, request: Request) -> str:
+        """Return the client's address, trusted proxies considered."""
+        ...
+
+    async def check(self, *, address: str, identity: Identity | None, rate: str) -> dict[str, str]:
+        """Let a request pass; return the headers that tell how many more may.
+
+        Called twice where somebody has to sign in: before (None) and after the token is known.
+
+        Raises:
+            Refusal: `RATE_LIMITED` or `BANNED`.
+        """
+        ...
+
+
+class Auditing(Protocol):
+    """What admins do is written down."""
+
+    def around(self, call: Call, endpoint: Endpoint) -> AbstractAsyncContextManager[None]:
+        """Write down that it begins, and how it ended."""
+        ...
+
+
+@final
+class Unguarded:
+    """No limits: for tests, and where something in front has them."""
+
+    def address(self, request: Request) -> str:
+        """Return the peer's address."""
+        client = request.scope.get("client")
+        return client[0] if client else ""
+
+    async def check(self, *, address: str, identity: Identity | None, rate: str) -> dict[str, str]:
+        """Let everything pass."""
+        del address, identity, rate
+        return {}
+
+
+@final
+class Dispatcher:
+    """Puts endpoints into an application.
+
+    Args:
+        app: where their routes go.
+        admit: says whose a token is, or raises `Refusal` (`Engine.admit`).
+        guard: the limits.
+        audit: the log of what admins do; None: there is none.
+    """
+
+    def __init__(
+        self,
+        app: QuartTrio,
+        *,
+        admit: Callable[[str | None, Opening], Awaitable[Identity]],
+        guard: Guarding | None = None,
+        audit: Auditing | None = None,
+    ) -> None:
+        self._app = app
+        self._admit = admit
+        self._guard: Guarding = guard or Unguarded()
+        self._audit = audit
+        self.endpoints: list[Endpoint] = []
+
+    def add(self, *parts: object) -> None:
+        """Add the endpoints of these objects."""
+        for part in parts:
+            for one, handler in bound(part):
+                self._add(one, handler)
+
+    def _add(self, one: Endpoint, handler: Handler) -> None:
+        self.endpoints.append(one)
+        rule = one.path.replace("{", "<").replace("}", ">")
+        view = self._view(one, handler)
+        self._app.add_url_rule(rule, one.name, view, methods=[one.method])
+
+    def _view(self, one: Endpoint, handler: Handler) -> Callable[..., Awaitable[Response]]:
+        """Return what Quart calls."""
+        lists = frozenset[str]() if one.query is None else _lists(one.query)
+
+        async def view(**path: str) -> Response:
+            # The request itself: each use of Quart's `request` would look it up again.
+            asked = cast("Request", request._get_current_object())  # type: ignore[attr-defined]  # noqa: SLF001 - werkzeug's documented way
+            call, headers = await self._admitted(one, asked)
+            values = {each.name: _parameter(each, path[each.name]) for each in one.parameters}
+            if one.query is not None:
+                values["query"] = _query(asked, one.query, lists)
+            if one.body is not None:
+                values["body"] = await _body(asked, one.body)
+            async with self._around(call, one):
+                result = await handler(call, **values)
+            response = _response(one, result)
+            for name, value in (*headers.items(), *call.headers.items()):
+                response.headers[name] = value
+            return response
+
+        return view
+
+    async def _admitted(self, one: Endpoint, asked: Request) -> tuple[Call, dict[str, str]]:
+        """Find out who asks, and whether they may.
+
+        Raises:
+            Refusal: they may not.
+        """
+        address = self._guard.address(asked)
+        if one.access is Access.ANYONE:
+            headers = await self._guard.check(address=address, identity=None, rate=one.rate)
+            return Call(asked, None, address), headers
+        # Refused tokens cost a signature each: an address has its rate of them.
+        await self._guard.check(address=address, identity=None, rate="free")
+        opening = Opening(address=address, agent=asked.headers.get("User-Agent", "")[:200])
+        identity = await self._admit(_token(asked, one), opening)
+        if one.access is Access.ADMIN and "admin" not in identity.roles:
+            raise Refusal(ErrorCode.FORBIDDEN, "this is for admins")
+        headers = await self._guard.check(address=address, identity=identity, rate=one.rate)
+        return Call(asked, identity, address), headers
+
+    def _around(self, call: Call, one: Endpoint) -> AbstractAsyncContextManager[None]:
+        if self._audit is None or one.access is not Access.ADMIN or one.method == "GET":
+            return nullcontext()
+        return self._audit.around(call, one)
+
+
+def _token(asked: Request, one: Endpoint) -> str | None:
+    said = asked.headers.get("Authorization", "")
+    if said[: len(_BEARER)].lower() == _BEARER:
+        return said[len(_BEARER) :].strip()[: _TOKEN_CHARACTERS_MAX + 1]
+    if one.takes_query_token and not said:
+        return asked.args.get("token")
+    return None
+
+
+def _parameter(parameter: Parameter, value: str) -> object:
+    try:
+        return msgspec.convert(value, parameter.type, strict=False)
+    except msgspec.ValidationError as error:
+        raise Refusal(ErrorCode.INVALID_FIELD, f"`{parameter.name}`: {_lower(error)}") from None
+
+
+def _lists(kind: type[Struct]) -> frozenset[str]:
+    """Return the names that may come several times."""
+    fields = msgspec.structs.fields(kind)
+    return frozenset(field.encode_name for field in fields if _is_list(field.type))
+
+
+def _query(asked: Request, kind: type[Struct], lists: frozenset[str]) -> Struct:
+    """Return the query as what the endpoint takes.
+
+    Raises:
+        Refusal: `INVALID_FIELD`.
+    """
+    values: dict[str, object] = {}
+    for name, given in asked.args.lists():
+        if name in lists:
+            values[name] = given
+        elif len(given) > 1:
+            raise Refusal(ErrorCode.INVALID_FIELD, f"`{name[:64]}` comes {len(given)} times")
+        else:
+            values[name] = given[0]
+    try:
+        return msgspec.convert(values, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise Refusal(ErrorCode.INVALID_FIELD, _lower(error)) from None
+
+
+def _is_list(kind: object) -> bool:
+    """Whether a field holds several values, whatever bounds are on it."""
+    info = msgspec.inspect.type_info(kind)
+    while isinstance(info, msgspec.inspect.Metadata):
+        info = info.type
+    sequences = (msgspec.inspect.ListType, msgspec.inspect.VarTupleType)
+    members = info.types if isinstance(info, msgspec.inspect.UnionType) else (info,)
+    return any(isinstance(one, sequences) for one in members)
+
+
+async def _body(asked: Request, kind: Any) -> object:
+    """Return the body as what the endpoint takes.
+
+    Raises:
+        Refusal: `MALFORMED` no JSON, `INVALID_FIELD` JSON of another shape.
+    """
+    said = asked.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if said != JSON_TYPE:
+        raise Refusal(ErrorCode.MALFORMED, f"the body has to be {JSON_TYPE}")
+    data = await asked.get_data(as_text=False)
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except msgspec.ValidationError as error:
+        raise Refusal(ErrorCode.INVALID_FIELD, _lower(error)) from None
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise Refusal(ErrorCode.MALFORMED, f"the body is no JSON: {_lower(error)}") from None
+
+
+def _lower(error: Exception) -> str:
+    """Return what msgspec says, as the rest of a sentence; it names types, never values."""
+    text = str(error) or type(error).__name__
+    return (text[0].lower() + text[1:]).replace("`$.", "`")
+
+
+def _response(one: Endpoint, result: object) -> Response:
+    if isinstance(result, Response):
+        return result
+    if result is None:
+        return Response(b"", 204, content_type=None)
+    return Response(msgspec.json.encode(result), one.status, content_type=one.produces)

@@ -1,0 +1,1 @@
+"""The guard: who may come, how often, and from where."""

@@ -1,0 +1,1 @@
+"""Notifications: reaching people who are not looking."""

@@ -1,0 +1,1 @@
+"""Pages: what a browser is shown, and what it is told with each answer."""
