@@ -12,8 +12,16 @@ from typing import Any, get_args
 import pytest
 
 import triolet
-from triolet._model.commands import Command, Hello
-from triolet._runtime.pipeline import HANDLERS
+from triolet._model.commands import (
+    Command,
+    Hello,
+    Refresh,
+    Subscribe,
+    Unsubscribe,
+    Unwatch,
+    Watch,
+)
+from triolet._runtime.pipeline import ALONE, HANDLERS
 from triolet.client._requests import ON_LOSS
 
 # Tables keyed by an enum that name some of its members only, and what the others mean.
@@ -90,3 +98,4 @@ def test_each_command_has_a_handler_and_a_fate() -> None:
 
     assert commands - {Hello} == set(HANDLERS)
     assert set(ON_LOSS) <= commands
+    assert set(HANDLERS) - set(ALONE) == {Subscribe, Unsubscribe, Watch, Unwatch, Refresh}

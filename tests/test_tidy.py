@@ -86,6 +86,10 @@ TESTED_ELSEWHERE: dict[str, tuple[str, str]] = {
         "tests/adapters/postgres/test_transfer.py",
         "what a target takes, as its reads show it",
     ),
+    "engine/triolet/_runtime/asker.py": (
+        "tests/runtime/test_asking.py",
+        "what a session and who has none have in common",
+    ),
     "engine/triolet/_runtime/gaps.py": (
         "tests/runtime/test_hub.py",
         "a part of the hub, which is what everybody else sees",

@@ -49,3 +49,12 @@ class Bucket:
             return wait_s
         self._due = due + self._interval_s
         return min(wait_s, patience_s) if wait_s > 1e-9 else 0.0
+
+    def is_whole(self, now: float) -> bool:
+        """Whether it admits as much as a new one.
+
+        >>> bucket = Bucket(rate=10, burst=2)
+        >>> bucket.admit(0.0), bucket.is_whole(0.0), bucket.is_whole(0.1)
+        (0.0, False, True)
+        """
+        return self._due <= now

@@ -20,6 +20,7 @@ from ..ports.gate import Gate, Identity, Opening
 from ..ports.store import Store
 from . import ops  # noqa: F401 - fills the table of handlers
 from .admission import Admission
+from .asking import Asking
 from .departure import Departure
 from .doorbells import Doorbells, RoomChannels
 from .edge import Edge, Fallback, bind
@@ -33,6 +34,7 @@ from .marks import Marks, mark_of
 from .nodes import Nodes
 from .outbox import Outbox
 from .pipe import Pipe
+from .pipeline import store_refusal
 from .poller import Poller, Watcher
 from .presence import Presence
 from .relay import Relay
@@ -111,6 +113,10 @@ class Engine:
         self._revocations = Revocations(store, self.presence, clock, limits, self.nodes)
         self.revoke = self._revocations.revoke
         self.admission = Admission(gate, self._revocations, entropy, limits)
+        self._asking = Asking(self)
+        self.ask = self._asking.ask
+        self.ask_each = self._asking.ask_each
+        self.search = self._asking.search
         self.relay: Relay | None = None
         if self.nodes is not None:
             self.relay = Relay(self.nodes, store, self.hub, self.states, self.feeder, limits=limits)
@@ -163,6 +169,7 @@ class Engine:
                         self._departure.is_begun = True
                         self.connection_nursery = None
                         connections.cancel_scope.cancel()
+                        self._asking.end()
             finally:
                 with trio.CancelScope(shield=True) as farewell:
                     farewell.deadline = trio.current_time() + self.limits.append_deadline_s
@@ -276,6 +283,18 @@ class Engine:
             identity: who it is, where the host vouches for it; then no token is asked.
         """
         return Session(self, connection, outbox, opening, token=token, identity=identity)
+
+    async def admit(self, token: str | None, opening: Opening) -> Identity:
+        """Return who holds `token`, for `ask` and its like: no session begins.
+
+        Raises:
+            Refusal: `UNAUTHENTICATED`, `TOKEN_EXPIRED`, `TOKEN_INVALID`, `BANNED`, or
+                `STORE_UNAVAILABLE` if the gate could not look.
+        """
+        try:
+            return await self.admission.admit(token, opening)
+        except StoreError as error:
+            raise store_refusal(error) from None
 
     def open_pipe(self, identity: Identity) -> Pipe:
         """Begin a connection without a socket for somebody the host vouches for."""

@@ -1,8 +1,8 @@
-"""What one session has asked and not yet been answered, in the order sent.
+"""What one asker has asked and not yet been answered, in the order sent.
 
-Sends, edits, deletions and reactions are pipelined: several drafts of a session are on their
+Sends, edits, deletions and reactions are pipelined: several drafts of an asker are on their
 way at once. Rights may change under them; then the store answers `Stale`. They are decided
-again when all others of the session have come back, one after the other, so that the order
+again when all others of the asker have come back, one after the other, so that the order
 stays even if rights change again meanwhile.
 """
 
@@ -16,6 +16,7 @@ from .._model.commands import Command
 from .._model.errors import ErrorCode, Refusal, StoreError, StoreUnavailable
 from .._model.events import RoomOpened, Written
 from ..ports.store import Appended, Draft, Duplicate, Outcome, Rejected, Stale
+from .asker import Asker
 from .seat import Seat
 from .sequencer import Pending
 
@@ -30,18 +31,20 @@ Handler: TypeAlias = Callable[["Session", Any], Job | None]
 # Filled by `ops`: how each command is carried out. A handler answers at once and returns
 # None, or returns what remains to be awaited.
 HANDLERS: Final[dict[type[Command], Handler]] = {}
-# Also filled by `ops`: how a pipelined command is decided again, stored and answered.
-RETRIES: Final[dict[type[Command], Callable[["Session", Any], Job]]] = {}
+# Also filled by `ops`: the same for who has no session; what is not here needs one.
+ALONE: Final[dict[type[Command], Callable[[Asker, Any], Job | None]]] = {}
+# And how a pipelined command is decided again, stored and answered.
+RETRIES: Final[dict[type[Command], Callable[[Asker, Any], Job]]] = {}
 
 
 @final
 class Pipeline:
-    """The unanswered requests of one session."""
+    """The unanswered requests of one asker."""
 
-    __slots__ = ("_jobs", "_quiet", "_retrying", "_session", "_stale", "inflight")
+    __slots__ = ("_asker", "_jobs", "_quiet", "_retrying", "_stale", "inflight")
 
-    def __init__(self, session: "Session") -> None:
-        self._session = session
+    def __init__(self, asker: Asker) -> None:
+        self._asker = asker
         # Requests accepted and not yet answered.
         self.inflight = 0
         # Those of them that are awaited by the connection's task: one at most.
@@ -55,7 +58,7 @@ class Pipeline:
     def is_full(self) -> bool:
         """Whether no more may be read: too much is unanswered, or something is decided again."""
         return (
-            self.inflight >= self._session.engine.limits.inflight_max
+            self.inflight >= self._asker.engine.limits.inflight_max
             or self._retrying
             or bool(self._stale)
         )
@@ -81,9 +84,9 @@ class Pipeline:
         try:
             await job
         except Refusal as refusal:
-            self._session.refuse(refusal, ref)
+            self._asker.refuse(refusal, ref)
         except StoreError as error:
-            self._session.refuse(store_refusal(error), ref)
+            self._asker.refuse(store_refusal(error), ref)
 
     def submit(self, seat: Seat, pending: Pending) -> None:
         """Send a draft to the sequencer; it is answered by `settled`.
@@ -91,7 +94,7 @@ class Pipeline:
         Raises:
             Refusal: too much waits for the store already.
         """
-        self._session.engine.sequencer.submit(pending)
+        self._asker.engine.sequencer.submit(pending)
         self.inflight += 1
         pending.seat = seat
         if not seat.drafts:
@@ -109,21 +112,21 @@ class Pipeline:
         if not seat.cursors:
             room.retire_seat(seat.user)
         if not room.cursors:
-            self._session.engine.hub.released(room)
+            self._asker.engine.hub.released(room)
         if isinstance(outcome, Stale):
             self._stale = self._stale or []
             self._stale.append(pending)
             self._retry_when_alone()
             return
         try:
-            self._session.write(written(pending.ref, pending.draft, outcome))
+            self._asker.write(written(pending.ref, pending.draft, outcome))
         except Refusal as refusal:
-            self._session.refuse(refusal, pending.ref)
+            self._asker.refuse(refusal, pending.ref)
         self._answered()
 
     def _answered(self) -> None:
         self.inflight -= 1
-        self._session.look_again()
+        self._asker.look_again()
         if self._quiet is not None and self.inflight <= 1:
             self._quiet.set()
             self._quiet = None
@@ -133,18 +136,18 @@ class Pipeline:
     def _retry_when_alone(self) -> None:
         if len(self._stale or ()) + self._jobs == self.inflight and not self._retrying:
             self._retrying = True
-            self._session.engine.spawn(self._retry)
+            self._asker.engine.spawn(self._retry)
 
     async def _retry(self) -> None:
-        session = self._session
+        asker = self._asker
         while self._stale:
             pending = self._stale.pop(0)
             command: Any = pending.command
-            if not session.is_gone:
-                await self._carry_out(RETRIES[type(command)](session, command), pending.ref)
+            if not asker.is_gone:
+                await self._carry_out(RETRIES[type(command)](asker, command), pending.ref)
             self._answered()
         self._retrying = False
-        session.look_again()
+        asker.look_again()
 
 
 def written(ref: int | None, draft: Draft, outcome: Outcome | Refusal) -> Written | RoomOpened:

@@ -155,6 +155,28 @@ class Presence:
         self._keep(present)
         self._step(present, PresenceEvent.SESSION_OPENED)
 
+    async def wish(self, user: str, status: Status) -> None:
+        """Keep how a user wishes to be seen, said without a session: `online` takes it back.
+
+        Raises:
+            StoreError: it is not kept.
+        """
+        present = self.present.get(user)
+        kept = status if status in ("dnd", "invisible") else ""
+        if present is None:
+            await self._store.put_people([Person(user, kept)])
+            return
+        self._wished(present, kept, self._clock.now_ms())
+        await trio.lowlevel.checkpoint()
+
+    def _wished(self, present: Present, kept: str, kept_at: int) -> None:
+        present.kept, present.kept_at, present.known = kept, kept_at, True
+        self._keep(present)
+        self._step(
+            present,
+            PresenceEvent.SESSION_OPENED if present.sessions else PresenceEvent.LAST_SESSION_ENDED,
+        )
+
     def _step(self, present: Present, event: PresenceEvent) -> None:
         present.state = TRANSITIONS[present.state][event]
         if not present.known:
@@ -341,12 +363,7 @@ class Presence:
         present, latest = self.present.get(user), wish(self._elsewhere.told(user))
         if present is None or latest is None or latest.kept_at <= present.kept_at:
             return
-        present.kept, present.kept_at, present.known = latest.kept, latest.kept_at, True
-        self._keep(present)
-        self._step(
-            present,
-            PresenceEvent.SESSION_OPENED if present.sessions else PresenceEvent.LAST_SESSION_ENDED,
-        )
+        self._wished(present, latest.kept, latest.kept_at)
 
     def _share(self, user: str) -> None:
         """Have the rate of a user's commands shared by all nodes with sessions of theirs.

@@ -18,6 +18,7 @@ from .._model.events import FeedRow, Signal
 from .._model.limits import Limits
 from .._wire.peers import MarksWritten, RoomStates, Signalled, UserNews
 from ..ports.store import Mark, Store
+from .asker import Asker
 from .coalescer import Coalescer
 from .feed import Feeder, row_of
 from .heard import covers
@@ -144,14 +145,14 @@ class Relay:
         for room, moved in rooms.items():
             self._nodes.ring(room_channel(room), MarksWritten(room, moved))
 
-    def signal(self, session: "Session", command: SendSignal) -> None:
+    def signal(self, asker: Asker, command: SendSignal) -> None:
         """Pass a signal on, unless too much waits already."""
         self._nodes.ring_if_idle(
             room_channel(command.room),
             Signalled(
                 command.room,
-                session.user,
-                session.device,
+                asker.user,
+                asker.device,
                 command.kind,
                 command.data,
                 command.to,

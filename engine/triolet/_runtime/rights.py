@@ -3,25 +3,25 @@
 from .._model.entries import Role
 from .._model.errors import ErrorCode, Refusal
 from ..ports.gate import Action
+from .asker import Asker
 from .seat import Seat
-from .session import Session
 
 
-def may(session: Session, action: Action, *, room: str = "", user: str = "") -> bool | None:
+def may(asker: Asker, action: Action, *, room: str = "", user: str = "") -> bool | None:
     """Ask the gate; None: it leaves the decision to the engine's own rules."""
-    assert session.identity is not None, "only admitted sessions ask for anything"
-    return session.engine.gate.may(session.identity, action, room=room, user=user)
+    assert asker.identity is not None, "only the admitted ask for anything"
+    return asker.engine.gate.may(asker.identity, action, room=room, user=user)
 
 
-def role_for(session: Session, seat: Seat, action: Action) -> Role | None:
+def role_for(asker: Asker, seat: Seat, action: Action) -> Role | None:
     """Return the role on which to decide: the seat's, unless the gate overrules it.
 
     Raises:
         Refusal: `FORBIDDEN`, by the gate's word.
     """
-    identity = session.identity
-    assert identity is not None, "only admitted sessions ask for anything"
-    verdict = session.engine.gate.may(identity, action, room=seat.room.name)
+    identity = asker.identity
+    assert identity is not None, "only the admitted ask for anything"
+    verdict = asker.engine.gate.may(identity, action, room=seat.room.name)
     if verdict is None:
         return seat.role
     if verdict:
@@ -29,11 +29,11 @@ def role_for(session: Session, seat: Seat, action: Action) -> Role | None:
     raise Refusal(ErrorCode.FORBIDDEN)
 
 
-def require(session: Session, action: Action, *, room: str, user: str = "") -> None:
+def require(asker: Asker, action: Action, *, room: str, user: str = "") -> None:
     """Refuse what the gate forbids; what it leaves open is allowed.
 
     Raises:
         Refusal: `FORBIDDEN`.
     """
-    if may(session, action, room=room, user=user) is False:
+    if may(asker, action, room=room, user=user) is False:
         raise Refusal(ErrorCode.FORBIDDEN)

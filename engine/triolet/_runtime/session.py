@@ -187,6 +187,13 @@ class Session:
             ready, self._ready = self._ready, None
             ready.set()
 
+    def take_signal(self) -> float:
+        """See `Asker`."""
+        if self.signals is None:
+            limits = self.engine.limits
+            self.signals = Bucket(rate=limits.signals_rate, burst=limits.signals_burst)
+        return self.signals.admit(trio.current_time())
+
     def _check_rate(self) -> None:
         identity = self.identity
         assert identity is not None

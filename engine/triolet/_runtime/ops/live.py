@@ -5,7 +5,6 @@ from contextlib import asynccontextmanager
 
 import trio
 
-from ..._domain.rates import Bucket
 from ..._domain.receipts import Marks, advance
 from ..._domain.room import require_sight, require_writer
 from ..._model.commands import (
@@ -21,7 +20,8 @@ from ..._model.errors import ErrorCode, Refusal
 from ..._model.events import Done, Refreshed, Signal, Watching
 from ..._wire.body import check_body
 from ...ports.gate import Action
-from ..pipeline import HANDLERS, Job
+from ..asker import Asker
+from ..pipeline import ALONE, HANDLERS, Job
 from ..relay import receivers
 from ..rights import may, role_for
 from ..room import Room
@@ -30,46 +30,46 @@ from ..session import Session
 from .messages import body_bytes
 
 
-def _at_hand(session: Session, name: str) -> tuple[Room, Seat] | None:
-    room = session.engine.hub.rooms.get(name)
-    seat = room.seats.get(session.user) if room is not None else None
+def _at_hand(asker: Asker, name: str) -> tuple[Room, Seat] | None:
+    room = asker.engine.hub.rooms.get(name)
+    seat = room.seats.get(asker.user) if room is not None else None
     return None if room is None or seat is None else (room, seat)
 
 
 @asynccontextmanager
-async def _fetched(session: Session, name: str) -> AsyncIterator[tuple[Room, Seat]]:
+async def _fetched(asker: Asker, name: str) -> AsyncIterator[tuple[Room, Seat]]:
     """Load the room and the seat. The seat stays until the next checkpoint."""
-    hub = session.engine.hub
-    async with hub.pinned(name, session.user) as room:
+    hub = asker.engine.hub
+    async with hub.pinned(name, asker.user) as room:
         if room is None:
             raise Refusal(ErrorCode.NO_SUCH_ROOM)
-        yield room, await hub.seat(room, session.user)
+        yield room, await hub.seat(room, asker.user)
 
 
 # --- receipts --------------------------------------------------------------------------
 
 
-def _receipt(session: Session, command: SetReceipt) -> Job | None:
-    found = _at_hand(session, command.room)
-    if found is not None and _mark(session, *found, command):
+def _receipt(asker: Asker, command: SetReceipt) -> Job | None:
+    found = _at_hand(asker, command.room)
+    if found is not None and _mark(asker, *found, command):
         return None
-    return _receipt_slowly(session, command)
+    return _receipt_slowly(asker, command)
 
 
-async def _receipt_slowly(session: Session, command: SetReceipt) -> None:
-    async with _fetched(session, command.room) as (room, seat):
+async def _receipt_slowly(asker: Asker, command: SetReceipt) -> None:
+    async with _fetched(asker, command.room) as (room, seat):
         n: int | None = None
-        while not _mark(session, room, seat, command, n=n):
+        while not _mark(asker, room, seat, command, n=n):
             # The mark lies where only the store knows how many messages came before.
-            n = await session.engine.store.n_at(room.name, command.read or 0)
-            seat = await session.engine.hub.seat(room, session.user)  # noqa: PLW2901 - read anew
+            n = await asker.engine.store.n_at(room.name, command.read or 0)
+            seat = await asker.engine.hub.seat(room, asker.user)  # noqa: PLW2901 - read anew
 
 
 def _mark(
-    session: Session, room: Room, seat: Seat, command: SetReceipt, *, n: int | None = None
+    asker: Asker, room: Room, seat: Seat, command: SetReceipt, *, n: int | None = None
 ) -> bool:
     """Move the marks and answer; False: how many messages lie before it must be read first."""
-    require_sight(room.rights_of(role_for(session, seat, Action.READ)))
+    require_sight(room.rights_of(role_for(asker, seat, Action.READ)))
     before = Marks(seat.delivered, seat.read)
     after = advance(before, delivered=command.delivered, read=command.read, head=room.head)
     if after != before and seat.role is not None:
@@ -78,15 +78,15 @@ def _mark(
             if read_n is None:
                 return False
             seat.read, seat.read_n = after.read, read_n
-            session.engine.feeder.read_here(session.user, room)
+            asker.engine.feeder.read_here(asker.user, room)
         seat.delivered = after.delivered
         # What lies beyond the lower of the marks that moved is news to its authors.
         since = before.delivered if after.read == before.read else before.read
-        session.engine.marks.moved(seat)
-        session.engine.states.marks_moved(seat, since=since)
-        if session.engine.relay is not None:
-            session.engine.relay.marks(seat, since=since)
-    session.write(Done(ref=command.ref))
+        asker.engine.marks.moved(seat)
+        asker.engine.states.marks_moved(seat, since=since)
+        if asker.engine.relay is not None:
+            asker.engine.relay.marks(seat, since=since)
+    asker.write(Done(ref=command.ref))
     return True
 
 
@@ -97,35 +97,35 @@ def _n_at(room: Room, seq: int) -> int | None:
 # --- typing ----------------------------------------------------------------------------
 
 
-def _typing(session: Session, command: SetTyping) -> Job | None:
-    found = _at_hand(session, command.room)
+def _typing(asker: Asker, command: SetTyping) -> Job | None:
+    found = _at_hand(asker, command.room)
     if found is None:
-        return _typing_slowly(session, command)
-    _type(session, *found, command)
+        return _typing_slowly(asker, command)
+    _type(asker, *found, command)
     return None
 
 
-async def _typing_slowly(session: Session, command: SetTyping) -> None:
-    async with _fetched(session, command.room) as found:
-        _type(session, *found, command)
+async def _typing_slowly(asker: Asker, command: SetTyping) -> None:
+    async with _fetched(asker, command.room) as found:
+        _type(asker, *found, command)
 
 
-def _type(session: Session, room: Room, seat: Seat, command: SetTyping) -> None:
-    engine = session.engine
-    require_writer(room.rights_of(role_for(session, seat, Action.WRITE)))
+def _type(asker: Asker, room: Room, seat: Seat, command: SetTyping) -> None:
+    engine = asker.engine
+    require_writer(room.rights_of(role_for(asker, seat, Action.WRITE)))
     if len(room.cursors) <= engine.limits.typing_subscribers_max:
         if command.on:
             until = trio.current_time() + engine.limits.typing_s
-            moved = room.typists.renew(session.user, until=until)
+            moved = room.typists.renew(asker.user, until=until)
             engine.states.typing_in(room)
         else:
-            moved = room.typists.stop(session.user)
+            moved = room.typists.stop(asker.user)
         if moved:
             room.typing_moved = True
             engine.states.mark(room)
         if engine.relay is not None and (moved or command.on):
-            engine.relay.typing(room, session.user, on=command.on)
-    session.write(Done(ref=command.ref))
+            engine.relay.typing(room, asker.user, on=command.on)
+    asker.write(Done(ref=command.ref))
 
 
 # --- presence --------------------------------------------------------------------------
@@ -134,6 +134,14 @@ def _type(session: Session, room: Room, seat: Seat, command: SetTyping) -> None:
 def _presence(session: Session, command: SetPresence) -> None:
     session.engine.presence.set_status(session, command.status)
     session.write(Done(ref=command.ref))
+
+
+async def _wish(asker: Asker, command: SetPresence) -> None:
+    """Take the status of who has no session: only what is the user's own, and is kept."""
+    if command.status == "away":
+        raise Refusal(ErrorCode.INVALID_FIELD, "`away` is of one session: say it in `/v1/stream`")
+    await asker.engine.presence.wish(asker.user, command.status)
+    asker.write(Done(ref=command.ref))
 
 
 async def _watch(session: Session, command: Watch) -> None:
@@ -165,50 +173,48 @@ def _unwatch(session: Session, command: Unwatch) -> None:
 # --- signals ---------------------------------------------------------------------------
 
 
-def _signal(session: Session, command: SendSignal) -> Job | None:
-    limits = session.engine.limits
-    if session.signals is None:
-        session.signals = Bucket(rate=limits.signals_rate, burst=limits.signals_burst)
-    wait_s = session.signals.admit(trio.current_time())
+def _signal(asker: Asker, command: SendSignal) -> Job | None:
+    limits = asker.engine.limits
+    wait_s = asker.take_signal()
     if wait_s:
         raise Refusal(ErrorCode.RATE_LIMITED, retry_after_ms=int(wait_s * 1000) + 1)
     # The size first: it bounds how much there is to look at.
     if body_bytes(command.data) > limits.signal_bytes_max:
         raise Refusal(ErrorCode.TOO_LARGE, f"a signal has at most {limits.signal_bytes_max} bytes")
     check_body(command.data, depth_max=limits.body_depth_max)
-    found = _at_hand(session, command.room)
+    found = _at_hand(asker, command.room)
     if found is None:
-        return _signal_slowly(session, command)
-    _pass_on(session, *found, command)
+        return _signal_slowly(asker, command)
+    _pass_on(asker, *found, command)
     return None
 
 
-async def _signal_slowly(session: Session, command: SendSignal) -> None:
-    async with _fetched(session, command.room) as found:
-        _pass_on(session, *found, command)
+async def _signal_slowly(asker: Asker, command: SendSignal) -> None:
+    async with _fetched(asker, command.room) as found:
+        _pass_on(asker, *found, command)
 
 
-def _pass_on(session: Session, room: Room, seat: Seat, command: SendSignal) -> None:
-    role = role_for(session, seat, Action.WRITE)
+def _pass_on(asker: Asker, room: Room, seat: Seat, command: SendSignal) -> None:
+    role = role_for(asker, seat, Action.WRITE)
     require_sight(room.rights_of(role))
     if role is None:
         raise Refusal(ErrorCode.NOT_A_MEMBER)
     event = Signal(
         room=room.name,
-        sender=session.user,
-        from_device=session.device,
+        sender=asker.user,
+        from_device=asker.device,
         kind=command.kind,
         data=command.data,
     )
     others = (
         cursor
         for cursor in receivers(room, command.to, command.to_device)
-        if cursor.session is not session
+        if cursor.session is not asker
     )
     room.signal(event, to=others)
-    if session.engine.relay is not None:
-        session.engine.relay.signal(session, command)
-    session.write(Done(ref=command.ref))
+    if asker.engine.relay is not None:
+        asker.engine.relay.signal(asker, command)
+    asker.write(Done(ref=command.ref))
 
 
 # --- the token -------------------------------------------------------------------------
@@ -222,10 +228,11 @@ async def _refresh(session: Session, command: Refresh) -> None:
     session.write(Refreshed(ref=command.ref, expires_at=identity.expires_at))
 
 
-HANDLERS[SetReceipt] = _receipt
-HANDLERS[SetTyping] = _typing
+HANDLERS[SetReceipt] = ALONE[SetReceipt] = _receipt
+HANDLERS[SetTyping] = ALONE[SetTyping] = _typing
 HANDLERS[SetPresence] = _presence
+ALONE[SetPresence] = _wish
 HANDLERS[Watch] = _watch
 HANDLERS[Unwatch] = _unwatch
-HANDLERS[SendSignal] = _signal
+HANDLERS[SendSignal] = ALONE[SendSignal] = _signal
 HANDLERS[Refresh] = _refresh

@@ -13,11 +13,11 @@ from ..._wire.body import check_body
 from ..._wire.codec import encode_body, pack_fact
 from ...ports.gate import Action
 from ...ports.store import Draft, Stale
-from ..pipeline import HANDLERS, RETRIES, Job, written
+from ..asker import Asker
+from ..pipeline import ALONE, HANDLERS, RETRIES, Job, written
 from ..rights import role_for
 from ..seat import Seat
 from ..sequencer import Pending
-from ..session import Session
 from ..writer import DRAFT_BYTES
 
 Writing: TypeAlias = Send | EditMessage | DeleteMessage | ReactTo
@@ -37,74 +37,74 @@ _LOST_RIGHTS: Final = (
 )
 
 
-def _write(session: Session, command: Writing) -> Job | None:
-    session.engine.require_running()
-    room = session.engine.hub.rooms.get(command.room)
-    seat = room.seats.get(session.user) if room is not None else None
+def _write(asker: Asker, command: Writing) -> Job | None:
+    asker.engine.require_running()
+    room = asker.engine.hub.rooms.get(command.room)
+    seat = room.seats.get(asker.user) if room is not None else None
     if room is None or seat is None:
-        return _write_slowly(session, command)
+        return _write_slowly(asker, command)
     if not seat.is_current:
-        return _write_quietly(session, command)
-    return _write_at_once(session, seat, command)
+        return _write_quietly(asker, command)
+    return _write_at_once(asker, seat, command)
 
 
-async def _write_slowly(session: Session, command: Writing) -> None:
+async def _write_slowly(asker: Asker, command: Writing) -> None:
     """The room or the seat has to be read first."""
-    async with session.engine.hub.pinned(command.room, session.user) as room:
+    async with asker.engine.hub.pinned(command.room, asker.user) as room:
         if room is None:
             raise Refusal(ErrorCode.NO_SUCH_ROOM)
-        seat = await session.engine.hub.seat(room, session.user)
-        job = _write_at_once(session, seat, command)
+        seat = await asker.engine.hub.seat(room, asker.user)
+        job = _write_at_once(asker, seat, command)
         if job is not None:
             await job
 
 
-async def _write_quietly(session: Session, command: Writing) -> None:
+async def _write_quietly(asker: Asker, command: Writing) -> None:
     """Rights have changed: what was decided before must come back first, to keep the order."""
-    await session.pipeline.wait_quiet()
-    await _write_slowly(session, command)
+    await asker.pipeline.wait_quiet()
+    await _write_slowly(asker, command)
 
 
-async def _write_again(session: Session, command: Writing) -> None:
+async def _write_again(asker: Asker, command: Writing) -> None:
     """It came back stale: decide it on rights just read, until the store agrees."""
-    hub = session.engine.hub
-    async with hub.pinned(command.room, session.user) as room:
+    hub = asker.engine.hub
+    async with hub.pinned(command.room, asker.user) as room:
         if room is None:
             raise Refusal(ErrorCode.NO_SUCH_ROOM)
         while True:
-            seat = await hub.refresh_rights(room, session.user)
+            seat = await hub.refresh_rights(room, asker.user)
             # No checkpoint in between: the rights just read are those decided on.
             try:
-                draft = _draft(session, seat, command)
+                draft = _draft(asker, seat, command)
             except Refusal as refusal:
-                await answer_stored(session, command, refusal)
+                await answer_stored(asker, command, refusal)
                 return
-            outcome = await session.engine.writer.write(draft)
+            outcome = await asker.engine.writer.write(draft)
             if not isinstance(outcome, Stale):
-                session.write(written(command.ref, draft, outcome))
+                asker.write(written(command.ref, draft, outcome))
                 return
 
 
-def _write_at_once(session: Session, seat: Seat, command: Writing) -> Job | None:
+def _write_at_once(asker: Asker, seat: Seat, command: Writing) -> Job | None:
     try:
-        draft = _draft(session, seat, command)
+        draft = _draft(asker, seat, command)
     except Refusal as refusal:
         if command.cid is None or refusal.code not in _LOST_RIGHTS:
             raise
-        return answer_stored(session, command, refusal)
+        return answer_stored(asker, command, refusal)
     size = len(draft.facts[0][1]) + DRAFT_BYTES
-    pipeline = session.pipeline
+    pipeline = asker.pipeline
     pipeline.submit(seat, Pending(draft, pipeline, size, command, command.ref))
     return None
 
 
-def _draft(session: Session, seat: Seat, command: Writing) -> Draft:
-    room, limits = seat.room, session.engine.limits
+def _draft(asker: Asker, seat: Seat, command: Writing) -> Draft:
+    room, limits = seat.room, asker.engine.limits
     cid = check_cid(command.cid)
-    role = role_for(session, seat, Action.WRITE)
+    role = role_for(asker, seat, Action.WRITE)
     decision = decide(
         room.rights_of(role),
-        session.user,
+        asker.user,
         command,
         entry_joins_members_max=limits.entry_joins_members_max,
     )
@@ -113,12 +113,12 @@ def _draft(session: Session, seat: Seat, command: Writing) -> Draft:
     if isinstance(command, Send | EditMessage):
         # The size first: it is known by now, and bounds how much there is to look at.
         if len(packed) > limits.body_bytes_max:
-            _check_size(session, command)
+            _check_size(asker, command)
         check_body(command.body, depth_max=limits.body_depth_max)
     return Draft(
         room=room.name,
-        sender=session.user,
-        cid=cid or session.engine.entropy.token(),
+        sender=asker.user,
+        cid=cid or asker.engine.entropy.token(),
         op=_OPS[type(command)],
         facts=((fact, packed),),
         acl_ver=seat.acl_ver,
@@ -170,24 +170,24 @@ def packed_facts(decision: Decision) -> tuple[tuple[Fact, bytes], ...]:
     return tuple((fact, pack(fact)) for fact in decision.facts)
 
 
-def _check_size(session: Session, command: Send | EditMessage) -> None:
-    if body_bytes(command.body) > session.engine.limits.body_bytes_max:
-        limit = session.engine.limits.body_bytes_max
+def _check_size(asker: Asker, command: Send | EditMessage) -> None:
+    if body_bytes(command.body) > asker.engine.limits.body_bytes_max:
+        limit = asker.engine.limits.body_bytes_max
         raise Refusal(ErrorCode.TOO_LARGE, f"a body has at most {limit} bytes")
 
 
-async def answer_stored(session: Session, command: Writing, refusal: Refusal) -> None:
+async def answer_stored(asker: Asker, command: Writing, refusal: Refusal) -> None:
     """Answer a retry that was stored before the right to it was lost; else refuse it."""
     if command.cid is None or refusal.code not in _LOST_RIGHTS:
         raise refusal
-    found = await session.engine.store.find(command.room, session.user, command.cid)
+    found = await asker.engine.store.find(command.room, asker.user, command.cid)
     if found is None or found.op != _OPS[type(command)]:
         raise refusal
-    session.write(
+    asker.write(
         Written(ref=command.ref, room=command.room, seq=found.seq, at=found.at, duplicate=True)
     )
 
 
 for _kind in _OPS:
-    HANDLERS[_kind] = _write
+    HANDLERS[_kind] = ALONE[_kind] = _write
     RETRIES[_kind] = _write_again

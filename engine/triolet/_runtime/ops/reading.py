@@ -11,25 +11,27 @@ from ..._model.errors import ErrorCode, Refusal
 from ..._model.events import HistoryPage, Inbox, InboxRow, Pong, ReceiptPage, Synced
 from ..._wire.codec import encode_body
 from ...ports.gate import Action
-from ...ports.store import InboxItem, Mark
-from ..pipeline import HANDLERS, Job
+from ...ports.store import InboxItem, Mark, SearchSlice
+from ..asker import Asker
+from ..pipeline import ALONE, HANDLERS, Job
 from ..rights import role_for
 from ..room import Room
-from ..session import Session
 from ..states import States
 
 # Rooms of one user that `sync` compares.
 _SYNC_ROOMS_MAX: Final = 10_000
 # Changed rooms described in one `synced`; a client that missed more asks `rooms` for its pages.
 _SYNC_ROWS_MAX: Final = 1000
+# Messages that one search looks at: some ten milliseconds of a reading thread.
+_SCANNED_MAX: Final = 10_000
 
 
-async def _history(session: Session, command: History) -> None:
-    engine = session.engine
-    await _require_sight(session, command.room)
+async def _history(asker: Asker, command: History) -> None:
+    engine = asker.engine
+    await _require_sight(asker, command.room)
     page = await engine.store.history(
         command.room,
-        session.user,
+        asker.user,
         before=command.before,
         after=command.after,
         limit=command.limit,
@@ -37,7 +39,7 @@ async def _history(session: Session, command: History) -> None:
     )
     if page is None:
         raise Refusal(ErrorCode.NO_SUCH_ROOM)
-    session.write(
+    asker.write(
         HistoryPage(
             ref=command.ref,
             messages=page.messages,
@@ -47,14 +49,35 @@ async def _history(session: Session, command: History) -> None:
     )
 
 
-async def _receipts(session: Session, command: ListReceipts) -> None:
-    await _require_sight(session, command.room)
+async def search(
+    asker: Asker, room: str, words: str, *, before: int | None, limit: int
+) -> SearchSlice:
+    """Return messages that hold all of `words`, newest first, as `Store.search` does.
+
+    Raises:
+        Refusal: `NO_SUCH_ROOM` for who may not read there, `INVALID_FIELD` for `words` or `limit`.
+        StoreError: it could not be looked for.
+    """
+    await _require_sight(asker, room)
+    try:
+        found = await asker.engine.store.search(
+            room, asker.user, words, before=before, limit=limit, scan_max=_SCANNED_MAX
+        )
+    except ValueError as error:
+        raise Refusal(ErrorCode.INVALID_FIELD, str(error)) from None
+    if found is None:
+        raise Refusal(ErrorCode.NO_SUCH_ROOM)
+    return found
+
+
+async def _receipts(asker: Asker, command: ListReceipts) -> None:
+    await _require_sight(asker, command.room)
     # What moved within the last second is in memory alone.
-    await session.engine.marks.flush()
-    marks = await session.engine.store.marks(
+    await asker.engine.marks.flush()
+    marks = await asker.engine.store.marks(
         command.room, seq=command.seq, after=command.after, limit=command.limit + 1
     )
-    session.write(
+    asker.write(
         ReceiptPage(
             ref=command.ref,
             marks=tuple((mark.user, mark.delivered, mark.read) for mark in marks[: command.limit]),
@@ -63,48 +86,48 @@ async def _receipts(session: Session, command: ListReceipts) -> None:
     )
 
 
-async def _require_sight(session: Session, name: str) -> None:
-    hub = session.engine.hub
-    async with hub.pinned(name, session.user) as room:
+async def _require_sight(asker: Asker, name: str) -> None:
+    hub = asker.engine.hub
+    async with hub.pinned(name, asker.user) as room:
         if room is None:
             raise Refusal(ErrorCode.NO_SUCH_ROOM)
-        seat = await hub.seat(room, session.user)
-        role = role_for(session, seat, Action.READ)
+        seat = await hub.seat(room, asker.user)
+        role = role_for(asker, seat, Action.READ)
         require_sight(room.rights_of(role))
 
 
-async def _rooms(session: Session, command: ListRooms) -> None:
-    with session.engine.marks.reading():
-        items = await session.engine.store.inbox(
-            session.user, after=command.after, limit=command.limit + 1
+async def _rooms(asker: Asker, command: ListRooms) -> None:
+    with asker.engine.marks.reading():
+        items = await asker.engine.store.inbox(
+            asker.user, after=command.after, limit=command.limit + 1
         )
-        rows = _rows(session, items[: command.limit])
-    session.write(Inbox(ref=command.ref, rooms=rows, more=len(items) > command.limit))
+        rows = _rows(asker, items[: command.limit])
+    asker.write(Inbox(ref=command.ref, rooms=rows, more=len(items) > command.limit))
 
 
-async def _sync(session: Session, command: Sync) -> None:
-    with session.engine.marks.reading():
-        await _compare(session, command)
+async def _sync(asker: Asker, command: Sync) -> None:
+    with asker.engine.marks.reading():
+        await _compare(asker, command)
 
 
-async def _compare(session: Session, command: Sync) -> None:
-    store = session.engine.store
+async def _compare(asker: Asker, command: Sync) -> None:
+    store = asker.engine.store
     have = {room: (epoch, seq) for room, epoch, seq in command.have}
     read = _read_marks(command)
-    mine = await store.positions(session.user, limit=_SYNC_ROOMS_MAX)
+    mine = await store.positions(asker.user, limit=_SYNC_ROOMS_MAX)
     changed = [
         room
         for room, epoch, head, seq in mine
         if have.get(room) != (epoch, head)
-        or (room in read and read[room] != _read_of(session, room, seq))
+        or (room in read and read[room] != _read_of(asker, room, seq))
     ]
     names = dict.fromkeys(room for room, *_ in mine)
-    items = await store.inbox_of(session.user, changed[:_SYNC_ROWS_MAX])
-    gone = [room for room in have if room not in names and not await _is_mine(session, room)]
-    session.write(
+    items = await store.inbox_of(asker.user, changed[:_SYNC_ROWS_MAX])
+    gone = [room for room in have if room not in names and not await _is_mine(asker, room)]
+    asker.write(
         Synced(
             ref=command.ref,
-            rooms=_rows(session, items),
+            rooms=_rows(asker, items),
             gone=tuple(gone),
         )
     )
@@ -120,28 +143,28 @@ def _read_marks(command: Sync) -> dict[str, int]:
     return {room: read for (room, _, _), read in places}
 
 
-def _read_of(session: Session, room: str, stored: int) -> int:
+def _read_of(asker: Asker, room: str, stored: int) -> int:
     """Return how far the user has read, which may not be written yet."""
-    engine = session.engine
-    mark, seat = engine.marks.pending(room, session.user), engine.hub.seat_here(room, session.user)
+    engine = asker.engine
+    mark, seat = engine.marks.pending(room, asker.user), engine.hub.seat_here(room, asker.user)
     pending = 0 if mark is None else mark.read
     return max(stored, pending, 0 if seat is None else seat.read)
 
 
-async def _is_mine(session: Session, name: str) -> bool:
+async def _is_mine(asker: Asker, name: str) -> bool:
     """Whether the user is a member of a room that was not among those compared."""
-    hub = session.engine.hub
-    async with hub.pinned(name, session.user) as room:
-        return room is not None and (await hub.seat(room, session.user)).role is not None
+    hub = asker.engine.hub
+    async with hub.pinned(name, asker.user) as room:
+        return room is not None and (await hub.seat(room, asker.user)).role is not None
 
 
-def _rows(session: Session, items: list[InboxItem]) -> tuple[InboxRow, ...]:
+def _rows(asker: Asker, items: list[InboxItem]) -> tuple[InboxRow, ...]:
     """Describe rooms; last messages are left out beyond a page's bytes."""
-    bytes_left = session.engine.limits.page_bytes_max
+    bytes_left = asker.engine.limits.page_bytes_max
     rows: list[InboxRow] = []
     for item in items:
         bytes_left -= _bytes(item.last)
-        rows.append(_row(session, item, item.last if bytes_left > 0 else None))
+        rows.append(_row(asker, item, item.last if bytes_left > 0 else None))
     return tuple(rows)
 
 
@@ -151,9 +174,9 @@ def _bytes(message: FoldedMessage | None) -> int:
     return len(encode_body(message.body))
 
 
-def _row(session: Session, item: InboxItem, last: FoldedMessage | None) -> InboxRow:
+def _row(asker: Asker, item: InboxItem, last: FoldedMessage | None) -> InboxRow:
     state = item.state
-    read, read_n = _marks_of(session, item)
+    read, read_n = _marks_of(asker, item)
     return InboxRow(
         room=state.room,
         kind=state.kind,
@@ -167,28 +190,28 @@ def _row(session: Session, item: InboxItem, last: FoldedMessage | None) -> Inbox
     )
 
 
-def _marks_of(session: Session, item: InboxItem) -> tuple[int, int]:
+def _marks_of(asker: Asker, item: InboxItem) -> tuple[int, int]:
     """Return how far the user has read: the greatest of what the store and this node know.
 
     Where one of them knows less, it learns: doorbells get lost, and a node may go before it
     could write.
     """
-    engine, membership, room = session.engine, item.membership, item.state.room
+    engine, membership, room = asker.engine, item.membership, item.state.room
     read, read_n = membership.read, membership.read_n
-    mark = engine.marks.pending(room, session.user)
+    mark = engine.marks.pending(room, asker.user)
     if mark is not None and mark.read >= read:
         read, read_n = mark.read, mark.read_n
-    heard = engine.marks.heard(room, item.state.epoch, session.user)
+    heard = engine.marks.heard(room, item.state.epoch, asker.user)
     if heard is not None and read < heard.read <= item.state.head:
         read, read_n = heard.read, heard.read_n
-    seat = engine.hub.seat_here(room, session.user)
+    seat = engine.hub.seat_here(room, asker.user)
     if seat is not None and seat.role is not None and seat.read > read:
         engine.marks.moved(seat)
         return seat.read, seat.read_n
     # A room that is on its way in may have been read before the mark was written, by a node
     # that died before it could ring.
     known = Mark(
-        room=room, user=session.user, delivered=membership.delivered, read=read, read_n=read_n
+        room=room, user=asker.user, delivered=membership.delivered, read=read, read_n=read_n
     )
     engine.hub.when_loaded(room, partial(_learn, engine.states, known))
     return read, read_n
@@ -205,13 +228,13 @@ def _learn(states: States, known: Mark, room: Room) -> None:
     states.marks_moved(seat, since=since)
 
 
-def _ping(session: Session, command: Ping) -> Job | None:
-    session.write(Pong(ref=command.ref, now=session.engine.clock.now_ms()))
+def _ping(asker: Asker, command: Ping) -> Job | None:
+    asker.write(Pong(ref=command.ref, now=asker.engine.clock.now_ms()))
     return None
 
 
-HANDLERS[History] = _history
-HANDLERS[ListReceipts] = _receipts
-HANDLERS[ListRooms] = _rooms
-HANDLERS[Sync] = _sync
-HANDLERS[Ping] = _ping
+HANDLERS[History] = ALONE[History] = _history
+HANDLERS[ListReceipts] = ALONE[ListReceipts] = _receipts
+HANDLERS[ListRooms] = ALONE[ListRooms] = _rooms
+HANDLERS[Sync] = ALONE[Sync] = _sync
+HANDLERS[Ping] = ALONE[Ping] = _ping

@@ -12,11 +12,11 @@ from ..._model.events import RoomOpened, Written
 from ..._model.ids import DIRECT_PREFIX, direct_room
 from ...ports.gate import Action
 from ...ports.store import Draft, Rejected, RoomSpec, Stale
-from ..pipeline import HANDLERS, Job, written
+from ..asker import Asker
+from ..pipeline import ALONE, HANDLERS, Job, written
 from ..rights import may, require, role_for
 from ..room import Room
 from ..seat import Seat
-from ..session import Session
 from .messages import check_cid, packed_facts
 
 Managing: TypeAlias = Join | Leave | Invite | Kick | SetRole | SetMeta
@@ -35,58 +35,58 @@ _DECISIONS_MAX: Final = 5
 _DIRECT_CID: Final = "direct"
 
 
-def _manage(session: Session, command: Managing) -> Job:
-    session.engine.require_running()
-    return _manage_slowly(session, command)
+def _manage(asker: Asker, command: Managing) -> Job:
+    asker.engine.require_running()
+    return _manage_slowly(asker, command)
 
 
-async def _manage_slowly(session: Session, command: Managing) -> None:
-    hub = session.engine.hub
-    cid = check_cid(command.cid) or session.engine.entropy.token()
-    async with hub.pinned(command.room, session.user) as room:
+async def _manage_slowly(asker: Asker, command: Managing) -> None:
+    hub = asker.engine.hub
+    cid = check_cid(command.cid) or asker.engine.entropy.token()
+    async with hub.pinned(command.room, asker.user) as room:
         if room is None:
             raise Refusal(ErrorCode.NO_SUCH_ROOM)
-        await session.pipeline.wait_quiet()
+        await asker.pipeline.wait_quiet()
         for _ in range(_DECISIONS_MAX):
             try:
-                decision, acl_ver = await _decide(session, room, command)
+                decision, acl_ver = await _decide(asker, room, command)
             except Refusal as refusal:
-                first = await _first_answer(session, command)
+                first = await _first_answer(asker, command)
                 if first is None:
                     raise refusal from None
-                session.write(first)
+                asker.write(first)
                 return
             if decision is NOTHING:
-                first = await _first_answer(session, command)
-                session.write(first or RoomOpened(ref=command.ref, room=room.name))
+                first = await _first_answer(asker, command)
+                asker.write(first or RoomOpened(ref=command.ref, room=room.name))
                 return
-            draft = _draft(session, command, cid, decision, acl_ver)
-            outcome = await session.engine.writer.write(draft)
+            draft = _draft(asker, command, cid, decision, acl_ver)
+            outcome = await asker.engine.writer.write(draft)
             if not isinstance(outcome, Stale):
-                session.write(written(command.ref, draft, outcome))
+                asker.write(written(command.ref, draft, outcome))
                 return
             if isinstance(command, Invite | Kick | SetRole):
                 await hub.refresh_rights(room, command.user)
-            await hub.refresh_rights(room, session.user)
+            await hub.refresh_rights(room, asker.user)
         raise Refusal(ErrorCode.FORBIDDEN, "rights keep changing; try again")
 
 
-async def _decide(session: Session, room: Room, command: Managing) -> tuple[Decision, int]:
+async def _decide(asker: Asker, room: Room, command: Managing) -> tuple[Decision, int]:
     """Return a decision, and of which version of rights the roles are on which it was taken."""
-    hub = session.engine.hub
+    hub = asker.engine.hub
     await hub.count(room)
     target: Seat | None = None
     try:
         if isinstance(command, Invite | Kick | SetRole):
             target = await hub.seat(room, command.user)
             target.pins += 1
-        seat = await hub.seat(room, session.user)
+        seat = await hub.seat(room, asker.user)
         decision = decide(
-            _rights(session, room, seat, command),
-            session.user,
+            _rights(asker, room, seat, command),
+            asker.user,
             command,
             target_role=target.role if target is not None else None,
-            entry_joins_members_max=session.engine.limits.entry_joins_members_max,
+            entry_joins_members_max=asker.engine.limits.entry_joins_members_max,
         )
         return decision, min(seat.acl_ver, seat.acl_ver if target is None else target.acl_ver)
     finally:
@@ -95,25 +95,23 @@ async def _decide(session: Session, room: Room, command: Managing) -> tuple[Deci
             room.retire_seat(target.user)
 
 
-def _rights(session: Session, room: Room, seat: Seat, command: Managing) -> Rights:
+def _rights(asker: Asker, room: Room, seat: Seat, command: Managing) -> Rights:
     """Return the rights on which to decide; a gate opens a room to `join`, it gives no role."""
     if isinstance(command, Leave):
         return room.rights_of(seat.role)
     if not isinstance(command, Join):
-        return room.rights_of(role_for(session, seat, Action.MANAGE))
-    verdict = may(session, Action.JOIN, room=room.name)
+        return room.rights_of(role_for(asker, seat, Action.MANAGE))
+    verdict = may(asker, Action.JOIN, room=room.name)
     if verdict is False:
         raise Refusal(ErrorCode.FORBIDDEN)
     rights = room.rights_of(seat.role)
     return msgspec.structs.replace(rights, invited=True) if verdict else rights
 
 
-def _draft(
-    session: Session, command: Managing, cid: str, decision: Decision, acl_ver: int
-) -> Draft:
+def _draft(asker: Asker, command: Managing, cid: str, decision: Decision, acl_ver: int) -> Draft:
     return Draft(
         room=command.room,
-        sender=session.user,
+        sender=asker.user,
         cid=cid,
         op=_OPS[type(command)],
         facts=packed_facts(decision),
@@ -124,7 +122,7 @@ def _draft(
     )
 
 
-async def _first_answer(session: Session, command: Managing) -> Written | None:
+async def _first_answer(asker: Asker, command: Managing) -> Written | None:
     """Return the answer of the first time, if it was stored before it made no sense any more.
 
     Raises:
@@ -132,7 +130,7 @@ async def _first_answer(session: Session, command: Managing) -> Written | None:
     """
     if command.cid is None:
         return None
-    found = await session.engine.store.find(command.room, session.user, command.cid)
+    found = await asker.engine.store.find(command.room, asker.user, command.cid)
     if found is None:
         return None
     if found.op != _OPS[type(command)]:
@@ -140,30 +138,30 @@ async def _first_answer(session: Session, command: Managing) -> Written | None:
     return Written(ref=command.ref, room=command.room, seq=found.seq, at=found.at, duplicate=True)
 
 
-def _create(session: Session, command: Create) -> Job:
-    session.engine.require_running()
-    return _create_slowly(session, command)
+def _create(asker: Asker, command: Create) -> Job:
+    asker.engine.require_running()
+    return _create_slowly(asker, command)
 
 
-async def _create_slowly(session: Session, command: Create) -> None:
-    cid = check_cid(command.cid) or session.engine.entropy.token()
-    room = command.room or _room_of_cid(session.user, cid)
+async def _create_slowly(asker: Asker, command: Create) -> None:
+    cid = check_cid(command.cid) or asker.engine.entropy.token()
+    room = command.room or _room_of_cid(asker.user, cid)
     if room.startswith(DIRECT_PREFIX):
         raise Refusal(ErrorCode.INVALID_FIELD, f"`{DIRECT_PREFIX}` is for direct rooms")
-    require(session, Action.CREATE, room=room)
+    require(asker, Action.CREATE, room=room)
     draft = Draft(
         room=room,
-        sender=session.user,
+        sender=asker.user,
         cid=cid,
         op="create",
-        facts=packed_facts(decide_create(session.user, command)),
+        facts=packed_facts(decide_create(asker.user, command)),
         create=RoomSpec(kind=command.kind, title=command.title or "", public=command.public),
     )
-    outcome = await session.engine.writer.create(draft)
+    outcome = await asker.engine.writer.create(draft)
     answer = written(command.ref, draft, outcome)
-    state = await session.engine.store.room(room)
+    state = await asker.engine.store.room(room)
     if isinstance(answer, Written) and state is not None:
-        session.write(
+        asker.write(
             Written(
                 ref=answer.ref,
                 room=room,
@@ -181,25 +179,25 @@ def _room_of_cid(user: str, cid: str) -> str:
     return f"r-{digest}"
 
 
-def _direct(session: Session, command: Direct) -> Job:
-    if command.user == session.user:
+def _direct(asker: Asker, command: Direct) -> Job:
+    if command.user == asker.user:
         raise Refusal(ErrorCode.INVALID_FIELD, "a direct room needs two different users")
-    return _direct_slowly(session, command)
+    return _direct_slowly(asker, command)
 
 
-async def _direct_slowly(session: Session, command: Direct) -> None:
-    engine = session.engine
-    name = direct_room(session.user, command.user)
+async def _direct_slowly(asker: Asker, command: Direct) -> None:
+    engine = asker.engine
+    name = direct_room(asker.user, command.user)
     async with engine.hub.pinned(name) as room:
         if room is None:
             engine.require_running()
-            require(session, Action.DIRECT, room=name, user=command.user)
+            require(asker, Action.DIRECT, room=name, user=command.user)
             draft = Draft(
                 room=name,
-                sender=session.user,
+                sender=asker.user,
                 cid=_DIRECT_CID,
                 op="direct",
-                facts=packed_facts(decide_direct(session.user, command.user)),
+                facts=packed_facts(decide_direct(asker.user, command.user)),
                 create=RoomSpec(kind="direct"),
             )
             outcome = await engine.writer.create(draft)
@@ -207,10 +205,10 @@ async def _direct_slowly(session: Session, command: Direct) -> None:
             exists = isinstance(outcome, Rejected) and outcome.code is ErrorCode.ALREADY_EXISTS
             if not exists:
                 written(None, draft, outcome)
-    session.write(RoomOpened(ref=command.ref, room=name))
+    asker.write(RoomOpened(ref=command.ref, room=name))
 
 
 for _kind in _OPS:
-    HANDLERS[_kind] = _manage
-HANDLERS[Create] = _create
-HANDLERS[Direct] = _direct
+    HANDLERS[_kind] = ALONE[_kind] = _manage
+HANDLERS[Create] = ALONE[Create] = _create
+HANDLERS[Direct] = ALONE[Direct] = _direct

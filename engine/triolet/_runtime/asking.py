@@ -1,0 +1,275 @@
+"""One command, or several in a row, without a connection: the same handlers, and nothing stays.
+
+Who asks this way is not present, follows nothing and is told nothing but the answers.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeAlias, cast, final
+
+import trio
+from msgspec.structs import replace
+
+from .._domain.rates import Bucket
+from .._model.commands import Command, Hello
+from .._model.errors import ErrorCode, Refusal, StoreError
+from .._model.events import Outgoing, Reply
+from .._model.limits import Limits
+from ..ports.gate import Identity
+from ..ports.store import SearchSlice
+from .ops.reading import search
+from .pipeline import ALONE, Pipeline, store_refusal
+
+if TYPE_CHECKING:
+    from .engine import Engine
+
+Answer: TypeAlias = Reply | Refusal
+
+# Rates looked at for each that is asked of: they go faster than they come.
+_LOOKED_AT = 2
+
+
+@final
+class _Allowance:
+    """What one user without a session may still ask for."""
+
+    __slots__ = ("commands", "signals")
+
+    def __init__(self, limits: Limits) -> None:
+        self.commands = Bucket(rate=limits.commands_rate, burst=limits.commands_burst)
+        self.signals: Bucket | None = None
+
+    def is_whole(self, now: float) -> bool:
+        return self.commands.is_whole(now) and (self.signals is None or self.signals.is_whole(now))
+
+
+@final
+class Allowances:
+    """The rates of users without a session; each is forgotten once it is whole again."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        # The one asked of longest ago first; bounded by users who ask within a few seconds.
+        self.by_user: dict[str, _Allowance] = {}
+
+    def take_command(self, user: str) -> float:
+        """Admit one command and return 0.0, or return how long to wait, s."""
+        return self._of(user).commands.admit(trio.current_time())
+
+    def take_signal(self, user: str) -> float:
+        """Admit one signal and return 0.0, or return how long to wait, s."""
+        allowance, limits = self._of(user), self._limits
+        if allowance.signals is None:
+            allowance.signals = Bucket(rate=limits.signals_rate, burst=limits.signals_burst)
+        return allowance.signals.admit(trio.current_time())
+
+    def _of(self, user: str) -> _Allowance:
+        allowance = self.by_user.pop(user, None) or _Allowance(self._limits)
+        for _ in range(_LOOKED_AT):
+            oldest = next(iter(self.by_user.items()), None)
+            if oldest is None or not oldest[1].is_whole(trio.current_time()):
+                break
+            del self.by_user[oldest[0]]
+        self.by_user[user] = allowance
+        return allowance
+
+
+@final
+class Visit:
+    """Somebody who asks without a session, for as long as it takes: see `Asker`."""
+
+    __slots__ = (
+        "_allowances",
+        "_looked",
+        "answers",
+        "device",
+        "engine",
+        "identity",
+        "is_gone",
+        "pipeline",
+        "user",
+    )
+
+    def __init__(self, engine: "Engine", identity: Identity, allowances: Allowances) -> None:
+        self.engine = engine
+        self.identity: Identity | None = identity
+        self.user = identity.user
+        self.device = identity.device
+        self.is_gone = False
+        self.pipeline = Pipeline(self)
+        # By `ref`.
+        self.answers: dict[int | None, Answer] = {}
+        self._allowances = allowances
+        self._looked: trio.Event | None = None
+
+    async def take(self, command: Any) -> None:
+        """Carry out one command, as far as the next one has to wait for it."""
+        try:
+            self.check_rate()
+            handler = ALONE.get(type(command))
+            if handler is None:
+                raise _needs_session(command)
+            job = handler(self, command)
+        except Refusal as refusal:
+            self.refuse(refusal, _ref_of(command))
+            job = None
+        if job is not None:
+            await self.pipeline.finish(job, command)
+        elif not self.pipeline.inflight:
+            # It was answered at once.
+            await trio.lowlevel.checkpoint()
+        while self.pipeline.is_full:
+            await self._wait_to_look()
+
+    async def wait_answered(self) -> None:
+        """Wait until nothing is without an answer."""
+        while self.pipeline.inflight:
+            await self._wait_to_look()
+
+    async def _wait_to_look(self) -> None:
+        self._looked = trio.Event()
+        await self._looked.wait()
+
+    def check_rate(self) -> None:
+        """Count one command of the user's.
+
+        Raises:
+            Refusal: `RATE_LIMITED`.
+        """
+        identity = self.identity
+        if identity is None or identity.tier == "service":
+            return
+        present = self.engine.presence.present.get(self.user)
+        if present is None:
+            wait_s = self._allowances.take_command(self.user)
+        else:
+            wait_s = present.take_command(self.engine.limits, trio.current_time())
+        if wait_s:
+            raise Refusal(ErrorCode.RATE_LIMITED, retry_after_ms=int(wait_s * 1000) + 1)
+
+    # --- as handlers see it ----------------------------------------------------------------
+
+    def take_signal(self) -> float:
+        """See `Asker`."""
+        return self._allowances.take_signal(self.user)
+
+    def write(self, outgoing: Outgoing) -> None:
+        """See `Asker`."""
+        reply = cast("Reply", outgoing)
+        self.answers[reply.ref] = reply
+
+    def refuse(self, refusal: Refusal, ref: int | None) -> None:
+        """See `Asker`."""
+        self.answers[ref] = refusal
+
+    def look_again(self) -> None:
+        """See `Asker`."""
+        if self._looked is not None:
+            looked, self._looked = self._looked, None
+            looked.set()
+
+
+@final
+class Asking:
+    """The engine's door for who has no connection."""
+
+    def __init__(self, engine: "Engine") -> None:
+        self._engine = engine
+        self.allowances = Allowances(engine.limits)
+        # What is being asked now; bounded by the tasks of those who ask.
+        self.scopes: dict[trio.CancelScope, None] = {}
+
+    async def ask(self, identity: Identity, command: Command) -> Reply:
+        """Carry out one command, and return its `ok`.
+
+        A durable one may be carried out although this is cancelled: ask again by the same `cid`.
+
+        Raises:
+            Refusal: why not, as a session would be told: `SHUTTING_DOWN` also if the engine has
+                ended, `INVALID_FIELD` for what needs a session, `STORE_UNAVAILABLE` or
+                `OUTCOME_UNKNOWN` if the store cannot be reached.
+        """
+        (answer,) = await self._carry_out(identity, (command,))
+        if isinstance(answer, Refusal):
+            raise answer
+        return answer
+
+    async def ask_each(self, identity: Identity, commands: Sequence[Command]) -> list[Answer]:
+        """Carry out commands in their order, and return an answer to each: its `ok`, or why not.
+
+        Those of one room take effect in their order; sends and the like are stored together.
+        """
+        # Only `hello` has no `ref`.
+        numbered = [
+            command if isinstance(command, Hello) else replace(command, ref=number)
+            for number, command in enumerate(commands)
+        ]
+        answers = await self._carry_out(identity, numbered)
+        return [
+            answer if isinstance(answer, Refusal) else replace(answer, ref=_ref_of(command))
+            for command, answer in zip(commands, answers, strict=True)
+        ]
+
+    async def search(
+        self, identity: Identity, room: str, words: str, *, before: int | None, limit: int
+    ) -> SearchSlice:
+        """Return messages of a room that the user may read and that hold all of `words`.
+
+        Args:
+            identity: who asks.
+            room: where.
+            words: at most 8, each of at most 64 characters; a message holds all of them.
+            before: only messages with a smaller seq; None: from the newest on.
+            limit: at most so many are returned; there may be none, and more to look at.
+
+        Raises:
+            Refusal: as `ask`; `INVALID_FIELD` for words that cannot be looked for.
+        """
+        with self._asked(identity) as visit:
+            visit.check_rate()
+            try:
+                return await search(visit, room, words, before=before, limit=limit)
+            except StoreError as error:
+                raise store_refusal(error) from None
+        raise _ended()
+
+    def end(self) -> None:
+        """The engine ends: nobody waits for it any more."""
+        for scope in self.scopes:
+            scope.cancel()
+
+    async def _carry_out(self, identity: Identity, commands: Sequence[Any]) -> list[Answer]:
+        with self._asked(identity) as visit:
+            for command in commands:
+                await visit.take(command)
+            if visit.pipeline.inflight:
+                await visit.wait_answered()
+            return [visit.answers[_ref_of(command)] for command in commands]
+        raise _ended()
+
+    @contextmanager
+    def _asked(self, identity: Identity) -> Iterator[Visit]:
+        if self._engine.connection_nursery is None:
+            raise _ended()
+        visit = Visit(self._engine, identity, self.allowances)
+        scope = trio.CancelScope()
+        self.scopes[scope] = None
+        try:
+            with scope:
+                yield visit
+        finally:
+            visit.is_gone = True
+            del self.scopes[scope]
+
+
+def _ref_of(command: Command) -> int | None:
+    return None if isinstance(command, Hello) else command.ref
+
+
+def _needs_session(command: Command) -> Refusal:
+    op = type(command).__struct_config__.tag
+    return Refusal(ErrorCode.INVALID_FIELD, f"`{op}` needs a session: open `/v1/stream` or `/ws`")
+
+
+def _ended() -> Refusal:
+    return Refusal(ErrorCode.SHUTTING_DOWN, "the engine has ended", retry_after_ms=1000)
