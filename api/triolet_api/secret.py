@@ -1,7 +1,8 @@
-"""The secret that signs tokens: one that shows itself to nobody, and its file."""
+"""Secrets: what shows itself to nobody, and the files that keep it."""
 
 import os
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, final
 
@@ -73,6 +74,17 @@ def kept_secret(folder: Path) -> Secret | None:
 def make_or_keep_secret(folder: Path) -> Secret:
     """Return the secret kept in `folder`; the first to ask makes it, readable by its owner only.
 
+    Raises:
+        ConfigurationError: the folder or the file cannot be made or read.
+    """
+    return make_or_keep(
+        folder, FILE_NAME, lambda: secrets.token_urlsafe(_SECRET_BYTES).encode() + b"\n"
+    )
+
+
+def make_or_keep(folder: Path, name: str, make: Callable[[], bytes]) -> Secret:
+    """Return what is kept in `folder` under `name`; the first to ask makes it, mode 0600.
+
     However many processes ask at once, all get the same one, and none ever sees half of it:
     it is written beside, and linked to its name, which fails for all but one.
 
@@ -81,25 +93,23 @@ def make_or_keep_secret(folder: Path) -> Secret:
     """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        kept = kept_secret(folder)
-        if kept is None:
-            _make(folder)
-            kept = read_secret(folder / FILE_NAME)
+        if not (folder / name).exists():
+            _keep(folder, name, make())
+        return read_secret(folder / name)
     except OSError as error:
-        raise ConfigurationError(f"no secret can be kept in {folder}: {error.strerror}") from None
-    return kept
+        raise ConfigurationError(f"no {name} can be kept in {folder}: {error.strerror}") from None
 
 
-def _make(folder: Path) -> None:
-    draft = folder / f".{FILE_NAME}-{secrets.token_hex(8)}"
+def _keep(folder: Path, name: str, value: bytes) -> None:
+    draft = folder / f".{name}-{secrets.token_hex(8)}"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
     try:
         with os.fdopen(os.open(draft, flags, 0o600), "wb") as file:
-            file.write(secrets.token_urlsafe(_SECRET_BYTES).encode() + b"\n")
+            file.write(value)
             file.flush()
             os.fsync(file.fileno())
         try:
-            os.link(draft, folder / FILE_NAME)
+            os.link(draft, folder / name)
         except FileExistsError:
             return  # another process was first: its secret is the one
     finally:
