@@ -17,6 +17,9 @@ from triolet._runtime.engine import Engine
 from .app import create_app
 from .dispatch import Dispatcher
 from .endpoints import Endpoint
+from .pages.docs import Docs
+from .pages.front import Front
+from .pages.health import Health
 from .settings import Settings
 
 
@@ -31,8 +34,12 @@ class Api(Struct, frozen=True):
 @asynccontextmanager
 async def open_api(engine: Engine, settings: Settings) -> AsyncIterator[Api]:
     """Put the HTTP layer of a running engine together; at the end, its tasks have ended."""
-    del settings
-    app = create_app(why_not_ready=engine.why_not_ready)
+    app = create_app(settings.web, origins=settings.origins)
     dispatcher = Dispatcher(app, admit=engine.admission.admit)
+    dispatcher.add(
+        Front(settings.web),
+        Health(engine.why_not_ready),
+        Docs(dispatcher.endpoints, settings.web),
+    )
     await trio.lowlevel.checkpoint()
     yield Api(app, dispatcher.endpoints)

@@ -13,7 +13,7 @@ Struct (JSON), None (204), or a response that it made itself.
 ...         return Greeting(f"hello {name}")
 >>> [one] = endpoints_of(Greetings)
 >>> one.name, one.summary, one.returns is Greeting
-('greetings.greet', 'Be greeted.', True)
+('greetings.greet', 'Be greeted', True)
 """
 
 import inspect
@@ -69,6 +69,7 @@ class Endpoint(Struct, frozen=True, kw_only=True):
         takes_query_token: whether `?token=` does for `Authorization`, as where a browser opens
             the connection and cannot send headers.
         query, body, returns: Structs, or None.
+        also: what it returns with another status, in a response made by itself.
     """
 
     method: Method
@@ -87,6 +88,7 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     query: Any
     body: Any
     returns: Any
+    also: tuple[tuple[int, Any], ...]
 
 
 @final
@@ -99,6 +101,7 @@ class _Mark(Struct, frozen=True, kw_only=True):
     refuses: tuple[ErrorCode, ...]
     produces: str
     takes_query_token: bool
+    also: tuple[tuple[int, Any], ...]
 
 
 @final
@@ -144,6 +147,7 @@ def endpoint(
     refuses: tuple[ErrorCode, ...] = (),
     produces: str = "application/json",
     takes_query_token: bool = False,
+    also: tuple[tuple[int, Any], ...] = (),
 ) -> Callable[[T], T]:
     """Declare that a method is an endpoint; see `Endpoint`.
 
@@ -158,6 +162,7 @@ def endpoint(
         refuses=refuses,
         produces=produces,
         takes_query_token=takes_query_token,
+        also=also,
     )
 
     def declare(function: T) -> T:
@@ -211,6 +216,7 @@ def _read(group: type, function: Handler, mark: _Mark) -> Endpoint:
         query=hints.get("query"),
         body=hints.get("body"),
         returns=None if returns in (NoneType, Response) else returns,
+        also=mark.also,
     )
 
 

@@ -52,6 +52,10 @@ h2 { margin-top: 2rem; font-size: 1.2rem; }
 code { font: 0.9375rem/1.5 ui-monospace, monospace; overflow-wrap: anywhere; }
 pre { padding: 0.75rem 1rem; overflow-x: auto; border: 1px solid; border-radius: 0.375rem; }
 pre code { overflow-wrap: normal; }
+summary { cursor: pointer; padding: 0.375rem 0; }
+dt { font-weight: 600; margin-top: 0.5rem; }
+dd { margin: 0 0 0 1.5rem; overflow-wrap: anywhere; }
+nav ul { display: flex; flex-wrap: wrap; gap: 0.25rem 1rem; list-style: none; padding: 0; }
 :focus-visible { outline: 3px solid; outline-offset: 2px; }
 """
 

@@ -7,7 +7,13 @@ import httpx
 import pytest
 import trio
 
+from triolet._model.errors import ErrorCode, Refusal
+from triolet_api.app import create_app
+from triolet_api.dispatch import Dispatcher
 from triolet_api.http import open_http_door
+from triolet_api.pages.front import Front
+from triolet_api.pages.health import Health
+from triolet_api.pages.settings import WebSettings
 
 
 class Host:
@@ -71,6 +77,22 @@ async def serving(app, **how):
 @pytest.fixture(name="serving")
 def serving_fixture():
     return serving
+
+
+def make_app(why_not_ready=lambda: ""):
+    """The application with what is at hand of every server."""
+    app = create_app()
+    Dispatcher(app, admit=nobody).add(Front(WebSettings()), Health(why_not_ready))
+    return app
+
+
+async def nobody(token, opening):
+    raise Refusal(ErrorCode.UNAUTHENTICATED)
+
+
+@pytest.fixture(name="make_app")
+def make_app_fixture():
+    return make_app
 
 
 @pytest.fixture(name="read_answer")

@@ -6,7 +6,7 @@ import pytest
 from quart import request
 
 from triolet._model.errors import ErrorCode, Refusal
-from triolet_api.app import BODY_BYTES_MAX, create_app
+from triolet_api.app import BODY_BYTES_MAX
 from triolet_api.problems import STATUS_OF
 
 
@@ -24,8 +24,8 @@ async def ready():
 
 
 @pytest.fixture
-async def app(ready):
-    app = create_app(why_not_ready=ready)
+async def app(ready, make_app):
+    app = make_app(ready)
 
     @app.get("/bug")
     async def bug():

@@ -4,15 +4,14 @@ import pytest
 import trio
 from quart import Response
 
-from triolet_api.app import create_app
 from triolet_api.http import HttpLimits
 
 GET = b"GET /health/live HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
 @pytest.fixture
-async def app():
-    return create_app(why_not_ready=lambda: "")
+async def app(make_app):
+    return make_app()
 
 
 def watched(door):

@@ -115,7 +115,7 @@ async def audit():
 
 @pytest.fixture
 async def http(parts, guard, audit, serving):
-    app = create_app(why_not_ready=lambda: "")
+    app = create_app()
     Dispatcher(app, admit=admit, guard=guard, audit=audit).add(parts)
     async with serving(app) as host, host.client() as client:
         yield client

@@ -15,15 +15,14 @@ from hypercorn.trio.worker_context import WorkerContext
 from quart import Response
 from quart_trio import QuartTrio
 
-from triolet_api.app import create_app
 from triolet_api.http import HttpLimits, make_config, open_http_door
 
 GET = b"GET /health/live HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
 @pytest.fixture
-async def app():
-    return create_app(why_not_ready=lambda: "")
+async def app(make_app):
+    return make_app()
 
 
 @pytest.fixture
