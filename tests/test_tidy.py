@@ -194,6 +194,10 @@ TESTED_ELSEWHERE: dict[str, tuple[str, str]] = {
         "tests/adapters/test_memory.py",
         "a promise, proved of each store by the contract suite",
     ),
+    "engine/triolet/ports/notifier.py": (
+        "tests/runtime/test_sequencer.py",
+        "a promise, kept by the sequencer",
+    ),
     "engine/triolet/ports/store.py": (
         "tests/adapters/test_memory.py",
         "a promise, proved of each store by the contract suite",

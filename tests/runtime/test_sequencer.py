@@ -565,3 +565,53 @@ async def test_the_end_of_the_lane_answers_who_waits(store, sink, owner):
         ("a", ErrorCode.OUTCOME_UNKNOWN),
         ("b", ErrorCode.SHUTTING_DOWN),
     ]
+
+
+# --- notifying -----------------------------------------------------------------------------
+
+
+class Notifier:
+    def __init__(self, log):
+        self.log = log
+
+    def committed(self, room, sender, fact, seq, at):
+        self.log.append(("notified", room, sender, type(fact), seq, at))
+
+
+async def test_a_notifier_hears_of_what_is_stored_once_it_was_offered(lane, sink, owner):
+    lane.notifier = Notifier(sink.log)
+    submit(lane, owner, "a")
+    await settled()
+    submit(lane, owner, "a")
+    await settled()
+
+    assert sink.log == [
+        ("offer", "a"),
+        ("settled", "a"),
+        ("notified", "tea", "anna", Message, 1, 5),
+        ("settled", "a"),
+    ]
+
+
+async def test_a_notifier_hears_of_what_turns_out_to_be_stored(lane, store, sink, owner):
+    lane.notifier = Notifier(sink.log)
+    store.fates = [OutcomeUnknown("lost")]
+    submit(lane, owner, "a")
+    await trio.sleep(1)
+
+    assert ("notified", "tea", "anna", Message, 1, 5) in sink.log
+
+
+async def test_a_notifier_hears_nothing_of_what_has_no_entry_or_was_not_stored(
+    lane, store, sink, owner
+):
+    lane.notifier = Notifier(sink.log)
+    store.outcomes["b"] = Stale()
+    submit(lane, owner, "a", logged=False, fact=Member("ben", "member"))
+    submit(lane, owner, "b")
+    store.fates = [None, StoreUnavailable("away")]
+    await settled()
+    submit(lane, owner, "c")
+    await settled()
+
+    assert [one for one in sink.log if one[0] == "notified"] == []

@@ -279,14 +279,14 @@ class Presence:
         """Return how these users are: status, and when they were last seen if they are not here."""
         if any(not self.present[user].known for user in users if user in self.present):
             await self._newcomers.flush()
-        told = await self._asked(users)
+        told = await self.asked(users)
         gone = [user for user in users if user not in self.present and not told.get(user)]
         people = await self._store.people(gone) if gone else []
         # Whoever left invisible does not want to be seen leaving.
         seen = {p.user: 0 if p.status == "invisible" else p.last_seen for p in people}
         return tuple(self._row(user, seen.get(user, 0), told.get(user)) for user in users)
 
-    async def _asked(self, users: list[str]) -> dict[str, list[Told]]:
+    async def asked(self, users: list[str]) -> dict[str, list[Told]]:
         """Return what other nodes tell of users: as known of the watched, asked of the others."""
         if self._elsewhere is None:
             return {}

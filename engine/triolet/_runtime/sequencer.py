@@ -14,6 +14,7 @@ from msgspec import Struct
 from .._model.entries import Fact, Record
 from .._model.errors import ErrorCode, OutcomeUnknown, Refusal, StoreUnavailable
 from .._model.limits import Limits
+from ..ports.notifier import Notifier
 from ..ports.store import Appended, Draft, Duplicate, Outcome, Store
 from .complaint import Complaint
 from .turn import Held
@@ -98,6 +99,7 @@ class Sequencer:
 
     Attributes:
         publisher: None where there are no other nodes.
+        notifier: None where nobody is told of anything who is not looking.
     """
 
     def __init__(
@@ -110,6 +112,7 @@ class Sequencer:
         now: Callable[[], float],
     ) -> None:
         self.publisher: Publisher | None = None
+        self.notifier: Notifier | None = None
         self._store = store
         self._sink = sink
         self._limits = limits
@@ -309,6 +312,8 @@ class Sequencer:
             self._settle(pending, outcome)
         if self.publisher is not None:
             self.publisher.committed(batch, outcomes, is_unsure=is_unsure)
+        if self.notifier is not None:
+            _notify(self.notifier, batch, outcomes, is_unsure=is_unsure)
 
     def _apply(self, draft: Draft, records: tuple[Record, ...]) -> None:
         if draft.revokes:
@@ -345,6 +350,20 @@ class Sequencer:
             for pending in self._committing:
                 self._settle(pending, _unknown())
             self._refuse_waiting(int(1000 * limit_s / 4))
+
+
+def _notify(
+    notifier: Notifier, batch: Sequence[Pending], outcomes: Sequence[Outcome], *, is_unsure: bool
+) -> None:
+    for pending, outcome in zip(batch, outcomes, strict=True):
+        draft = pending.draft
+        if isinstance(outcome, Appended):
+            # Where no entry is written there are no records, and nothing to tell.
+            for (fact, _), record in zip(draft.facts, outcome.records, strict=False):
+                notifier.committed(draft.room, draft.sender, fact, record.seq, record.at)
+        elif is_unsure and isinstance(outcome, Duplicate):
+            for place, (fact, _) in enumerate(draft.facts):
+                notifier.committed(draft.room, draft.sender, fact, outcome.seq + place, outcome.at)
 
 
 def _unknown() -> Refusal:
