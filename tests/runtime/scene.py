@@ -440,7 +440,7 @@ async def leaves_nothing(scene):
     await scene.empty()
     engine = scene.engine
     assert tasks_of(engine) == scene.tasks
-    assert engine.heartbeat.connections == engine._asking.scopes == {}
+    assert engine.heartbeat.connections == {}
     for participant in scene.cast:
         _leaves_no_session(participant.session)
     _leaves_no_room(engine.hub)

@@ -346,7 +346,6 @@ async def test_who_is_cancelled_leaves_nothing_and_what_was_accepted_is_stored(s
     with trio.move_on_after(1) as scope:
         await scene.engine.ask(ANNA, Send(room="tea", cid="c1", body={}))
     assert scope.cancelled_caught
-    assert scene.engine._asking.scopes == {}
     step.release()
     await settled()
 
@@ -355,22 +354,30 @@ async def test_who_is_cancelled_leaves_nothing_and_what_was_accepted_is_stored(s
     await leaves_nothing(scene)
 
 
-async def test_the_end_of_the_engine_ends_what_is_asked():
+async def test_nobody_waits_for_an_engine_that_has_ended():
+    """Neither for a room that was on its way, nor for one that has not been asked for yet."""
     told = []
     async with trio.open_nursery() as nursery:
 
-        async def ask(engine):
-            told.append(await refused(engine, ANNA, History(room="tea")))
+        async def ask(engine, *rooms):
+            told.extend(await engine.ask_each(ANNA, [History(room=room) for room in rooms]))
 
         async with open_scene(inspect=False) as scene:
-            await tea(scene)
-            scene.store.script("history", before=True)
-            nursery.start_soon(ask, scene.engine)
+            for _ in range(2):
+                scene.store.script("rooms", before=True)
+                nursery.start_soon(ask, scene.engine, "tea", "milk")
+                await settled()
+            nursery.start_soon(ask, scene.engine, "sugar")
             await settled()
             assert told == []
     told.append(await refused(scene.engine, ANNA, Ping()))
+    with pytest.raises(Refusal) as caught:
+        await scene.engine.search(ANNA, "tea", "kettle", before=None, limit=1)
 
-    assert [one.code for one in told] == [ErrorCode.SHUTTING_DOWN] * 2
+    assert {one.code for one in told} == {ErrorCode.STORE_UNAVAILABLE, ErrorCode.SHUTTING_DOWN}
+    assert len(told) == 6
+    assert caught.value.code is ErrorCode.SHUTTING_DOWN
+    assert scene.hub._rooms.loads == {}
 
 
 async def test_who_drains_takes_nothing_durable(scene):

@@ -3,8 +3,7 @@
 Who asks this way is not present, follows nothing and is told nothing but the answers.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, cast, final
 
 import trio
@@ -105,6 +104,7 @@ class Visit:
     async def take(self, command: Any) -> None:
         """Carry out one command, as far as the next one has to wait for it."""
         try:
+            self.check_running()
             self.check_rate()
             handler = ALONE.get(type(command))
             if handler is None:
@@ -129,6 +129,16 @@ class Visit:
     async def _wait_to_look(self) -> None:
         self._looked = trio.Event()
         await self._looked.wait()
+
+    def check_running(self) -> None:
+        """Make sure that there is somebody to ask.
+
+        Raises:
+            Refusal: `SHUTTING_DOWN`, the engine has ended.
+        """
+        if self.engine.connection_nursery is None:
+            message = "the engine has ended"
+            raise Refusal(ErrorCode.SHUTTING_DOWN, message, retry_after_ms=1000)
 
     def check_rate(self) -> None:
         """Count one command of the user's.
@@ -176,8 +186,6 @@ class Asking:
     def __init__(self, engine: "Engine") -> None:
         self._engine = engine
         self.allowances = Allowances(engine.limits)
-        # What is being asked now; bounded by the tasks of those who ask.
-        self.scopes: dict[trio.CancelScope, None] = {}
 
     async def ask(self, identity: Identity, command: Command) -> Reply:
         """Carry out one command, and return its `ok`.
@@ -225,41 +233,24 @@ class Asking:
         Raises:
             Refusal: as `ask`; `INVALID_FIELD` for words that cannot be looked for.
         """
-        with self._asked(identity) as visit:
-            visit.check_rate()
-            try:
-                return await search(visit, room, words, before=before, limit=limit)
-            except StoreError as error:
-                raise store_refusal(error) from None
-        raise _ended()
-
-    def end(self) -> None:
-        """The engine ends: nobody waits for it any more."""
-        for scope in self.scopes:
-            scope.cancel()
+        visit = Visit(self._engine, identity, self.allowances)
+        visit.check_running()
+        visit.check_rate()
+        try:
+            return await search(visit, room, words, before=before, limit=limit)
+        except StoreError as error:
+            raise store_refusal(error) from None
 
     async def _carry_out(self, identity: Identity, commands: Sequence[Any]) -> list[Answer]:
-        with self._asked(identity) as visit:
+        visit = Visit(self._engine, identity, self.allowances)
+        try:
             for command in commands:
                 await visit.take(command)
             if visit.pipeline.inflight:
                 await visit.wait_answered()
-            return [visit.answers[_ref_of(command)] for command in commands]
-        raise _ended()
-
-    @contextmanager
-    def _asked(self, identity: Identity) -> Iterator[Visit]:
-        if self._engine.connection_nursery is None:
-            raise _ended()
-        visit = Visit(self._engine, identity, self.allowances)
-        scope = trio.CancelScope()
-        self.scopes[scope] = None
-        try:
-            with scope:
-                yield visit
         finally:
             visit.is_gone = True
-            del self.scopes[scope]
+        return [visit.answers[_ref_of(command)] for command in commands]
 
 
 def _ref_of(command: Command) -> int | None:
@@ -269,7 +260,3 @@ def _ref_of(command: Command) -> int | None:
 def _needs_session(command: Command) -> Refusal:
     op = type(command).__struct_config__.tag
     return Refusal(ErrorCode.INVALID_FIELD, f"`{op}` needs a session: open `/v1/stream` or `/ws`")
-
-
-def _ended() -> Refusal:
-    return Refusal(ErrorCode.SHUTTING_DOWN, "the engine has ended", retry_after_ms=1000)

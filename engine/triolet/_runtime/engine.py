@@ -169,7 +169,6 @@ class Engine:
                         self._departure.is_begun = True
                         self.connection_nursery = None
                         connections.cancel_scope.cancel()
-                        self._asking.end()
             finally:
                 with trio.CancelScope(shield=True) as farewell:
                     farewell.deadline = trio.current_time() + self.limits.append_deadline_s

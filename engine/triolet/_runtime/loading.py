@@ -17,7 +17,7 @@ from typing import Final, Protocol, final
 import trio
 
 from .._model.entries import Record
-from .._model.errors import StoreError
+from .._model.errors import StoreError, StoreUnavailable
 from .._model.limits import Limits
 from ..ports.store import Store, StoredRoom
 from .flusher import Flusher
@@ -31,6 +31,11 @@ logger = logging.getLogger(__name__)
 _ROOMS_PER_READ: Final = 64
 # Reads under way: a second one goes on while the disk lets the first one wait.
 _READS_MAX: Final = 2
+
+
+def _ended() -> StoreUnavailable:
+    """Return why a room does not come: who waits for it may live longer than the engine."""
+    return StoreUnavailable("the engine has ended", retry_after_ms=1000)
 
 
 class Channels(Protocol):
@@ -170,12 +175,20 @@ class Rooms:
 
     async def _load(self) -> None:
         # Whoever asks in this turn, or while we wait for a slot, is in the same read.
-        async with self._slots:
-            while self._asked:
-                loads = dict(islice(self._asked.items(), _ROOMS_PER_READ))
-                for name in loads:
-                    del self._asked[name]
-                await self._read(loads)
+        try:
+            async with self._slots:
+                while self._asked:
+                    loads = dict(islice(self._asked.items(), _ROOMS_PER_READ))
+                    for name in loads:
+                        del self._asked[name]
+                    await self._read(loads)
+        except BaseException:
+            for name, load in self._asked.items():
+                del self.loads[name]
+                load.error = _ended()
+                load.done.set()
+            self._asked.clear()
+            raise
 
     async def _read(self, loads: dict[str, Load]) -> None:
         try:
@@ -188,6 +201,10 @@ class Rooms:
         except StoreError as error:
             for load in loads.values():
                 load.error = error
+        except BaseException:
+            for load in loads.values():
+                load.error = _ended()
+            raise
         finally:
             # No checkpoint from here: what arrived meanwhile is applied before anybody looks.
             for name, load in loads.items():
