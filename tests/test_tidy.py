@@ -106,6 +106,10 @@ TESTED_ELSEWHERE: dict[str, tuple[str, str]] = {
         "tests/runtime/test_elsewhere.py",
         "a lease is seen by what other nodes see of its node's users",
     ),
+    "engine/triolet/_runtime/looking.py": (
+        "tests/runtime/test_asking.py",
+        "what is looked at without a session",
+    ),
     "engine/triolet/_runtime/watchers.py": (
         "tests/runtime/test_presence.py",
         "the watching part of presence",

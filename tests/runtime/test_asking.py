@@ -20,6 +20,7 @@ from triolet._model.commands import (
     Refresh,
     Send,
     SendSignal,
+    SetMeta,
     SetPresence,
     SetReceipt,
     SetTyping,
@@ -231,6 +232,49 @@ async def test_who_may_read_may_search(scene):
     assert ([one.seq for one in found.messages], found.next_before) == ([head + 1], None)
     assert stranger.value.code is ErrorCode.NO_SUCH_ROOM
     assert wordless.value.code is ErrorCode.INVALID_FIELD
+    assert storeless.value.code is ErrorCode.STORE_UNAVAILABLE
+
+
+# --- looking ------------------------------------------------------------------------------------
+
+
+async def test_a_room_is_seen_by_who_may_read_there(scene):
+    """By visitors of a public one, too; to others it is none."""
+    head = await tea(scene)
+    await scene.engine.ask(ANNA, Send(room="tea", body={}))
+    ours = await scene.engine.view(BEN, "tea")
+    with pytest.raises(Refusal) as hidden:
+        await scene.engine.view(CLEO, "tea")
+    with pytest.raises(Refusal) as missing:
+        await scene.engine.view(CLEO, "milk")
+    await scene.engine.ask(ANNA, SetMeta(room="tea", title="Tea", public=True))
+    visited = await scene.engine.view(CLEO, "tea")
+
+    assert (ours.head, ours.members, ours.role, ours.unread) == (head + 1, 2, "member", 1)
+    assert (visited.title, visited.role, visited.unread, visited.public) == ("Tea", None, 0, True)
+    assert [one.value.code for one in (hidden, missing)] == [ErrorCode.NO_SUCH_ROOM] * 2
+
+
+async def test_members_are_told_to_members_page_by_page(scene):
+    await tea(scene)
+    await scene.engine.ask(ANNA, SetMeta(room="tea", public=True))
+    pages = [
+        await scene.engine.members(BEN, "tea", after=after, limit=1) for after in (None, "anna")
+    ]
+    refusals = []
+    for room in ("tea", "milk"):
+        with pytest.raises(Refusal) as caught:
+            await scene.engine.members(CLEO, room, after=None, limit=1)
+        refusals.append(caught.value.code)
+    scene.store.always("members", StoreUnavailable("gone", retry_after_ms=500))
+    with pytest.raises(Refusal) as storeless:
+        await scene.engine.members(BEN, "tea", after=None, limit=1)
+
+    assert [(page.members[0].user, page.members[0].role, page.more) for page in pages] == [
+        ("anna", "owner", True),
+        ("ben", "member", False),
+    ]
+    assert refusals == [ErrorCode.NOT_A_MEMBER, ErrorCode.NO_SUCH_ROOM]
     assert storeless.value.code is ErrorCode.STORE_UNAVAILABLE
 
 

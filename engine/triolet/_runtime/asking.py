@@ -3,8 +3,9 @@
 Who asks this way is not present, follows nothing and is told nothing but the answers.
 """
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias, cast, final
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, cast, final
 
 import trio
 from msgspec.structs import replace
@@ -16,16 +17,17 @@ from .._model.events import Outgoing, Reply
 from .._model.limits import Limits
 from ..ports.gate import Identity
 from ..ports.store import SearchSlice
-from .ops.reading import search
+from .looking import MembersPage, RoomView, members, search, view
 from .pipeline import ALONE, Pipeline, store_refusal
 
 if TYPE_CHECKING:
     from .engine import Engine
 
 Answer: TypeAlias = Reply | Refusal
+T = TypeVar("T")
 
 # Rates looked at for each that is asked of: they go faster than they come.
-_LOOKED_AT = 2
+_LOOKED_AT: Final = 2
 
 
 @final
@@ -233,11 +235,33 @@ class Asking:
         Raises:
             Refusal: as `ask`; `INVALID_FIELD` for words that cannot be looked for.
         """
+        asked = partial(search, room=room, words=words, before=before, limit=limit)
+        return await self._look(identity, asked)
+
+    async def view(self, identity: Identity, room: str) -> RoomView:
+        """Return a room as it stands, to who may read there.
+
+        Raises:
+            Refusal: as `ask`.
+        """
+        return await self._look(identity, partial(view, name=room))
+
+    async def members(
+        self, identity: Identity, room: str, *, after: str | None, limit: int
+    ) -> MembersPage:
+        """Return members of a room by user name, those after `after`, to who is one of them.
+
+        Raises:
+            Refusal: as `ask`; `NOT_A_MEMBER` to visitors of a public room.
+        """
+        return await self._look(identity, partial(members, name=room, after=after, limit=limit))
+
+    async def _look(self, identity: Identity, look: Callable[[Visit], Awaitable[T]]) -> T:
         visit = Visit(self._engine, identity, self.allowances)
         visit.check_running()
         visit.check_rate()
         try:
-            return await search(visit, room, words, before=before, limit=limit)
+            return await look(visit)
         except StoreError as error:
             raise store_refusal(error) from None
 

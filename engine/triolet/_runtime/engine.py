@@ -117,6 +117,8 @@ class Engine:
         self.ask = self._asking.ask
         self.ask_each = self._asking.ask_each
         self.search = self._asking.search
+        self.view = self._asking.view
+        self.members = self._asking.members
         self.relay: Relay | None = None
         if self.nodes is not None:
             self.relay = Relay(self.nodes, store, self.hub, self.states, self.feeder, limits=limits)

@@ -11,7 +11,7 @@ from ..._model.errors import ErrorCode, Refusal
 from ..._model.events import HistoryPage, Inbox, InboxRow, Pong, ReceiptPage, Synced
 from ..._wire.codec import encode_body
 from ...ports.gate import Action
-from ...ports.store import InboxItem, Mark, SearchSlice
+from ...ports.store import InboxItem, Mark
 from ..asker import Asker
 from ..pipeline import ALONE, HANDLERS, Job
 from ..rights import role_for
@@ -22,13 +22,11 @@ from ..states import States
 _SYNC_ROOMS_MAX: Final = 10_000
 # Changed rooms described in one `synced`; a client that missed more asks `rooms` for its pages.
 _SYNC_ROWS_MAX: Final = 1000
-# Messages that one search looks at: some ten milliseconds of a reading thread.
-_SCANNED_MAX: Final = 10_000
 
 
 async def _history(asker: Asker, command: History) -> None:
     engine = asker.engine
-    await _require_sight(asker, command.room)
+    await require_reading(asker, command.room)
     page = await engine.store.history(
         command.room,
         asker.user,
@@ -49,29 +47,8 @@ async def _history(asker: Asker, command: History) -> None:
     )
 
 
-async def search(
-    asker: Asker, room: str, words: str, *, before: int | None, limit: int
-) -> SearchSlice:
-    """Return messages that hold all of `words`, newest first, as `Store.search` does.
-
-    Raises:
-        Refusal: `NO_SUCH_ROOM` for who may not read there, `INVALID_FIELD` for `words` or `limit`.
-        StoreError: it could not be looked for.
-    """
-    await _require_sight(asker, room)
-    try:
-        found = await asker.engine.store.search(
-            room, asker.user, words, before=before, limit=limit, scan_max=_SCANNED_MAX
-        )
-    except ValueError as error:
-        raise Refusal(ErrorCode.INVALID_FIELD, str(error)) from None
-    if found is None:
-        raise Refusal(ErrorCode.NO_SUCH_ROOM)
-    return found
-
-
 async def _receipts(asker: Asker, command: ListReceipts) -> None:
-    await _require_sight(asker, command.room)
+    await require_reading(asker, command.room)
     # What moved within the last second is in memory alone.
     await asker.engine.marks.flush()
     marks = await asker.engine.store.marks(
@@ -86,7 +63,13 @@ async def _receipts(asker: Asker, command: ListReceipts) -> None:
     )
 
 
-async def _require_sight(asker: Asker, name: str) -> None:
+async def require_reading(asker: Asker, name: str) -> None:
+    """Make sure that somebody may read in a room.
+
+    Raises:
+        Refusal: `NO_SUCH_ROOM`, or `FORBIDDEN` by the gate's word.
+        StoreError: it could not be looked at.
+    """
     hub = asker.engine.hub
     async with hub.pinned(name, asker.user) as room:
         if room is None:
