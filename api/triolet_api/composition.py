@@ -20,6 +20,10 @@ from .endpoints import Endpoint
 from .pages.docs import Docs
 from .pages.front import Front
 from .pages.health import Health
+from .rooms.members import Members
+from .rooms.messages import Messages
+from .rooms.receipts import Receipts
+from .rooms.rooms import Rooms
 from .settings import Settings
 
 
@@ -35,11 +39,15 @@ class Api(Struct, frozen=True):
 async def open_api(engine: Engine, settings: Settings) -> AsyncIterator[Api]:
     """Put the HTTP layer of a running engine together; at the end, its tasks have ended."""
     app = create_app(settings.web, origins=settings.origins)
-    dispatcher = Dispatcher(app, admit=engine.admission.admit)
+    dispatcher = Dispatcher(app, admit=engine.admit)
     dispatcher.add(
         Front(settings.web),
         Health(engine.why_not_ready),
         Docs(dispatcher.endpoints, settings.web),
+        Rooms(engine),
+        Members(engine),
+        Messages(engine),
+        Receipts(engine),
     )
     await trio.lowlevel.checkpoint()
     yield Api(app, dispatcher.endpoints)

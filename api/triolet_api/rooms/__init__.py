@@ -1,0 +1,1 @@
+"""Rooms and messages over HTTP, for services: each request is one question to the engine."""
