@@ -19,7 +19,7 @@ from msgspec import UNSET, UnsetType
 from triolet._domain.fold import REACTION_EMOJIS_MAX, REACTION_USERS_MAX
 from triolet._domain.room import RANK, manages, writes
 from triolet._domain.session import CLOSE_OF_REFUSED_HELLO
-from triolet._model import commands, entries, events, ids
+from triolet._model import commands, entries, events, ids, observation
 from triolet._model.errors import CloseCode, ErrorCode
 from triolet._model.limits import Limits
 from triolet._runtime.engine import _LIMITS_TOLD, Engine
@@ -76,6 +76,8 @@ NAMED = {
     float: "number",
     dict[str, Any]: "map",
     dict[str, int | float]: "{str: number}",
+    dict[str, float]: "{str: number}",
+    dict[str, int]: "{str: int}",
     dict[str, entries.Reaction]: "{emoji: Reaction}",
 }
 
@@ -170,6 +172,8 @@ def test_every_part_is_there_with_its_fields() -> None:
         events.InboxRow,
         events.Refused,
         events.Subscription,
+        observation.NodeStatistics,
+        observation.Quantiles,
     )
 
     assert shapes("Parts") == {part.__name__: fields_of(part) for part in parts}
@@ -277,7 +281,7 @@ class _Gate:
     async def admit(self, token: str | None, opening: Opening) -> Identity:
         del opening
         await trio.lowlevel.checkpoint()
-        return Identity(user=token or "", expires_at=FOREVER)
+        return Identity(user=token or "", expires_at=FOREVER, roles=("admin",))
 
     def may(self, who: Identity, action: Action, *, room: str = "", user: str = "") -> None:
         """Leave it to the engine."""
@@ -339,6 +343,7 @@ async def _ask_everything(anna: _Caller, ben: _Caller) -> None:
     await anna.ask("sync", have=[["hall", "", 0], ["nowhere", "", 0]])
     await anna.ask("refresh", token="anna")
     await anna.ask("ping")
+    await anna.ask("stats", on=True)
 
 
 async def test_every_op_is_answered_as_the_table_says() -> None:
@@ -349,7 +354,7 @@ async def test_every_op_is_answered_as_the_table_says() -> None:
         store=store, gate=_Gate(), clock=clock, entropy=entropy, limits=Limits()
     ) as engine:
         anna, ben = (
-            _Caller(engine.open_pipe(Identity(user=user, expires_at=FOREVER)))
+            _Caller(engine.open_pipe(Identity(user=user, expires_at=FOREVER, roles=("admin",))))
             for user in ("anna", "ben")
         )
         await _ask_everything(anna, ben)

@@ -15,6 +15,7 @@ import triolet
 from triolet._model.commands import (
     Command,
     Hello,
+    Observe,
     Refresh,
     Subscribe,
     Unsubscribe,
@@ -98,4 +99,11 @@ def test_each_command_has_a_handler_and_a_fate() -> None:
 
     assert commands - {Hello} == set(HANDLERS)
     assert set(ON_LOSS) <= commands
-    assert set(HANDLERS) - set(ALONE) == {Subscribe, Unsubscribe, Watch, Unwatch, Refresh}
+    assert set(HANDLERS) - set(ALONE) == {
+        Observe,
+        Refresh,
+        Subscribe,
+        Unsubscribe,
+        Unwatch,
+        Watch,
+    }

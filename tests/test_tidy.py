@@ -114,6 +114,30 @@ TESTED_ELSEWHERE: dict[str, tuple[str, str]] = {
         "tests/runtime/test_presence.py",
         "the watching part of presence",
     ),
+    "engine/triolet/_model/observation.py": (
+        "tests/domain/test_observing.py",
+        "values; what is made of them is shown there",
+    ),
+    "engine/triolet/_wire/questions.py": (
+        "tests/wire/test_peers.py",
+        "values, which come back from the wire with what carries them",
+    ),
+    "engine/triolet/_runtime/connection.py": (
+        "tests/runtime/test_session.py",
+        "what a session needs of what carries it",
+    ),
+    "engine/triolet/_runtime/observer.py": (
+        "tests/runtime/test_oversight.py",
+        "what a node says of itself is seen by who observes",
+    ),
+    "engine/triolet/_runtime/process.py": (
+        "tests/runtime/test_oversight.py",
+        "two numbers of the system's, which are observed",
+    ),
+    "engine/triolet/_runtime/ops/overseeing.py": (
+        "tests/runtime/test_dashboard.py",
+        "the door to the dashboard",
+    ),
     "engine/triolet/_runtime/doorbells.py": (
         "tests/runtime/test_nodes_entries.py",
         "what is rung of rooms is seen on several nodes",

@@ -39,6 +39,7 @@ from ._model.errors import TrioletError as TrioletError
 from ._model.events import Closed as Closed
 from ._model.events import Feed as Feed
 from ._model.events import Notice as Notice
+from ._model.events import Observed as Observed
 from ._model.events import Presence as Presence
 from ._model.events import Receipts as Receipts
 from ._model.events import Reset as Reset

@@ -327,3 +327,34 @@ async def test_several_rooms_at_once(autojump_clock):
         assert [found.room for found in answer.value.rooms] == ["a", "b"]
         assert client.position("a") is None
         assert client.position("b") == ("e1", 4)
+
+
+async def test_statistics_are_told_and_asked_for_again(autojump_clock):
+    """What the server told of is lost with the connection; the wish for it is not."""
+    server = Server()
+    async with connected(server) as (client, first):
+        async with asking(client.stats, interval_ms=5000) as answer:
+            asked = await first.hear("stats")
+            first.ok(asked)
+        assert answer.value == Done(ref=asked["ref"])
+        first.close(1006)
+        second = await server.accept()
+        await second.welcome()
+        await second.resume()
+        again = await second.hear("stats")
+
+        assert (again["on"], again["interval_ms"]) == (True, 5000)
+
+
+async def test_statistics_that_are_refused_are_not_asked_for_again(autojump_clock):
+    server = Server()
+    async with connected(server) as (client, first):
+        async with asking(client.stats) as answer:
+            first.error(await first.hear("stats"), 3001, "forbidden")
+        assert answer.error.code is ErrorCode.FORBIDDEN
+        first.close(1006)
+        second = await server.accept()
+        await second.welcome()
+        await second.resume()
+        async with asking(client.ping):
+            second.ok(await second.hear("ping"), now=5)

@@ -39,6 +39,7 @@ OPS = {
     "sync": "ref? have read?",
     "refresh": "ref? token",
     "ping": "ref?",
+    "stats": "ref? on interval_ms?",
 }
 DURABLE = ["join", "leave", "invite", "kick", "role", "meta", "send", "edit", "delete", "react"]
 
@@ -72,6 +73,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "sync": {"have": []},
     "refresh": {"token": "t"},
     "ping": {},
+    "stats": {"on": True},
 }
 
 
@@ -180,6 +182,7 @@ def test_a_ref_is_repeated(op: str) -> None:
         ("rooms", "limit", [1, 200], [0, 201]),
         ("sync", "have", [[["r", "e", 0]] * 1000], [[["r", "e", 0]] * 1001, [["r", "e", -1]]]),
         ("sync", "read", [None, [], [0] * 1000], [[0] * 1001, [-1], [2**53]]),
+        ("stats", "interval_ms", [250, 60_000], [249, 60_001, 1000.5, None]),
         ("refresh", "token", ["x" * 8192], ["x" * 8193, None]),
     ],
 )

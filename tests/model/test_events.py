@@ -41,6 +41,7 @@ EVENTS = {
     "presence": "users",
     "signal": "room from from_device kind data",
     "notice": "kind retry_after_ms? expires_at? body?",
+    "stats": "at interval_ms nodes total silent? jobs?",
 }
 SUBSCRIPTION = "room epoch head floor role recovered since? unread read members receipts? typing"
 # What `ok` carries besides `ref`, by what asked.

@@ -56,8 +56,8 @@ async def test_each_connection_is_looked_at_every_second(nursery):
     for connection in connections:
         heartbeat.join(connection)
     await trio.sleep(3.5)
-    heartbeat.leave(connections[0])
-    heartbeat.leave(connections[0])
+    heartbeat.leave(connections[0], code=1000)
+    heartbeat.leave(connections[0], code=1000)
     await trio.sleep(1)
 
     assert connections[0].beats == [1, 2, 3]
@@ -124,7 +124,7 @@ async def test_empty_means_that_all_have_gone(nursery):
     for connection in connections:
         await settled()
         assert done == []
-        heartbeat.leave(connection)
+        heartbeat.leave(connection, code=1000)
     await settled()
 
     assert done == [True, True]
@@ -178,7 +178,7 @@ async def test_who_has_ended_does_not_expire(heartbeat, what):
     connection = joined(heartbeat, 1.5)
     await trio.sleep(1.2)
     setattr(connection, what, True)
-    heartbeat.leave(connection)
+    heartbeat.leave(connection, code=1000)
 
     await trio.sleep(5)
 
@@ -212,7 +212,7 @@ async def test_who_has_gone_is_not_held_until_the_next_beat(heartbeat):
     heartbeat.join(connection)
     await trio.sleep(1.6)
     assert len(connection.beats) == len(connection.expired) == 1
-    heartbeat.leave(connection)
+    heartbeat.leave(connection, code=1000)
     gone = weakref.ref(connection)
     del connection
     gc.collect()
@@ -240,7 +240,7 @@ async def test_at_the_end_all_are_told_to_leave_and_waited_for(heartbeat):
         for connection in (*connections, late):
             await trio.sleep(1)
             assert ended == []
-            heartbeat.leave(connection)
+            heartbeat.leave(connection, code=1000)
 
     assert ended == [4.5]
 

@@ -8,9 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from triolet._model.entries import Edit, Member, Message, Record
+from triolet._model.observation import Sample, SessionRow
 from triolet._wire.codec import pack_fact
 from triolet._wire.peers import (
     VERSION,
+    Announced,
+    Answered,
+    Asked,
     BadFrame,
     Echo,
     Entries,
@@ -27,12 +31,47 @@ from triolet._wire.peers import (
     encode_peer,
     prefix_of,
 )
+from triolet._wire.questions import (
+    SampleWanted,
+    SessionsEnded,
+    SessionsEnding,
+    SessionsFound,
+    SessionsWanted,
+)
 
 
 def record(fact, kind, *, room="tea"):
     return Record(room, 5, 3, kind, "anna", 1_700_000_000_000, "cid", pack_fact(fact))
 
 
+SAMPLE = Sample(
+    node="a",
+    at=5,
+    up_ms=7,
+    gauges={"sessions": 3},
+    counts={"messages": 4},
+    closes={"1000": 1},
+    refusals={"forbidden": 2},
+    append_us={31: 4},
+    bus_us={},
+    lag_us={0: 2},
+    not_ready="bus",
+    unheard=("left",),
+    is_store_failing=True,
+    busiest=(("tea", 4),),
+    errors=((5, "ERROR", "x", "y"),),
+)
+SESSION = SessionRow(
+    session="s",
+    user="anna",
+    device="phone",
+    node="a",
+    since=5,
+    expires_at=7,
+    subscriptions=2,
+    outbox_bytes=0,
+    slow=False,
+)
 MESSAGES = [
     Entries(
         "tea",
@@ -53,6 +92,14 @@ MESSAGES = [
     UserRevoked("anna", 1_700_000_000_000),
     Missed(),
     Echo(7),
+    Asked(1, "n:a:0", SampleWanted()),
+    Asked(2, "n:a:0", SessionsWanted("anna", ("anna", "s"), 200)),
+    Asked(3, "n:a:0", SessionsEnding("s", "")),
+    Answered(1, SAMPLE),
+    Answered(2, SessionsFound((SESSION,), True)),
+    Answered(3, SessionsEnded(2)),
+    Announced({"text": "hi"}),
+    Announced({"text": "hi"}, ("anna",), "tea"),
 ]
 
 

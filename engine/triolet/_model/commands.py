@@ -257,6 +257,14 @@ class Refresh(_Request, tag="refresh", frozen=True):
 
 
 @final
+class Observe(_Request, tag="stats", frozen=True):
+    """Tell me what the servers count, from now on or no more; for role `admin`."""
+
+    on: bool
+    interval_ms: Annotated[int, Meta(ge=250, le=60_000)] = 1000
+
+
+@final
 class Ping(_Request, tag="ping", frozen=True):
     """Are you there?"""
 
@@ -282,5 +290,6 @@ Command: TypeAlias = (
     | ListRooms
     | Sync
     | Refresh
+    | Observe
     | Ping
 )

@@ -10,6 +10,7 @@ from msgspec import UNSET, Struct, UnsetType, field
 from .entries import FoldedMessage, Role, RoomKind
 from .ids import Room, Seq, User
 from .json import JsonMap
+from .observation import JobsRow, NodeStatistics
 
 # One row: user, delivered, read.
 MarkRow: TypeAlias = tuple[str, int, int]
@@ -272,6 +273,23 @@ class Notice(_Event, tag="notice", frozen=True):
     body: JsonMap | UnsetType = UNSET
 
 
+@final
+class Observed(_Event, tag="stats", frozen=True):
+    """What the servers count, node by node and together; the latest wins.
+
+    Attributes:
+        interval_ms: what rates and durations are of; 0: of all time.
+        silent: nodes that are known and did not answer in time.
+    """
+
+    at: int
+    interval_ms: int
+    nodes: tuple[NodeStatistics, ...]
+    total: NodeStatistics
+    silent: tuple[str, ...] = ()
+    jobs: tuple[JobsRow, ...] = ()
+
+
 Reply: TypeAlias = (
     Done
     | Written
@@ -286,5 +304,5 @@ Reply: TypeAlias = (
     | Refreshed
     | Pong
 )
-Event: TypeAlias = Reset | Closed | Feed | Receipts | Typing | Presence | Signal | Notice
+Event: TypeAlias = Reset | Closed | Feed | Receipts | Typing | Presence | Signal | Notice | Observed
 Outgoing: TypeAlias = Welcome | Failed | Reply | Event

@@ -8,7 +8,7 @@ Law: whoever is live when something is told is written it, and nothing told befo
 So an audience is settled before it changes: what was told is put into the outboxes.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, final
 
 from .flusher import Flusher
@@ -40,6 +40,7 @@ class Audience:
         "_frames",
         "_position",
         "_served",
+        "_served_count",
         "_served_data",
         "_served_position",
         "_size",
@@ -68,6 +69,8 @@ class Audience:
         self._served: list[Outbox] = []
         self._at = 0
         self._served_data = b""
+        # Of how many frames that consists.
+        self._served_count = 0
         self._served_position = 0
 
     def tell(self, frame: bytes, position: int) -> None:
@@ -85,7 +88,7 @@ class Audience:
         """Tell one live cursor something, after what everybody was told."""
         self.settle()
         if self.live.get(cursor.outbox) is cursor:
-            self._append((cursor.outbox,), frame, position)
+            self._append((cursor.outbox,), frame, position, count=1)
 
     @property
     def is_settled(self) -> bool:
@@ -96,15 +99,17 @@ class Audience:
         """Put what was told into the outboxes of those who have not got it yet."""
         if self._served:
             served, self._served = self._served[self._at :], []
-            self._append(served, self._served_data, self._served_position)
+            self._append(served, self._served_data, self._served_position, count=self._served_count)
         if self._frames:
-            self._append(list(self.live), self._take(), self._position)
+            count = len(self._frames)
+            self._append(list(self.live), self._take(), self._position, count=count)
 
     def begin(self) -> bool:
         """Begin to write what was told straight to the sockets, if there is anything."""
         if not self._frames:
             return False
         self._served_position = self._position
+        self._served_count = len(self._frames)
         self._served_data = self._take()
         self._served, self._at = list(self.live), 0
         return True
@@ -114,7 +119,8 @@ class Audience:
         data = self._served_data
         size = len(data)
         waiting: list[Outbox] = []
-        for outbox in self._served[self._at : self._at + count]:
+        part = self._served[self._at : self._at + count]
+        for outbox in part:
             if outbox.size:
                 waiting.append(outbox)
                 continue
@@ -125,8 +131,12 @@ class Audience:
                 continue
             if taken < size:
                 outbox.cut_short(data, taken)
+        written = len(part) - len(waiting)
+        counters = self._flusher.counters
+        counters.deliveries += written * self._served_count
+        counters.bytes_out += written * size
         if waiting:
-            self._append(waiting, data, self._served_position)
+            self._append(waiting, data, self._served_position, count=self._served_count)
         self._at += count
         if self._at < len(self._served):
             return False
@@ -137,8 +147,13 @@ class Audience:
         frames, self._frames, self._size = self._frames, [], 0
         return frames[0] if len(frames) == 1 else b"".join(frames)
 
-    def _append(self, outboxes: Iterable[Outbox], data: bytes, position: int) -> None:
-        """Queue the same bytes in each outbox; a full one's cursor is left at `position`."""
+    def _append(
+        self, outboxes: Sequence[Outbox], data: bytes, position: int, *, count: int
+    ) -> None:
+        """Queue the same bytes, of `count` frames, in each outbox.
+
+        A full one's cursor is left at `position`.
+        """
         size = len(data)
         room_left = self._bytes_high - size
         dirty = self._flusher.dirty
@@ -153,6 +168,7 @@ class Audience:
                 dirty.append(outbox)
             else:
                 outbox.ordinary.append(data)
+        self._flusher.counters.deliveries += (len(outboxes) - len(full)) * count
         self._flusher.wake()
         for outbox in full:
             self._demote(self.live.pop(outbox), position)

@@ -90,6 +90,12 @@ class Elsewhere:
             await self._sayer.flush()
         await self._lease.leave(lasts_s=lasts_s)
 
+    @property
+    def nodes(self) -> list[str]:
+        """The names of the other nodes that held a lease at the last beat."""
+        others = [lease for lease in self._beats if not self._lease.is_mine(lease)]
+        return list(dict.fromkeys(lease.rpartition(":")[0] for lease in others))
+
     # --- knowing -----------------------------------------------------------------------
 
     def told(self, user: str) -> list[Told]:

@@ -21,6 +21,8 @@ from ..ports.store import Store
 from . import ops  # noqa: F401 - fills the table of handlers
 from .admission import Admission
 from .asking import Asking
+from .connection import Connection
+from .counters import Counters
 from .departure import Departure
 from .doorbells import Doorbells, RoomChannels
 from .edge import Edge, Fallback, bind
@@ -33,6 +35,7 @@ from .keeping import Keeping
 from .marks import Marks, mark_of
 from .nodes import Nodes
 from .outbox import Outbox
+from .oversight import Oversight
 from .pipe import Pipe
 from .pipeline import store_refusal
 from .poller import Poller, Watcher
@@ -42,9 +45,9 @@ from .revocations import Revocations
 from .room import Cursor, Room
 from .seat import Seat
 from .sequencer import Sequencer
-from .session import Connection, Session
+from .session import Session
 from .states import States
-from .statistics import Statistics
+from .statistics import Statistics, statistics_of
 from .turn import Turn
 from .writer import Writer
 
@@ -91,8 +94,9 @@ class Engine:
         self.entropy = entropy
         self.limits = limits
         self.limits_told = {name: getattr(limits, name) for name in _LIMITS_TOLD}
-        self.nodes = None if bus is None else Nodes(bus, entropy, limits)
-        self.flusher = Flusher()
+        self.counters = counters = Counters()
+        self.nodes = None if bus is None else Nodes(bus, entropy, limits, counters)
+        self.flusher = Flusher(counters)
         self.marks = Marks(store, limits)
         self.presence = Presence(store, clock, limits, nodes=self.nodes)
         self.feeder = Feeder(self.presence, limits)
@@ -106,8 +110,10 @@ class Engine:
             marks=self.marks,
             channels=None if self.nodes is None else RoomChannels(self.nodes),
         )
-        now, flusher = trio.current_time, self.flusher
-        self.sequencer = Sequencer(store, self.hub, limits, flusher=flusher, now=now)
+        now = trio.current_time
+        self.sequencer = Sequencer(
+            store, self.hub, limits, flusher=self.flusher, now=now, counters=counters
+        )
         self.writer = Writer(self.sequencer, self.hub, self.feeder, self.spawn)
         self._keeping = Keeping(store, self.hub, clock, limits)
         self._revocations = Revocations(store, self.presence, clock, limits, self.nodes)
@@ -119,11 +125,11 @@ class Engine:
         self.search = self._asking.search
         self.view = self._asking.view
         self.members = self._asking.members
-        self.relay: Relay | None = None
-        if self.nodes is not None:
-            self.relay = Relay(self.nodes, store, self.hub, self.states, self.feeder, limits=limits)
-            Doorbells(self.nodes, self.hub, self.sequencer, self._keeping)
-        self.heartbeat = Heartbeat(clock, limits)
+        self.relay = None if self.nodes is None else self._join(self.nodes)
+        self.heartbeat = Heartbeat(clock, limits, counters)
+        self.oversight = Oversight(self, counters, self.spawn)
+        self.observe = self.oversight.observe
+        self.announce = self.oversight.announce
         self._departure = Departure(self.heartbeat, self.sequencer, self.nodes, entropy, limits)
         self.require_running = self._departure.check
         self._stack = AsyncExitStack()
@@ -132,6 +138,11 @@ class Engine:
         self.connection_nursery: trio.Nursery | None = None
         self._poller: Watcher = poller or self._own_poller()
         self._poller.turn = Turn(self.sequencer, self.flusher)
+
+    def _join(self, nodes: Nodes) -> Relay:
+        """Have rooms and states told to other nodes, and heard from them."""
+        Doorbells(nodes, self.hub, self.sequencer, self._keeping)
+        return Relay(nodes, self.store, self.hub, self.states, self.feeder, limits=self.limits)
 
     # --- living ------------------------------------------------------------------------
 
@@ -192,6 +203,7 @@ class Engine:
                     self._keeping.run,
                     self.heartbeat.run,
                     self._revocations.run,
+                    self.oversight.dashboard.run,
                     *(() if self.relay is None else (self.relay.run,)),
                 ):
                     self._nursery.start_soon(run)
@@ -307,6 +319,7 @@ class Engine:
     def session_ended(self, session: Session) -> None:
         """Let go of what the engine holds of a session."""
         self.feeder.forget(session)
+        self.oversight.dashboard.unwatch(session)
         if self.relay is not None:
             self.relay.gone(session)
         if session.present is not None:
@@ -376,18 +389,11 @@ class Engine:
         """Leave: tell clients when to come back, commit what was accepted, close with 1012."""
         await self._departure.leave()
 
+    @property
+    def is_draining(self) -> bool:
+        """Whether it has begun to leave."""
+        return self._departure.is_begun
+
     def statistics(self) -> Statistics:
         """Return what the engine is doing now."""
-        present = self.presence.present.values()
-        return Statistics(
-            connections=len(self.heartbeat.connections),
-            sessions=sum(len(one.sessions) for one in present),
-            users=sum(1 for one in present if one.sessions),
-            rooms=len(self.hub.rooms),
-            cursors=sum(1 for _ in self.hub.cursors()),
-            pending_bytes=self.sequencer.pending_bytes,
-            draining=self._departure.is_begun,
-            node="" if self.nodes is None else self.nodes.name,
-            not_ready=self.why_not_ready(),
-            unheard=() if self.nodes is None else self.nodes.unheard,
-        )
+        return statistics_of(self)

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Final, final
 
 import trio
 
+from .counters import Counters
+
 if TYPE_CHECKING:
     from .audience import Audience
     from .outbox import Outbox
@@ -33,9 +35,11 @@ class Flusher:
     Attributes:
         dirty: outboxes whose ordinary queue has become non-empty, the first one first.
         look: called between two parts of a turn: what is urgent may have come.
+        counters: what is written adds to.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, counters: Counters | None = None) -> None:
+        self.counters = counters or Counters()
         self.dirty: deque[Outbox] = deque()
         self.look: Callable[[], object] = _nothing
         self._urgent: list[Outbox] = []

@@ -7,7 +7,9 @@ import trio
 
 from .._model.limits import Limits
 from ..ports.clock import Clock
-from .session import Connection, Session
+from .connection import Connection
+from .counters import Counters
+from .session import Session
 
 # Connections looked at between two checkpoints: about a millisecond.
 _BEATS_PER_TURN: Final = 500
@@ -35,8 +37,9 @@ class Heartbeat:
     with a deadline for each connection takes 0.9 KB.
     """
 
-    def __init__(self, clock: Clock, limits: Limits) -> None:
+    def __init__(self, clock: Clock, limits: Limits, counters: Counters | None = None) -> None:
         self._clock = clock
+        self._counters = counters or Counters()
         self._notice_ms = int(limits.token_notice_s * 1000)
         self._interval_s = _interval_s(limits)
         # Deadlines so near are kept apart; a round of beats takes less than the other interval.
@@ -53,12 +56,15 @@ class Heartbeat:
     def join(self, connection: Connection) -> None:
         """Begin to look after a connection."""
         self.connections[connection] = None
+        self._counters.opened += 1
         if self._is_over:
             connection.leave()
 
-    def leave(self, connection: Connection) -> None:
-        """Forget a connection."""
-        self.connections.pop(connection, None)
+    def leave(self, connection: Connection, *, code: int) -> None:
+        """Forget a connection, which has ended with a close code."""
+        if connection in self.connections:
+            del self.connections[connection]
+            self._counters.closed(code)
         self._left.set()
 
     async def wait_empty(self) -> None:
@@ -87,7 +93,9 @@ class Heartbeat:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._end_overdue)
             while True:
-                await trio.sleep(self._interval_s)
+                due = trio.current_time() + self._interval_s
+                await trio.sleep_until(due)
+                self._counters.lag.record(trio.current_time() - due)
                 # On its own, so that nobody who has gone is held while this sleeps.
                 await self._beat_all()
 

@@ -11,6 +11,7 @@ from .._model.errors import Close, CloseCode
 from .._wire.frames import FrameReader
 from .._wire.websocket import PING, close_frame
 from ..ports.gate import Opening
+from .counters import ABNORMAL
 from .outbox import SocketOutbox
 from .poller import READ, WRITE, Watcher
 from .session import Session
@@ -138,6 +139,7 @@ class NativeConnection:
     def _take(self, data: bytes) -> Coroutine[Any, Any, None] | None:
         """Handle what has come; return what remains to be awaited."""
         self._heard = True
+        self._engine.counters.bytes_in += len(data)
         session = self.session
         payloads = self._reader.receive(data)
         for index, payload in enumerate(payloads):
@@ -200,14 +202,14 @@ class NativeConnection:
         self.session.close(Close(CloseCode.INTERNAL, "internal error"))
 
     def interrupt(self) -> None:
-        """See `session.Connection`."""
+        """See `connection.Connection`."""
         if self._waiting is not None:
             self._waiting.cancel()
         else:
             self.leave()
 
     def leave(self) -> None:
-        """See `session.Connection`; what waits is cancelled with the nursery."""
+        """See `connection.Connection`; what waits is cancelled with the nursery."""
         if self._waiting is None and not self._is_leaving:
             self._is_leaving = True
             self._nursery.start_soon(self._say_goodbye)
@@ -226,8 +228,16 @@ class NativeConnection:
         self.session.end()
         self._poller.watch(self, 0)
         self.outbox.discard()
-        self._engine.heartbeat.leave(self)
+        self._engine.heartbeat.leave(self, code=self._close_code)
         self.sock.close()
+
+    @property
+    def _close_code(self) -> int:
+        """How it ended, by whichever side was first."""
+        if self.session.closing is not None:
+            return self.session.closing.code
+        ended = self._reader.close
+        return ABNORMAL if ended is None else ended.code
 
     async def _farewell(self) -> None:
         """Write what is owed and a close frame, and give the peer a moment to answer it."""
@@ -295,7 +305,7 @@ class NativeConnection:
         self._poller.watch(self, self.events | WRITE if wanted else self.events & ~WRITE)
 
     def beat(self, now: float) -> None:
-        """See `session.Connection`."""
+        """See `connection.Connection`."""
         limits, outbox = self._engine.limits, self.outbox
         if self.session.is_gone:
             return  # it is saying goodbye, and nothing follows a close frame

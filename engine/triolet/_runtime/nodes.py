@@ -18,6 +18,7 @@ from .._wire.peers import BadFrame, Echo, Missed, PeerMessage, decode_peer, enco
 from ..ports.bus import Bus, Doorbell
 from ..ports.clock import Entropy
 from .complaint import Complaint
+from .counters import Counters
 from .part import Part
 
 logger = logging.getLogger(__name__)
@@ -60,6 +61,7 @@ class Nodes:
         bus: this node's connection; it outlives the engine.
         entropy: names this node: `node:generation`, never the same twice.
         limits: of the bus: how long it is waited for, how much waits for each part of it.
+        counters: how long the canaries take adds to.
 
     Attributes:
         name: of this node, in this life of the engine.
@@ -70,8 +72,11 @@ class Nodes:
             that this is about; None: all.
     """
 
-    def __init__(self, bus: Bus, entropy: Entropy, limits: Limits) -> None:
+    def __init__(
+        self, bus: Bus, entropy: Entropy, limits: Limits, counters: Counters | None = None
+    ) -> None:
         self.bus = bus
+        self._counters = counters or Counters()
         self._limits = limits
         self._bytes_max = limits.bus_pending_bytes_max
         self.name = f"{entropy.token()}:{entropy.token()}"
@@ -163,6 +168,11 @@ class Nodes:
         return tuple(part.name for part in self._parts if part.echo_at < oldest)
 
     @property
+    def own_channel(self) -> str:
+        """A channel that this node alone follows."""
+        return self._parts[0].canary
+
+    @property
     def is_down(self) -> bool:
         """Whether the last call of each part of the bus failed."""
         return all(part.is_down for part in self._parts)
@@ -218,7 +228,13 @@ class Nodes:
                 if not doorbell.frame.startswith(self._prefix):
                     self._hear_one(doorbell)
                 elif doorbell.channel == (part := self._part(doorbell.channel)).canary:
-                    part.echo_at = trio.current_time()
+                    self._echoed(part)
+
+    def _echoed(self, part: Part) -> None:
+        now = trio.current_time()
+        if part.echo_at < part.sung_at:
+            self._counters.bus.record(now - part.sung_at)
+        part.echo_at = now
 
     def _try_again(self) -> None:
         """What was down may be back: ring there at once, to know."""
@@ -263,6 +279,8 @@ class Nodes:
 
     def _sing_in(self, part: Part) -> None:
         self._echoes += 1
+        if part.echo_at >= part.sung_at:
+            part.sung_at = trio.current_time()
         self.ring(part.canary, Echo(self._echoes))
 
     def _tell_silence(self, silent: list[Part]) -> None:

@@ -179,6 +179,7 @@ class SocketOutbox(Outbox):
         data = frames[0] if len(frames) == 1 else b"".join(frames)
         self.urgent = self.ordinary = None
         self.size = 0
+        self._flusher.counters.bytes_out += len(data)
         try:
             taken = self.sock.send(data)
         except OSError as error:
@@ -202,7 +203,9 @@ class SocketOutbox(Outbox):
     def cut_short(self, data: bytes, taken: int) -> None:
         """See `Outbox.cut_short`."""
         self._tail = data[taken:]
-        self.size += len(data) - taken
+        self.size += len(self._tail)
+        # Counted when it was tried.
+        self._flusher.counters.bytes_out -= len(self._tail)
         # From the last byte taken: a vain attempt is no sign of life.
         if self.blocked_since is None or taken:
             self.blocked_since = trio.current_time()

@@ -51,6 +51,7 @@ class Part:
     Attributes:
         is_down: the last call failed.
         echo_at: when the canary was last heard (monotonic, s).
+        sung_at: when the first canary was rung that was not heard when that was.
         has_dropped: something came from here that cannot be read.
     """
 
@@ -83,7 +84,7 @@ class Part:
         # Others do not know yet that they were not rung for something.
         self._owes_missed = False
         self.is_down = False
-        self.echo_at = float("-inf")
+        self.echo_at = self.sung_at = float("-inf")
         self.has_dropped = False
         self.following = Following(bus, limits, failed=self._failed)
 

@@ -85,7 +85,8 @@ class Pipe:
             session.close(Close(CloseCode.INTERNAL, "internal error"))
         finally:
             session.end()
-            self._engine.heartbeat.leave(self)
+            closing = self.session.closing or Close(CloseCode.BYE)
+            self._engine.heartbeat.leave(self, code=closing.code)
             self._farewell()
 
     def _farewell(self) -> None:
@@ -109,14 +110,14 @@ class Pipe:
         return True
 
     def interrupt(self) -> None:
-        """See `session.Connection`."""
+        """See `connection.Connection`."""
         self._scope.cancel()
 
     def leave(self) -> None:
-        """See `session.Connection`: its task ends with the engine's others."""
+        """See `connection.Connection`: its task ends with the engine's others."""
 
     def beat(self, now: float) -> None:
-        """See `session.Connection`: nothing can go silent here but a client that never reads."""
+        """See `connection.Connection`: nothing can go silent here but a client that never reads."""
         blocked_since = self.outbox.blocked_since
         if blocked_since is not None and now - blocked_since > self._engine.limits.stall_s:
             self.session.close(Close(CloseCode.TOO_SLOW, "too slow"))

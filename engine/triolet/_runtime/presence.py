@@ -89,6 +89,10 @@ class Presence:
         """Write what is to be kept of people now."""
         await self._writer.flush()
 
+    def others(self) -> list[str]:
+        """Return the names of the other nodes, as they were at the last beat."""
+        return [] if self._elsewhere is None else self._elsewhere.nodes
+
     async def leave(self) -> None:
         """Tell other nodes that this one ends: its users stay visible until their graces end."""
         if self._elsewhere is not None:

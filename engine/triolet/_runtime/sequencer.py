@@ -17,6 +17,7 @@ from .._model.limits import Limits
 from ..ports.notifier import Notifier
 from ..ports.store import Appended, Draft, Duplicate, Outcome, Store
 from .complaint import Complaint
+from .counters import Counters
 from .turn import Held
 
 logger = logging.getLogger(__name__)
@@ -96,6 +97,7 @@ class Sequencer:
         limits: how much may wait, and go together.
         flusher: writes what owners and the sink have to say.
         now: the monotonic clock, s.
+        counters: what is stored adds to.
 
     Attributes:
         publisher: None where there are no other nodes.
@@ -110,6 +112,7 @@ class Sequencer:
         *,
         flusher: Held,
         now: Callable[[], float],
+        counters: Counters | None = None,
     ) -> None:
         self.publisher: Publisher | None = None
         self.notifier: Notifier | None = None
@@ -118,6 +121,7 @@ class Sequencer:
         self._limits = limits
         self._flusher = flusher
         self._now = now
+        self._counters = counters or Counters()
         self._complaint = Complaint(logger, now=now)
         self._waiting: list[Pending] = []
         self._waiting_bytes = 0
@@ -135,6 +139,11 @@ class Sequencer:
         self._told = trio.Event()
         self._told.set()
         self._idle = trio.Event()
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether the last batch could not be stored."""
+        return self._complaint.is_open
 
     @property
     def pending_bytes(self) -> int:
@@ -178,7 +187,7 @@ class Sequencer:
         size = self._limits.batch_bytes_max
         if not is_idle or len(self._waiting) > count or self._waiting_bytes > size:
             return False
-        outcomes = self._store.append_now([pending.draft for pending in self._waiting])
+        outcomes = self._append_now()
         if outcomes is None:
             return False
         batch, self._waiting = self._waiting, []
@@ -186,6 +195,18 @@ class Sequencer:
         self._tell_part(batch, outcomes, is_unsure=False)
         self._idle.set()
         return True
+
+    def _append_now(self) -> list[Outcome] | None:
+        drafts = [pending.draft for pending in self._waiting]
+        counters = self._counters
+        is_timed = counters.is_timed
+        began = self._now() if is_timed else 0.0
+        outcomes = self._store.append_now(drafts)
+        if outcomes is not None:
+            counters.batches += 1
+            if is_timed:
+                counters.append.record(self._now() - began)
+        return outcomes
 
     async def run(self) -> None:
         """Commit for as long as the engine lives."""
@@ -249,13 +270,17 @@ class Sequencer:
         self._commit_began = self._now()
         self._has_begun.set()
         self._is_unsure = False
+        counters = self._counters
+        counters.batches += 1
         try:
             while True:
                 try:
                     outcomes = await self._store.append(drafts)
                 except OutcomeUnknown:
+                    counters.store_failures += 1
                     self._is_unsure = True
                 except StoreUnavailable as error:
+                    counters.store_failures += 1
                     # Of an earlier try something may have been stored.
                     if not self._is_unsure:
                         self._complaint.again(f"nothing of {len(batch)} drafts was stored: {error}")
@@ -264,6 +289,7 @@ class Sequencer:
                     self._refuse_waiting(error.retry_after_ms)
                 else:
                     self._complaint.over("the store takes drafts again")
+                    counters.append.record(self._now() - self._commit_began)
                     return outcomes
                 # The identical batch again: what is stored answers as a duplicate.
                 if self._now() - self._commit_began > self._limits.append_deadline_s:
@@ -304,6 +330,7 @@ class Sequencer:
             for pending in batch:
                 self._settle(pending, outcomes)
             return
+        self._counters.told(outcomes)
         for pending, outcome in zip(batch, outcomes, strict=True):
             if isinstance(outcome, Appended):
                 self._apply(pending.draft, outcome.records)

@@ -7,10 +7,11 @@ edits, deletions and reactions are pipelined into the sequencer, which keeps the
 
 import logging
 from collections.abc import Awaitable
-from typing import TYPE_CHECKING, Protocol, final
+from typing import TYPE_CHECKING, final
 
 import msgspec
 import trio
+from msgspec import structs
 
 from .._domain.rates import Bucket
 from .._domain.session import CLOSE_OF_REFUSED_HELLO, TRANSITIONS, SessionEvent, SessionState
@@ -28,6 +29,7 @@ from .._model.events import (
 from .._wire.codec import BadCommand, decode_command, encode, failed
 from .._wire.websocket import binary_frame, text_frame
 from ..ports.gate import Identity, Opening
+from .connection import Connection
 from .cursor import Pump
 from .outbox import Outbox
 from .pipeline import HANDLERS, Pipeline, store_refusal
@@ -39,27 +41,6 @@ if TYPE_CHECKING:
     from .watchers import Watching
 
 logger = logging.getLogger(__name__)
-
-
-class Connection(Protocol):
-    """What carries a session, as the session and the engine see it."""
-
-    session: "Session"
-
-    def beat(self, now: float) -> None:
-        """Ping, or close what shows no sign of life. Called about once a second."""
-        ...
-
-    def interrupt(self) -> None:
-        """The session is to end: stop waiting for anything, and say goodbye.
-
-        Called by whoever closes it, also from within `Session.receive`.
-        """
-        ...
-
-    def leave(self) -> None:
-        """The engine ends: say goodbye, if that has not begun."""
-        ...
 
 
 @final
@@ -87,6 +68,7 @@ class Session:
         "pipeline",
         "present",
         "signals",
+        "since",
         "state",
         "status",
         "text",
@@ -122,6 +104,8 @@ class Session:
         self.user = ""
         self.device = ""
         self.expires_at = 0
+        # When it was welcomed (ms).
+        self.since = 0
         self.noticed = False
         self.status: Status = "online"
         self.cursors: dict[str, Cursor] = {}
@@ -209,6 +193,7 @@ class Session:
         try:
             if is_open:
                 self._check_rate()
+            self.engine.counters.refused(bad.failed.reason)
             self.write(bad.failed)
         except Refusal as refusal:
             self.refuse(refusal, bad.failed.ref)
@@ -275,15 +260,18 @@ class Session:
         self._token = None
         self.user = identity.user
         self.device = command.device or identity.device or self.id
+        if command.agent:
+            self.opening = structs.replace(self.opening, agent=command.agent)
         self.step(SessionEvent.ADMITTED)
         self.admit(identity)
         self.present = engine.presence.arrive(self)
+        self.since = engine.clock.now_ms()
         self.write(
             Welcome(
                 session=self.id,
                 user=self.user,
                 device=self.device,
-                now=engine.clock.now_ms(),
+                now=self.since,
                 heartbeat_s=engine.limits.heartbeat_s,
                 limits=engine.limits_told,
                 expires_at=self.expires_at,
@@ -335,6 +323,7 @@ class Session:
 
     def refuse(self, refusal: Refusal, ref: int | None) -> None:
         """Answer a request with an error."""
+        self.engine.counters.refused(refusal.code.reason)
         self.write(failed(refusal, ref))
 
     def _frame(self, outgoing: Outgoing) -> bytes:

@@ -1,8 +1,11 @@
 """What an engine is doing, in numbers."""
 
-from typing import final
+from typing import TYPE_CHECKING, final
 
 import msgspec
+
+if TYPE_CHECKING:
+    from .engine import Engine
 
 
 @final
@@ -26,3 +29,20 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     node: str
     not_ready: str
     unheard: tuple[str, ...]
+
+
+def statistics_of(engine: "Engine") -> Statistics:
+    """Return what an engine is doing now."""
+    present, nodes = engine.presence.present.values(), engine.nodes
+    return Statistics(
+        connections=len(engine.heartbeat.connections),
+        sessions=sum(len(one.sessions) for one in present),
+        users=sum(1 for one in present if one.sessions),
+        rooms=len(engine.hub.rooms),
+        cursors=sum(len(room.cursors) for room in engine.hub.rooms.values()),
+        pending_bytes=engine.sequencer.pending_bytes,
+        draining=engine.is_draining,
+        node="" if nodes is None else nodes.name,
+        not_ready=engine.why_not_ready(),
+        unheard=() if nodes is None else nodes.unheard,
+    )

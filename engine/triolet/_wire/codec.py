@@ -19,6 +19,7 @@ from .._model.events import (
     Failed,
     Feed,
     Notice,
+    Observed,
     Outgoing,
     Presence,
     Receipts,
@@ -224,6 +225,7 @@ _EVENTS: Final[dict[str, type[Outgoing]]] = {
     "presence": Presence,
     "signal": Signal,
     "notice": Notice,
+    "stats": Observed,
 }
 _EventDecoder: TypeAlias = Callable[[bytes], Outgoing]
 _msgpack_events: dict[str, _EventDecoder] = {

@@ -3,7 +3,7 @@
 A frame is the array `[version, node, message]`, a message the array `[tag, field, …]`.
 Nodes of different versions may run side by side while a deployment is renewed: what a node
 cannot read it drops, and the store tells it in time. So a field may be added at a message's
-end, with a default; whatever else changes moves `VERSION`.
+end, with a default, and a message under a new tag; whatever else changes moves `VERSION`.
 """
 
 from typing import Final, TypeAlias, final
@@ -15,6 +15,7 @@ from .._model.entries import FactKind, Record, Role
 from .._model.events import FeedRow
 from .._model.json import JsonMap
 from .codec import unpack_fact
+from .questions import Answer, Question
 
 VERSION: Final = 1
 
@@ -143,6 +144,32 @@ class PresenceReset(Struct, frozen=True, array_like=True, tag="lease"):
     """The sender tells of its users under a new lease: read again what is known of all."""
 
 
+@final
+class Asked(Struct, frozen=True, array_like=True, tag="asked"):
+    """A question to all nodes, to be answered on the asker's own `channel`, under its number."""
+
+    number: int
+    channel: str
+    question: Question
+
+
+@final
+class Answered(Struct, frozen=True, array_like=True, tag="answered"):
+    """The sender's answer to question `number` of the node whose channel it is rung on."""
+
+    number: int
+    answer: Answer
+
+
+@final
+class Announced(Struct, frozen=True, array_like=True, tag="announced"):
+    """Tell your sessions: those of `users`, or who follow `room`; where both are None, all."""
+
+    body: JsonMap
+    users: tuple[str, ...] | None = None
+    room: str | None = None
+
+
 PeerMessage: TypeAlias = (
     Entries
     | Grown
@@ -157,6 +184,9 @@ PeerMessage: TypeAlias = (
     | Echo
     | PresenceMoved
     | PresenceReset
+    | Asked
+    | Answered
+    | Announced
 )
 
 

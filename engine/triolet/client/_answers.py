@@ -12,6 +12,7 @@ from msgspec import UNSET
 from .._model.commands import (
     Command,
     ListRooms,
+    Observe,
     Ping,
     Position,
     Refresh,
@@ -132,6 +133,11 @@ def _asked_presence(desk: Desk, command: Command) -> None:
     desk.standing.show(command.status)
 
 
+def _asked_stats(desk: Desk, command: Command) -> None:
+    assert isinstance(command, Observe)
+    desk.standing.observe(command)
+
+
 def _asked_unsubscribe(desk: Desk, command: Command) -> None:
     assert isinstance(command, Unsubscribe)
     desk.following.forget([command.room])
@@ -154,6 +160,7 @@ _ON_ASKED: Final[dict[type[Command], _OnAsked]] = {
     Send: _asked_send,
     SetReceipt: _asked_receipt,
     SetPresence: _asked_presence,
+    Observe: _asked_stats,
     Unsubscribe: _asked_unsubscribe,
     Unwatch: _asked_unwatch,
     Refresh: _asked_refresh,
@@ -310,6 +317,11 @@ def _refused_presence(desk: Desk, request: Request, refusal: Refusal) -> None:
     desk.standing.show(None)
 
 
+def _refused_stats(desk: Desk, request: Request, refusal: Refusal) -> None:
+    del request, refusal
+    desk.standing.stop_observing()
+
+
 def _refused_watch(desk: Desk, request: Request, refusal: Refusal) -> None:
     del refusal
     assert isinstance(request.command, Watch)
@@ -327,6 +339,7 @@ _ON_REFUSED: Final[dict[type[Command], _OnRefused]] = {
     Subscribe: _refused_subscribe,
     SetReceipt: _refused_receipt,
     SetPresence: _refused_presence,
+    Observe: _refused_stats,
     SetTyping: _refused_typing,
     Watch: _refused_watch,
 }

@@ -7,7 +7,7 @@ it costs one place in a stream however often it changes.
 from collections.abc import Callable, Iterable
 from typing import TypeAlias, TypeVar
 
-from .._model.events import Feed, Notice, Presence, Receipts, Synced, Typing
+from .._model.events import Feed, Notice, Observed, Presence, Receipts, Synced, Typing
 from ._effects import ClientEvent
 
 # What an event is the state of; None: it is no state, each one counts.
@@ -33,6 +33,8 @@ def key_of(event: ClientEvent) -> Key | None:
             return ("feed", "")
         case Synced():
             return ("synced", "")
+        case Observed():
+            return ("stats", "")
         case Notice(kind="draining" | "token_expiring"):
             return ("notice", event.kind)
         case _:

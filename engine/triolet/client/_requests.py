@@ -14,6 +14,7 @@ import msgspec
 from .._model.commands import (
     Command,
     Hello,
+    Observe,
     SendSignal,
     SetPresence,
     SetReceipt,
@@ -47,6 +48,7 @@ ON_LOSS: Final[dict[type[Command], OnLoss]] = {
     SetTyping: OnLoss.KEPT,
     SetReceipt: OnLoss.KEPT,
     SetPresence: OnLoss.KEPT,
+    Observe: OnLoss.KEPT,
     Unsubscribe: OnLoss.KEPT,
     Unwatch: OnLoss.KEPT,
     SendSignal: OnLoss.DROP,

@@ -25,6 +25,7 @@ from .._model.events import (
     Failed,
     Feed,
     Notice,
+    Observed,
     Pong,
     Presence,
     Receipts,
@@ -205,7 +206,7 @@ class Session:
                 self._desk.deliver(message, len(payload))
                 if isinstance(message, Closed):
                     self._desk.effects.append(RoomEnded(message.room))
-            case Receipts() | Typing() | Presence() | Signal():
+            case Receipts() | Typing() | Presence() | Signal() | Observed():
                 self._desk.deliver(message, len(payload))
             case _:
                 # An op of a later version of the protocol.

@@ -9,7 +9,7 @@ from typing import final
 
 from msgspec import UNSET
 
-from .._model.commands import Command, SetPresence, SetReceipt, SetTyping, Status, Sync
+from .._model.commands import Command, Observe, SetPresence, SetReceipt, SetTyping, Status, Sync
 from .._model.events import FeedRow, InboxRow
 from ._following import Row
 
@@ -89,13 +89,14 @@ def _receipt(room: str, mark: Mark) -> SetReceipt:
 
 @final
 class Standing:
-    """Watches, presence status and typing; `watched` is an ordered set of users."""
+    """Watches, presence status, statistics and typing; `watched` is an ordered set of users."""
 
     def __init__(self, *, typing_s: float, renewal_s: float) -> None:
         self._typing_s = typing_s
         self._renewal_s = renewal_s
         self.watched: dict[str, None] = {}
         self._status: Status | None = None
+        self._stats: Observe | None = None
         # Room → when the user was last said to be typing, in seconds.
         self._typing: dict[str, float] = {}
 
@@ -115,6 +116,14 @@ class Standing:
     def show(self, status: Status | None) -> None:
         """Remember how the user is to be seen; None: as the server has it."""
         self._status = status
+
+    def observe(self, command: Observe) -> None:
+        """Remember whether statistics are to be told, and how often."""
+        self._stats = command if command.on else None
+
+    def stop_observing(self) -> None:
+        """Forget statistics: the server refused them."""
+        self._stats = None
 
     def is_renewal(self, command: SetTyping, now: float) -> bool:
         """Remember typing; whether the server was told so recently that it can be spared."""
@@ -136,6 +145,8 @@ class Standing:
         commands: list[Command] = []
         if self._status is not None:
             commands.append(SetPresence(status=self._status))
+        if self._stats is not None:
+            commands.append(self._stats)
         self._typing = {room: at for room, at in self._typing.items() if now - at < self._typing_s}
         commands.extend(SetTyping(room=room, on=True) for room in self._typing)
         return commands

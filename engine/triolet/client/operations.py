@@ -19,6 +19,7 @@ from .._model.commands import (
     Leave,
     ListReceipts,
     ListRooms,
+    Observe,
     Ping,
     Place,
     Position,
@@ -321,6 +322,13 @@ class Operations(ABC):
     async def refresh(self, token: str) -> Refreshed:
         """Go on with a newer token; with a token provider the client does so by itself."""
         return await self._ask(Refresh(token=token), Refreshed)
+
+    async def stats(self, *, on: bool = True, interval_ms: int = 1000) -> Done:
+        """Have what the servers count told, so often, or no more; kept across reconnections.
+
+        For role `admin`. It comes to streams of all events as `Observed`, the latest wins.
+        """
+        return await self._ask(Observe(on=on, interval_ms=interval_ms), Done)
 
     async def ping(self) -> Pong:
         """Return the server's wall clock, in ms."""

@@ -1,5 +1,5 @@
 """How each op is carried out: one handler a command, gathered in `session.HANDLERS`."""
 
-from . import live, messages, reading, rooms, subscriptions
+from . import live, messages, overseeing, reading, rooms, subscriptions
 
-__all__ = ["live", "messages", "reading", "rooms", "subscriptions"]
+__all__ = ["live", "messages", "overseeing", "reading", "rooms", "subscriptions"]

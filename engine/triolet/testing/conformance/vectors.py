@@ -69,6 +69,22 @@ def _entry(kind: str, **fields: object) -> Map:
     return {**head, "at": 1_700_000_003_000, "cid": "c-7", **fields}
 
 
+_MS: Final[Map] = {"count": 9, "p50": 0.511, "p95": 1.023, "p99": 2.047, "max": 2.047}
+_COUNTED: Final[Map] = {
+    "at": 1_700_000_000_000,
+    "up_ms": 5000,
+    "gauges": {"sessions": 2},
+    "counts": {"messages": 9},
+    "rates": {"messages": 1.5},
+    "closes": {"1000": 1},
+    "refusals": {"forbidden": 1},
+    "append_ms": _MS,
+    "bus_ms": _MS,
+    "lag_ms": _MS,
+    "busiest": [["tea", 9]],
+    "errors": [[1_700_000_000_000, "WARNING", "triolet", "the store is slow"]],
+}
+
 CLIENT: Final[dict[str, Map]] = {
     "hello": _HELLO,
     "hello, the token came with the upgrade": {"op": "hello"},
@@ -127,6 +143,7 @@ CLIENT: Final[dict[str, Map]] = {
     "sync": {"op": "sync", "ref": 25, "have": [[_ROOM, "e1", 7]]},
     "refresh": {"op": "refresh", "ref": 26, "token": "d.e.f"},
     "ping": {"op": "ping", "ref": 27},
+    "stats": {"op": "stats", "ref": 28, "on": True, "interval_ms": 5000},
 }
 
 SERVER: Final[dict[str, Map]] = {
@@ -203,6 +220,15 @@ SERVER: Final[dict[str, Map]] = {
     },
     "notice, draining": {"op": "notice", "kind": "draining", "retry_after_ms": 1500},
     "notice, token_expiring": {"op": "notice", "kind": "token_expiring", "expires_at": 5},
+    "stats": {
+        "op": "stats",
+        "at": 1_700_000_000_000,
+        "interval_ms": 1000,
+        "nodes": [{"node": "n1", **_COUNTED}],
+        "total": {"node": "", **_COUNTED},
+        "silent": ["n2"],
+        "jobs": [["push", 3, 1, 0, 1_700_000_000_000]],
+    },
     "an op of a later version": {"op": "horoscope", "sign": "lion"},
 }
 

@@ -1,0 +1,27 @@
+"""What carries a session: a socket, a pipe, or something of a host's."""
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from .session import Session
+
+
+class Connection(Protocol):
+    """What carries a session, as the session and the engine see it."""
+
+    session: "Session"
+
+    def beat(self, now: float) -> None:
+        """Ping, or close what shows no sign of life. Called about once a second."""
+        ...
+
+    def interrupt(self) -> None:
+        """The session is to end: stop waiting for anything, and say goodbye.
+
+        Called by whoever closes it, also from within `Session.receive`.
+        """
+        ...
+
+    def leave(self) -> None:
+        """The engine ends: say goodbye, if that has not begun."""
+        ...

@@ -1,0 +1,113 @@
+"""The sessions of all nodes, to be looked at and ended."""
+
+from heapq import nsmallest
+from typing import TYPE_CHECKING, Final, final
+
+import trio
+
+from .._model.errors import Close, CloseCode
+from .._model.observation import SessionRow
+from .._wire.questions import SessionsEnded, SessionsEnding, SessionsFound, SessionsWanted
+from .rollcall import Poll, RollCall
+
+if TYPE_CHECKING:
+    from .engine import Engine
+    from .session import Session
+
+# Sessions looked at between two checkpoints: about a millisecond.
+_SESSIONS_PER_TURN: Final = 2000
+# Rows of one page.
+ROWS_MAX: Final = 200
+
+
+@final
+class Roster:
+    """See the module."""
+
+    def __init__(self, engine: "Engine", roll: RollCall) -> None:
+        self._engine = engine
+        self._roll = roll
+        roll.answer(SessionsWanted, self._find)
+        roll.answer(SessionsEnding, self._end)
+
+    async def page(
+        self, *, user: str = "", after: tuple[str, str] = ("", ""), limit: int = ROWS_MAX
+    ) -> tuple[SessionsFound, tuple[str, ...]]:
+        """Return a page of the sessions of all nodes, and which nodes did not answer.
+
+        Args:
+            user: of whom; empty: of everybody.
+            after: those behind this place, by user and session.
+            limit: at most so many, up to 200.
+        """
+        wanted = SessionsWanted(user, after, min(limit, ROWS_MAX))
+        poll = await self._roll.ask(wanted, SessionsFound)
+        rows = sorted((row for one in poll.answers.values() for row in one.rows), key=_place)
+        more = any(one.more for one in poll.answers.values()) or len(rows) > limit
+        return SessionsFound(tuple(rows[:limit]), more), poll.silent
+
+    async def end(self, *, session: str = "", user: str = "") -> Poll[SessionsEnded]:
+        """End one session, or all of a user, wherever they are."""
+        return await self._roll.ask(SessionsEnding(session, user), SessionsEnded)
+
+    async def _find(self, wanted: SessionsWanted) -> SessionsFound:
+        await trio.lowlevel.checkpoint()
+        found: list[tuple[tuple[str, str], Session]] = []
+        # One more than is asked for: it tells that there are others.
+        count = min(wanted.limit, ROWS_MAX) + 1
+        sessions = self._sessions(wanted.user)
+        for start in range(0, len(sessions), _SESSIONS_PER_TURN):
+            await trio.lowlevel.checkpoint()
+            chunk = (
+                ((session.user, session.id), session)
+                for session in sessions[start : start + _SESSIONS_PER_TURN]
+                if session.present is not None and (session.user, session.id) > wanted.after
+            )
+            found = nsmallest(count, [*found, *chunk], key=_first)
+        rows = tuple(self._row(session) for _, session in found if not session.is_gone)
+        return SessionsFound(rows[: count - 1], len(found) == count)
+
+    async def _end(self, ending: SessionsEnding) -> SessionsEnded:
+        await trio.lowlevel.checkpoint()
+        due = [
+            session
+            for session in self._sessions(ending.user)
+            if session.present is not None
+            and session.closing is None
+            and (session.id == ending.session or session.user == ending.user)
+        ]
+        for session in due:
+            session.close(Close(CloseCode.UNAUTHENTICATED, "ended by an administrator"))
+        return SessionsEnded(len(due))
+
+    def _sessions(self, user: str) -> "list[Session]":
+        engine = self._engine
+        if user:
+            present = engine.presence.present.get(user)
+            return [] if present is None else list(present.sessions.values())
+        return [connection.session for connection in engine.heartbeat.connections]
+
+    def _row(self, session: "Session") -> SessionRow:
+        nodes, identity = self._engine.nodes, session.identity
+        return SessionRow(
+            session=session.id,
+            user=session.user,
+            device=session.device,
+            node="" if nodes is None else nodes.name,
+            since=session.since,
+            expires_at=session.expires_at,
+            subscriptions=len(session.cursors),
+            outbox_bytes=session.outbox.size,
+            slow=session.outbox.blocked_since is not None,
+            address=session.opening.address,
+            agent=session.opening.agent,
+            tier="" if identity is None else identity.tier,
+        )
+
+
+def _place(row: SessionRow) -> tuple[str, str]:
+    return row.user, row.session
+
+
+def _first(one: "tuple[tuple[str, str], Session]") -> tuple[str, str]:
+    return one[0]
