@@ -14,6 +14,7 @@ from triolet.testing.conformance.scenarios.coming_back import is_steady
 ROOT = Path(__file__).parents[3]
 PYTHON_CLIENT = (sys.executable, str(ROOT / "examples/conformance/client.py"))
 NODE_CLIENT = str(ROOT / "examples/conformance/client.mjs")
+BROWSER_CLIENT = str(ROOT / "examples/conformance/triolet.mjs")
 FLAWED = str(Path(__file__).with_name("flawed.mjs"))
 # They mostly wait.
 AT_ONCE = 5
@@ -60,6 +61,13 @@ def of_node(node_modules):
 
 
 @pytest.fixture(scope="module")
+def of_the_browsers(node_modules):
+    """What came of each scene with the client that browsers load."""
+    results = trio.run(play_all, SCENES, in_node(node_modules, BROWSER_CLIENT), AT_ONCE)
+    return {result.scene.name: result.complaints for result in results}
+
+
+@pytest.fixture(scope="module")
 def of_flaws(node_modules):
     """What the scene that is about each flaw complained of."""
     complaints = {}
@@ -90,6 +98,11 @@ def test_the_python_client_keeps_the_protocol(of_python, name):
 @pytest.mark.parametrize("name", BY_NAME)
 def test_the_example_in_javascript_keeps_the_protocol(of_node, name):
     assert of_node[name] == []
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_the_client_of_browsers_keeps_the_protocol(of_the_browsers, name):
+    assert of_the_browsers[name] == []
 
 
 @pytest.mark.parametrize("flaw", FLAWS)
