@@ -270,17 +270,16 @@ class Sequencer:
         self._commit_began = self._now()
         self._has_begun.set()
         self._is_unsure = False
-        counters = self._counters
-        counters.batches += 1
+        self._counters.batches += 1
         try:
             while True:
                 try:
                     outcomes = await self._store.append(drafts)
                 except OutcomeUnknown:
-                    counters.store_failures += 1
+                    self._counters.store_failures += 1
                     self._is_unsure = True
                 except StoreUnavailable as error:
-                    counters.store_failures += 1
+                    self._counters.store_failures += 1
                     # Of an earlier try something may have been stored.
                     if not self._is_unsure:
                         self._complaint.again(f"nothing of {len(batch)} drafts was stored: {error}")
@@ -289,7 +288,7 @@ class Sequencer:
                     self._refuse_waiting(error.retry_after_ms)
                 else:
                     self._complaint.over("the store takes drafts again")
-                    counters.append.record(self._now() - self._commit_began)
+                    self._counters.append.record(self._now() - self._commit_began)
                     return outcomes
                 # The identical batch again: what is stored answers as a duplicate.
                 if self._now() - self._commit_began > self._limits.append_deadline_s:
