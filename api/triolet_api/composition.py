@@ -14,6 +14,11 @@ from quart_trio import QuartTrio
 
 from triolet._runtime.engine import Engine
 
+from .admin.audit import Audit
+from .admin.errors import recent_errors
+from .admin.metrics import Metrics
+from .admin.observing import Admin
+from .admin.sessions import AdminSessions
 from .app import create_app
 from .dispatch import Dispatcher
 from .endpoints import Endpoint
@@ -39,7 +44,9 @@ class Api(Struct, frozen=True):
 async def open_api(engine: Engine, settings: Settings) -> AsyncIterator[Api]:
     """Put the HTTP layer of a running engine together; at the end, its tasks have ended."""
     app = create_app(settings.web, origins=settings.origins)
-    dispatcher = Dispatcher(app, admit=engine.admit)
+    days = settings.admin.audit_days
+    audit = Audit(engine.store.documents, engine.clock, engine.entropy, days=days)
+    dispatcher = Dispatcher(app, admit=engine.admit, audit=audit)
     dispatcher.add(
         Front(settings.web),
         Health(engine.why_not_ready),
@@ -48,6 +55,10 @@ async def open_api(engine: Engine, settings: Settings) -> AsyncIterator[Api]:
         Members(engine),
         Messages(engine),
         Receipts(engine),
+        Admin(engine, audit),
+        AdminSessions(engine),
+        Metrics(engine, settings.admin),
     )
     await trio.lowlevel.checkpoint()
-    yield Api(app, dispatcher.endpoints)
+    with recent_errors(engine.counters):
+        yield Api(app, dispatcher.endpoints)

@@ -4,7 +4,7 @@ The order is that of cost: who is banned is refused before a token is verified, 
 often before a body is read.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, Final, Protocol, cast, final
 
@@ -45,8 +45,10 @@ class Guarding(Protocol):
 class Auditing(Protocol):
     """What admins do is written down."""
 
-    def around(self, call: Call, endpoint: Endpoint) -> AbstractAsyncContextManager[None]:
-        """Write down that it begins, and how it ended."""
+    def around(
+        self, call: Call, endpoint: Endpoint, values: Mapping[str, object]
+    ) -> AbstractAsyncContextManager[None]:
+        """Write down that it begins, with which values, and how it ended."""
         ...
 
 
@@ -115,7 +117,7 @@ class Dispatcher:
                 values["query"] = _query(asked, one.query, lists)
             if one.body is not None:
                 values["body"] = await _body(asked, one.body)
-            async with self._around(call, one):
+            async with self._around(call, one, values):
                 result = await handler(call, **values)
             response = _response(one, result)
             for name, value in (*headers.items(), *call.headers.items()):
@@ -143,10 +145,12 @@ class Dispatcher:
         headers = await self._guard.check(address=address, identity=identity, rate=one.rate)
         return Call(asked, identity, address), headers
 
-    def _around(self, call: Call, one: Endpoint) -> AbstractAsyncContextManager[None]:
+    def _around(
+        self, call: Call, one: Endpoint, values: Mapping[str, object]
+    ) -> AbstractAsyncContextManager[None]:
         if self._audit is None or one.access is not Access.ADMIN or one.method == "GET":
             return nullcontext()
-        return self._audit.around(call, one)
+        return self._audit.around(call, one, values)
 
 
 def _token(asked: Request, one: Endpoint) -> str | None:

@@ -89,7 +89,7 @@ class Audit:
         self.told = []
 
     @asynccontextmanager
-    async def around(self, call, endpoint):
+    async def around(self, call, endpoint, values):
         self.told.append((call.identity.user, endpoint.name, "begun"))
         try:
             yield

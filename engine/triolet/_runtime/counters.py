@@ -16,7 +16,7 @@ from ..ports.store import Appended, Duplicate, Outcome
 _ERRORS_KEPT: Final = 50
 # Of batches that are stored without a thread, so many for each one whose time is taken: two looks
 # at the clock are 2 % of such a message.
-_TIMED_ONE_IN: Final = 16
+TIMED_ONE_IN: Final = 16
 
 
 # Close codes that are told apart; the others are counted together, as 0.
@@ -88,28 +88,26 @@ class Counters:
         self.errors: deque[ErrorRow] = deque(maxlen=_ERRORS_KEPT)
         self.errors_logged = 0
 
-    @property
-    def is_timed(self) -> bool:
-        """Whether the time of the next batch is to be taken, where that costs something."""
-        return self.batches % _TIMED_ONE_IN == 0
-
     def told(self, outcomes: Sequence[Outcome]) -> None:
         """What became of the drafts of a batch, or of a part of one."""
-        busiest = self.busiest
-        tally = busiest.tally
+        stored = duplicates = entries = messages = 0
+        tally = self.busiest.tally
         for outcome in outcomes:
             if isinstance(outcome, Appended):
-                self.acknowledged += 1
+                stored += 1
                 for record in outcome.records:
-                    self.entries += 1
-                    if record.kind == "message":
-                        self.messages += 1
-                    tally[record.room] = tally.get(record.room, 0) + 1
+                    entries += 1
+                    messages += record.kind == "message"
+                    room = record.room
+                    tally[room] = tally.get(room, 0) + 1
             elif isinstance(outcome, Duplicate):
-                self.acknowledged += 1
-                self.duplicates += 1
+                duplicates += 1
+        self.acknowledged += stored + duplicates
+        self.duplicates += duplicates
+        self.entries += entries
+        self.messages += messages
         if len(tally) > ROOMS_MAX:
-            busiest.trim()
+            self.busiest.trim()
 
     def refused(self, reason: str) -> None:
         """A request was answered with an error."""

@@ -27,6 +27,7 @@ class Oversight:
     Attributes:
         dashboard: who is told again and again.
         roster: the sessions of all nodes.
+        sample: how this node is.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class Oversight:
     ) -> None:
         self._engine = engine
         self._observer = Observer(engine, counters)
+        self.sample = self._observer.sample
         self._roll = RollCall(engine.nodes, others=engine.presence.others, spawn=spawn)
         self._roll.answer(SampleWanted, self._sample)
         self.dashboard = Dashboard(self._roll, engine.clock, self._jobs)

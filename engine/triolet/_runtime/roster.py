@@ -31,16 +31,22 @@ class Roster:
         roll.answer(SessionsEnding, self._end)
 
     async def page(
-        self, *, user: str = "", after: tuple[str, str] = ("", ""), limit: int = ROWS_MAX
+        self,
+        *,
+        user: str = "",
+        session: str = "",
+        after: tuple[str, str] = ("", ""),
+        limit: int = ROWS_MAX,
     ) -> tuple[SessionsFound, tuple[str, ...]]:
         """Return a page of the sessions of all nodes, and which nodes did not answer.
 
         Args:
             user: of whom; empty: of everybody.
+            session: this one alone; empty: whichever.
             after: those behind this place, by user and session.
             limit: at most so many, up to 200.
         """
-        wanted = SessionsWanted(user, after, min(limit, ROWS_MAX))
+        wanted = SessionsWanted(user, after, min(limit, ROWS_MAX), session)
         poll = await self._roll.ask(wanted, SessionsFound)
         rows = sorted((row for one in poll.answers.values() for row in one.rows), key=_place)
         more = any(one.more for one in poll.answers.values()) or len(rows) > limit
@@ -61,7 +67,7 @@ class Roster:
             chunk = (
                 ((session.user, session.id), session)
                 for session in sessions[start : start + _SESSIONS_PER_TURN]
-                if session.present is not None and (session.user, session.id) > wanted.after
+                if _is_wanted(session, wanted)
             )
             found = nsmallest(count, [*found, *chunk], key=_first)
         rows = tuple(self._row(session) for _, session in found if not session.is_gone)
@@ -103,6 +109,12 @@ class Roster:
             agent=session.opening.agent,
             tier="" if identity is None else identity.tier,
         )
+
+
+def _is_wanted(session: "Session", wanted: SessionsWanted) -> bool:
+    if session.present is None or wanted.session not in ("", session.id):
+        return False
+    return (session.user, session.id) > wanted.after
 
 
 def _place(row: SessionRow) -> tuple[str, str]:

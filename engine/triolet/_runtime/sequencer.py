@@ -17,7 +17,7 @@ from .._model.limits import Limits
 from ..ports.notifier import Notifier
 from ..ports.store import Appended, Draft, Duplicate, Outcome, Store
 from .complaint import Complaint
-from .counters import Counters
+from .counters import TIMED_ONE_IN, Counters
 from .turn import Held
 
 logger = logging.getLogger(__name__)
@@ -199,7 +199,7 @@ class Sequencer:
     def _append_now(self) -> list[Outcome] | None:
         drafts = [pending.draft for pending in self._waiting]
         counters = self._counters
-        is_timed = counters.is_timed
+        is_timed = not counters.batches % TIMED_ONE_IN
         began = self._now() if is_timed else 0.0
         outcomes = self._store.append_now(drafts)
         if outcomes is not None:

@@ -20,11 +20,13 @@ class SessionsWanted(Struct, frozen=True, array_like=True, tag="sessions?"):
         user: of whom; empty: of everybody.
         after: those behind this place, by user and session.
         limit: at most so many.
+        session: this one alone; empty: whichever.
     """
 
     user: str
     after: tuple[str, str]
     limit: int
+    session: str = ""
 
 
 @final
