@@ -19,6 +19,7 @@ _NAMES: Final = {
     Section.PEOPLE: "people",
     Section.REVOCATIONS: "revocations",
     Section.CIDS: "cids",
+    Section.TOMBSTONES: "deleted rooms",
     Section.FOLDED: "changed messages",
 }
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)

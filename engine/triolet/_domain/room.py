@@ -11,6 +11,7 @@ from msgspec import UNSET, Struct
 from .._model.commands import (
     Create,
     DeleteMessage,
+    DeleteRoom,
     Durable,
     EditMessage,
     Invite,
@@ -72,6 +73,7 @@ class Decision(Struct, frozen=True):
     author: str | None = None
     revokes: bool = False
     logged: bool = True
+    deletes: bool = False
 
 
 # Nothing remains to be done: what was asked is so already.
@@ -177,6 +179,8 @@ def decide(
             return _manage(rights, sender, command, target_role)
         case SetMeta():
             return _meta(rights, command)
+        case DeleteRoom():
+            return _delete_room(rights)
         case _:
             assert_never(command)
 
@@ -261,6 +265,17 @@ def _meta(rights: Rights, command: SetMeta) -> Decision:
         raise Refusal(ErrorCode.INVALID_FIELD, "`meta` needs `title` or `public`")
     hides = rights.public and command.public is False
     return Decision((Meta(command.title, command.public),), revokes=hides)
+
+
+def _delete_room(rights: Rights) -> Decision:
+    if rights.role == "owner":
+        return Decision((), deletes=True)
+    require_sight(rights)
+    if rights.role is None:
+        raise Refusal(ErrorCode.NOT_A_MEMBER)
+    if rights.kind == "direct":
+        raise Refusal(ErrorCode.FORBIDDEN, "a direct room belongs to both")
+    raise Refusal(ErrorCode.FORBIDDEN, "only an owner deletes a room")
 
 
 def decide_create(sender: str, command: Create) -> Decision:

@@ -113,6 +113,11 @@ class SetMeta(_Durable, tag="meta", frozen=True):
 
 
 @final
+class DeleteRoom(_Durable, tag="delete_room", frozen=True):
+    """End the room for everybody; its name is never given again."""
+
+
+@final
 class Subscribe(_Request, tag="subscribe", frozen=True):
     """Follow a room, or up to 200 at once, from a position or from now on."""
 
@@ -270,7 +275,17 @@ class Ping(_Request, tag="ping", frozen=True):
 
 
 Durable: TypeAlias = (
-    Join | Leave | Invite | Kick | SetRole | SetMeta | Send | EditMessage | DeleteMessage | ReactTo
+    Join
+    | Leave
+    | Invite
+    | Kick
+    | SetRole
+    | SetMeta
+    | DeleteRoom
+    | Send
+    | EditMessage
+    | DeleteMessage
+    | ReactTo
 )
 Command: TypeAlias = (
     Hello

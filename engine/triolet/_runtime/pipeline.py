@@ -15,7 +15,7 @@ import trio
 from .._model.commands import Command
 from .._model.errors import ErrorCode, Refusal, StoreError, StoreUnavailable
 from .._model.events import RoomOpened, Written
-from ..ports.store import Appended, Draft, Duplicate, Outcome, Rejected, Stale
+from ..ports.store import Appended, Draft, Duplicate, Outcome, Rejected, RoomDeleted, Stale
 from .asker import Asker
 from .seat import Seat
 from .sequencer import Pending
@@ -161,6 +161,8 @@ def written(ref: int | None, draft: Draft, outcome: Outcome | Refusal) -> Writte
             return RoomOpened(ref=ref, room=draft.room)
         record = outcome.records[0]
         return Written(ref=ref, room=draft.room, seq=record.seq, at=record.at, duplicate=False)
+    if isinstance(outcome, RoomDeleted):
+        return Written(ref=ref, room=draft.room, seq=outcome.seq, at=outcome.at, duplicate=False)
     if isinstance(outcome, Duplicate):
         return Written(ref=ref, room=draft.room, seq=outcome.seq, at=outcome.at, duplicate=True)
     if isinstance(outcome, Rejected):

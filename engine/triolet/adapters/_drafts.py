@@ -13,6 +13,7 @@ from ..ports.store import Draft, Duplicate, Outcome, Rejected
 
 NO_ROOM: Final = Rejected(ErrorCode.NO_SUCH_ROOM, "there is no such room")
 ROOM_EXISTS: Final = Rejected(ErrorCode.ALREADY_EXISTS, "the room exists already")
+ROOM_EXISTED: Final = Rejected(ErrorCode.ALREADY_EXISTS, "a room of this name was deleted")
 NO_TARGET: Final = Rejected(ErrorCode.NO_SUCH_ENTRY, "the target is no message, or erased")
 NOT_THE_AUTHOR: Final = Rejected(ErrorCode.FORBIDDEN, "the target is somebody else's message")
 OTHER_OP: Final = Rejected(ErrorCode.INVALID_FIELD, "`cid` was used for another op")

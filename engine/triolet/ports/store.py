@@ -44,7 +44,8 @@ class Draft(Struct, frozen=True, kw_only=True):
         author: only a message by this user may be the target; None: anybody's.
         revokes: somebody loses a right by it, so the room's `acl_ver` moves, by one.
         logged: False: memberships change, but no entry is written (large rooms).
-        create: make the room first; refused with `ALREADY_EXISTS` when it is there.
+        create: make the room first; refused with `ALREADY_EXISTS` when it is there, or was.
+        deletes: the room ends with it; there are no facts then.
     """
 
     room: str
@@ -57,6 +58,7 @@ class Draft(Struct, frozen=True, kw_only=True):
     revokes: bool = False
     logged: bool = True
     create: RoomSpec | None = None
+    deletes: bool = False
 
 
 @final
@@ -79,6 +81,14 @@ class Duplicate(Struct, frozen=True):
 
 
 @final
+class RoomDeleted(Struct, frozen=True):
+    """The room is no more: `seq` was its last, `at` is when it was deleted."""
+
+    seq: int
+    at: int
+
+
+@final
 class Stale(Struct, frozen=True):
     """Rights have changed since the draft was decided; decide again."""
 
@@ -91,7 +101,7 @@ class Rejected(Struct, frozen=True):
     message: str
 
 
-Outcome: TypeAlias = Appended | Duplicate | Stale | Rejected
+Outcome: TypeAlias = Appended | RoomDeleted | Duplicate | Stale | Rejected
 
 
 @final
@@ -206,6 +216,9 @@ class Store(People, Protocol):
         a fact that is no `Member` without an entry (`logged`) → `Rejected(INVALID_FIELD)`;
         what the adapter cannot keep at all → `Rejected(INTERNAL)`.
         A draft's own earlier facts count, too.
+        A draft that `deletes` → `RoomDeleted`: from then on no read finds the room, nobody is a
+        member, and its name is never given again; of all its cids only this one is known, and
+        what it has left behind is for `clear_deleted`.
         A draft that fails leaves no trace; the others of its batch are stored.
 
         Applying facts: `Member` sets or ends a membership (a new member's marks start at
@@ -347,6 +360,17 @@ class Store(People, Protocol):
 
     async def prune_cids(self, *, older_than: int, limit: int) -> int:
         """Forget cids of drafts older than `older_than` (ms), at most `limit`; return how many."""
+        ...
+
+    async def clear_deleted(self, *, limit: int) -> list[tuple[str, str]] | None:
+        """Remove, bodies and all, what deleted rooms have left behind, about `limit` rows of it.
+
+        Memberships go first. A call may be several transactions, so that no write waits long for
+        it; several nodes may call at once. What a crash interrupts is found by the next call.
+
+        Returns:
+            `(room, user)` of each membership that went; None: there is nothing left.
+        """
         ...
 
     async def new_generation(self) -> str:

@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from .._model.entries import FoldedMessage, Record
 from .people import Person, Revocation
-from .store import Membership, RoomState
+from .store import Duplicate, Membership, RoomState
 
 
 class Section(IntEnum):
@@ -30,8 +30,9 @@ class Section(IntEnum):
     PEOPLE = 3
     REVOCATIONS = 4
     CIDS = 5
+    TOMBSTONES = 6
     # Messages that others have changed, as history shows them: compared, never taken.
-    FOLDED = 6
+    FOLDED = 7
 
 
 TAKEN: tuple[Section, ...] = tuple(section for section in Section if section != Section.FOLDED)
@@ -73,6 +74,22 @@ class CidRow(Struct, frozen=True, array_like=True):
 
 
 @final
+class TombstoneRow(Struct, frozen=True, array_like=True):
+    """A room that was deleted: its name and number are never given again.
+
+    Attributes:
+        sender: who deleted it, by the draft `cid`.
+        first: what that draft became, for its retries.
+    """
+
+    number: int
+    room: str
+    sender: str
+    cid: str
+    first: Duplicate
+
+
+@final
 class FoldedRow(Struct, frozen=True, array_like=True):
     """A message that was edited, erased or reacted to, as history shows it to a stranger."""
 
@@ -80,7 +97,9 @@ class FoldedRow(Struct, frozen=True, array_like=True):
     message: FoldedMessage
 
 
-Row: TypeAlias = RoomRow | Record | MemberRow | Person | Revocation | CidRow | FoldedRow
+Row: TypeAlias = (
+    RoomRow | Record | MemberRow | Person | Revocation | CidRow | TombstoneRow | FoldedRow
+)
 
 
 @final

@@ -4,7 +4,7 @@ from typing import final
 
 from ...ports.people import Person
 from ...ports.store import Duplicate
-from ...ports.transfer import Place
+from ...ports.transfer import Place, TombstoneRow
 from .._digests import digest
 from .documents import HeldDocuments
 from .room import Room
@@ -22,6 +22,11 @@ class Held:
         self.salt = epoch
         self.epochs = [epoch]
         self.rooms: dict[str, Room] = {}
+        # Of rooms that were deleted, by name; and those of them that are not cleared yet.
+        self.tombstones: dict[str, TombstoneRow] = {}
+        self.leftovers: dict[str, Room] = {}
+        # No room has had a greater number.
+        self.last_number = 0
         self.inboxes: dict[str, dict[str, Room]] = {}
         self.people: dict[str, Person] = {}
         self.revoked: dict[str, int] = {}
@@ -36,13 +41,32 @@ class Held:
         """The present one."""
         return self.epochs[-1]
 
+    def first_in(self, room: str, sender: str, cid: str) -> Duplicate | None:
+        """Return what a cid became, or None; of a deleted room, the one that deleted it."""
+        found = self.rooms.get(room)
+        if found is not None:
+            return self.first(found, sender, cid)
+        tombstone = self.tombstones.get(room)
+        if tombstone is None or (tombstone.sender, tombstone.cid) != (sender, cid):
+            return None
+        return tombstone.first
+
     def first(self, room: Room, sender: str, cid: str) -> Duplicate | None:
-        """Return what a cid became, or None."""
+        """Return what a cid of a room became, or None."""
         found = room.cids.get((sender, cid))
         if found is None and self.foreign:
             return self.foreign.get(digest(room.before_cid(self.salt), sender, cid))
         return found
 
-    def next_number(self) -> int:
-        """Return a number for the next room: none is ever removed, so the last one is greatest."""
-        return next(reversed(self.rooms.values())).number + 1 if self.rooms else 1
+    def add(self, room: Room) -> None:
+        """Take a new room in."""
+        self.rooms[room.name] = room
+        self.last_number = max(self.last_number, room.number)
+
+    def delete(self, room: Room, tombstone: TombstoneRow) -> None:
+        """Let nothing find a room any more; what it has left is cleared later."""
+        del self.rooms[room.name]
+        self.tombstones[room.name] = tombstone
+        self.leftovers[room.name] = room
+        for user in room.seats:
+            self.inboxes[user].pop(room.name, None)

@@ -6,6 +6,7 @@ changes it, or each time it is read.
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Final, final
 
 from msgspec.structs import replace
@@ -225,6 +226,19 @@ class Room:
         del self.records[:count]
         del self.message_seqs[: bisect_right(self.message_seqs, self.floor)]
         return count
+
+    def unseat(self, limit: int) -> list[str]:
+        """End at most `limit` memberships of a room that was deleted, and return whose."""
+        users = list(islice(self.seats, limit))
+        for user in users:
+            del self.seats[user]
+        return users
+
+    def clear(self, limit: int) -> bool:
+        """Let go of at most `limit` entries of a room that was deleted; return whether of any."""
+        is_more = bool(self.records)
+        del self.records[:limit]
+        return is_more
 
     # --- reading -------------------------------------------------------------------------
 

@@ -21,13 +21,15 @@ from ...ports.store import (
     Mark,
     Membership,
     Outcome,
+    RoomDeleted,
     RoomState,
     SearchSlice,
     Stale,
     Store,
     StoredRoom,
 )
-from .._drafts import NO_ROOM, ROOM_EXISTS, refusal, repeated
+from ...ports.transfer import TombstoneRow
+from .._drafts import NO_ROOM, ROOM_EXISTED, ROOM_EXISTS, refusal, repeated
 from .._search import search
 from .documents import MemoryDocuments
 from .held import Held
@@ -65,29 +67,40 @@ class MemoryStore(Store):
         return [self._append(draft, now_ms) for draft in batch]
 
     def _append(self, draft: Draft, now_ms: int) -> Outcome:
-        room = self.held.rooms.get(draft.room)
-        if room is not None:
-            first = self.held.first(room, draft.sender, draft.cid)
-            if first is not None:
-                return repeated(draft, first)
-            if draft.create is not None:
+        held = self.held
+        first = held.first_in(draft.room, draft.sender, draft.cid)
+        if first is not None:
+            return repeated(draft, first)
+        room = held.rooms.get(draft.room)
+        if draft.create is not None:
+            if room is not None:
                 return ROOM_EXISTS
-        elif draft.create is not None:
-            room = Room(draft.room, draft.create, self.held.epoch, self.held.next_number())
-        else:
+            if draft.room in held.tombstones:
+                return ROOM_EXISTED
+            room = Room(draft.room, draft.create, held.epoch, held.last_number + 1)
+        if room is None:
             return NO_ROOM
         if draft.acl_ver != room.acl_ver:
             return Stale()
+        if draft.deletes:
+            return self._delete(room, draft, now_ms)
         rejected = refusal(draft, room.head, room.author)
         if rejected is not None:
             return rejected
         if draft.create is not None:
-            self.held.rooms[draft.room] = room
+            held.add(room)
         records = room.write(draft, now_ms)
         for fact, _ in draft.facts:
             if isinstance(fact, Member):
                 self._list(room, fact.user)
         return Appended(records)
+
+    def _delete(self, room: Room, draft: Draft, now_ms: int) -> RoomDeleted:
+        at = max(room.at, now_ms)
+        first = Duplicate(room.head, at, draft.op)
+        row = TombstoneRow(room.number, room.name, draft.sender, draft.cid, first)
+        self.held.delete(room, row)
+        return RoomDeleted(room.head, at)
 
     def _list(self, room: Room, user: str) -> None:
         inbox = self.held.inboxes.setdefault(user, {})
@@ -164,8 +177,7 @@ class MemoryStore(Store):
     async def find(self, room: str, sender: str, cid: str) -> Duplicate | None:
         """Return what a cid became, or None."""
         await trio.lowlevel.checkpoint()
-        found = self.held.rooms.get(room)
-        return None if found is None else self.held.first(found, sender, cid)
+        return self.held.first_in(room, sender, cid)
 
     async def n_at(self, room: str, seq: int) -> int:
         """Return how many messages the room had at `seq`."""
@@ -326,6 +338,17 @@ class MemoryStore(Store):
             count += 1
         await trio.lowlevel.checkpoint()
         return count
+
+    async def clear_deleted(self, *, limit: int) -> list[tuple[str, str]] | None:
+        """Let go of about `limit` rows of what deleted rooms have left behind."""
+        await trio.lowlevel.checkpoint()
+        room = next(iter(self.held.leftovers.values()), None)
+        if room is None:
+            return None
+        users = room.unseat(limit)
+        if not users and not room.clear(limit):
+            del self.held.leftovers[room.name]
+        return [(room.name, user) for user in users]
 
     async def new_generation(self) -> str:
         """Begin a new epoch in every room, from its head + 1, and return its name."""

@@ -21,6 +21,7 @@ from ...ports.transfer import (
     Section,
     Source,
     Target,
+    TombstoneRow,
 )
 from .._digests import digest
 from .._transfers import after_in_room, is_changed, is_taken, only, place_to_begin_at, split_after
@@ -53,6 +54,7 @@ class MemorySource(Source):
             len(held.people),
             len(held.revoked),
             len(self._cids),
+            len(held.tombstones),
         )
         state = f"{counts} {sum(room.head for room in rooms)}"
         return Origin(salt=held.salt, epochs=tuple(held.epochs), state=state, counts=counts)
@@ -77,6 +79,8 @@ class MemorySource(Source):
             return _people(self._held, after)
         if section == Section.REVOCATIONS:
             return _revocations(self._held, after)
+        if section == Section.TOMBSTONES:
+            return _tombstones(self._held, int(after or 0))
         if section == Section.CIDS:
             start = bisect_right(self._cids, after, key=lambda row: row.key.hex())
             return ((row, row.key.hex(), 0) for row in self._cids[start:])
@@ -146,6 +150,12 @@ def _revocations(held: Held, after: str) -> Iterator[_Numbered]:
             yield Revocation(user, not_before), user, 0
 
 
+def _tombstones(held: Held, after: int) -> Iterator[_Numbered]:
+    for row in sorted(held.tombstones.values(), key=lambda row: row.number):
+        if row.number > after:
+            yield row, str(row.number), 0
+
+
 @final
 class MemoryTarget(Target):
     """Takes another store's rows into a store in memory that holds nothing."""
@@ -160,7 +170,7 @@ class MemoryTarget(Target):
         place = place_to_begin_at(
             origin,
             salt=held.salt,
-            is_empty=not (held.rooms or held.people or held.revoked),
+            is_empty=not (held.rooms or held.people or held.revoked or held.tombstones),
             under_way=held.transfer,
         )
         if place is None:
@@ -192,7 +202,8 @@ def _take_rooms(held: Held, rows: Sequence[Row]) -> None:
     for row in only(rows, RoomRow):
         state = row.state
         spec = RoomSpec(kind=state.kind, title=state.title, public=state.public)
-        room = held.rooms[state.room] = Room(state.room, spec, state.epoch, row.number)
+        room = Room(state.room, spec, state.epoch, row.number)
+        held.add(room)
         room.at = row.at
         room.lineage = list(state.lineage)
         room.acl_ver = state.acl_ver
@@ -231,6 +242,12 @@ def _take_cids(held: Held, rows: Sequence[Row]) -> None:
         held.foreign[row.key] = Duplicate(row.seq, row.at, row.op)
 
 
+def _take_tombstones(held: Held, rows: Sequence[Row]) -> None:
+    for row in only(rows, TombstoneRow):
+        held.tombstones[row.room] = row
+        held.last_number = max(held.last_number, row.number)
+
+
 _TAKE = {
     Section.ROOMS: _take_rooms,
     Section.ENTRIES: _take_entries,
@@ -238,4 +255,5 @@ _TAKE = {
     Section.PEOPLE: _take_people,
     Section.REVOCATIONS: _take_revocations,
     Section.CIDS: _take_cids,
+    Section.TOMBSTONES: _take_tombstones,
 }

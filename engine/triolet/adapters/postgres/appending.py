@@ -31,7 +31,8 @@ from ..._model.errors import (
 from ..._model.limits import Limits
 from ...ports.clock import Clock, Entropy
 from ...ports.store import Draft, Outcome, Rejected
-from .._drafts import repeated
+from .._drafts import NO_ROOM, repeated
+from . import deleting
 from .drafts import APPEND, Batch
 from .failures import Refused
 from .foreign import ForeignCids
@@ -142,19 +143,41 @@ class Appender:
         ]
 
     async def _append(self, drafts: tuple[Draft, ...], now_ms: int) -> list[Outcome]:
+        """Append a batch, part by part where a room is deleted in it."""
+        outcomes: list[Outcome] = []
+        for part in deleting.parts(drafts):
+            try:
+                outcomes += await self._append_part(part, now_ms)
+            except StoreUnavailable as error:
+                if not outcomes:
+                    raise
+                raise OutcomeUnknown(f"a part of the batch was stored: {error}") from error
+        if NO_ROOM in outcomes:
+            return await deleting.without_room(self._pool.run, drafts, outcomes)
+        return outcomes
+
+    async def _store(self, drafts: tuple[Draft, ...], now_ms: int) -> list[Outcome]:
+        """Store one part in one round trip."""
+        if drafts[0].deletes:
+            asked = deleting.parameters(drafts[0], now_ms=now_ms, gen=self._gen)
+            (answer,) = await self._pool.run(deleting.DELETE, *asked)
+            return [deleting.outcome(drafts[0], answer)]
         batch = Batch(drafts)
+        (answer,) = await self._pool.run(APPEND, *batch.parameters(now_ms=now_ms, gen=self._gen))
+        return batch.outcomes(answer)
+
+    async def _append_part(self, drafts: tuple[Draft, ...], now_ms: int) -> list[Outcome]:
         pauses = iter(_PAUSES_S)
         while True:
             try:
-                (answer,) = await self._pool.run(
-                    APPEND, *batch.parameters(now_ms=now_ms, gen=self._gen)
-                )
-                return batch.outcomes(answer)
+                return await self._store(drafts, now_ms)
             except Refused as refused:
                 if refused.sqlstate == _ANOTHER_SERVER:
                     await self._recognise()
                 elif refused.sqlstate == _ANOTHER_GENERATION:
                     await self._follow()
+                elif refused.sqlstate == deleting.NAME_IS_TAKEN:
+                    return await self._beside_deleted(drafts, now_ms)
                 elif refused.sqlstate.startswith(_OF_A_DRAFT):
                     return await self._apart(drafts, now_ms, refused)
                 else:
@@ -165,6 +188,13 @@ class Appender:
                 if pause_s is None:
                     raise
                 await trio.sleep(pause_s)
+
+    async def _beside_deleted(self, drafts: tuple[Draft, ...], now_ms: int) -> list[Outcome]:
+        """Store a batch without the drafts that would make a room of a deleted one's name."""
+        taken = await deleting.names_taken(self._pool.run, drafts)
+        rest = tuple(one for one, found in zip(drafts, taken, strict=True) if found is None)
+        stored = iter(await self._append_part(rest, now_ms) if rest else ())
+        return [next(stored) if found is None else found for found in taken]
 
     # --- one draft's fault ---------------------------------------------------------------
 

@@ -31,7 +31,7 @@ _REVOKES: Final = 2
 _LOGGED: Final = 4
 
 # What a status means that is neither 0, stored, nor 1, known.
-_REFUSALS: Final[dict[int, Outcome]] = {
+REFUSALS: Final[dict[int, Outcome]] = {
     2: OTHER_OP,
     3: ROOM_EXISTS,
     4: NO_ROOM,
@@ -172,7 +172,7 @@ class Batch:
             elif status == _KNOWN:
                 found.append(Duplicate(seqs[row], ats[row], draft.op))
             else:
-                found.append(_REFUSALS[status])
+                found.append(REFUSALS[status])
             row += max(len(draft.facts), 1)
         return found
 

@@ -10,6 +10,7 @@ from ..._model.errors import StoreUnavailable
 from ..._model.limits import Limits
 from ...ports.clock import Entropy
 from ...ports.people import Person, Revocation
+from ...ports.store import Duplicate
 from ...ports.transfer import (
     CidRow,
     FoldedRow,
@@ -20,9 +21,11 @@ from ...ports.transfer import (
     Row,
     Section,
     Source,
+    TombstoneRow,
 )
 from .._digests import digest, prefix
 from .._transfers import after_in_room, split_after
+from . import deleting
 from .address import parse
 from .connection import Connection, connect
 from .failures import Lost
@@ -48,6 +51,7 @@ _COUNTS: Final = Statement("""
         (SELECT count(*) FROM triolet.people),
         (SELECT count(*) FROM triolet.revocations),
         (SELECT count(*) FROM triolet.cids) + (SELECT count(*) FROM triolet.foreign_cids),
+        (SELECT count(*) FROM triolet.tombstones),
         (SELECT coalesce(sum(head), 0)::bigint FROM triolet.heads),
         ARRAY(SELECT epoch FROM triolet.generations ORDER BY gen)""")
 _ROOMS: Final = Statement(
@@ -83,6 +87,12 @@ _CIDS: Final = Statement(
     INT8,
     TEXT,
     TEXT,
+    INT8,
+)
+_TOMBSTONES: Final = Statement(
+    "SELECT room_id, name, sender, cid, seq, at, op FROM triolet.tombstones"
+    " WHERE room_id > $1 ORDER BY room_id LIMIT $2",
+    INT8,
     INT8,
 )
 _FOREIGN: Final = Statement(
@@ -137,6 +147,8 @@ class PostgresSource(Source):
         if not may_be_unfinished:
             await refuse_unfinished(self._run)
         self._salt = await salt_of(self._run, salt)
+        # A page has no place for what is left of rooms that are no more.
+        await deleting.clear_all(self._run)
         try:
             await self._connection.script(_BEGIN)
         except Lost as lost:
@@ -175,6 +187,8 @@ class PostgresSource(Source):
                 return _named([Revocation(*row) for row in revocations], rows_max)
             case Section.CIDS:
                 return await self._cids(after, rows_max)
+            case Section.TOMBSTONES:
+                return await self._tombstones(after, rows_max)
             case Section.FOLDED:
                 return await self._folded(after, min(rows_max, _FOLDED_MAX))
 
@@ -218,6 +232,14 @@ class PostgresSource(Source):
         ]
         following = found[-1][:3] if len(rows) == rows_max else ""
         return Page(rows, _pack(following).decode())
+
+    async def _tombstones(self, after: str, rows_max: int) -> Page:
+        found = await self._run(_TOMBSTONES, int(after or 0), rows_max)
+        rows = [
+            TombstoneRow(number, room, sender, cid, Duplicate(*first))
+            for number, room, sender, cid, *first in found
+        ]
+        return Page(rows, str(found[-1][0]) if len(rows) == rows_max else None)
 
     async def _folded(self, after: str, rows_max: int) -> Page:
         number, rest = split_after(after)

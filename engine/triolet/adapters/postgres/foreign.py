@@ -2,7 +2,7 @@
 
 A store that was never moved, or has forgotten them (`dedupe_days`), asks nothing here. One that
 has any asks once more for each batch, before it is appended: what a digest was never changes,
-and no room is ever removed.
+and no room's number is ever another's.
 """
 
 from collections.abc import Sequence

@@ -23,7 +23,7 @@ from .statement import Rows, Statement
 _LOCK: Final = Statement("SELECT pg_advisory_xact_lock(7312648201)")
 _IS_USED: Final = Statement(
     "SELECT EXISTS (SELECT FROM triolet.rooms) OR EXISTS (SELECT FROM triolet.people)"
-    " OR EXISTS (SELECT FROM triolet.revocations)"
+    " OR EXISTS (SELECT FROM triolet.revocations) OR EXISTS (SELECT FROM triolet.tombstones)"
 )
 _UNDER_WAY: Final = Statement("SELECT state, section, after, rows FROM triolet.transfer FOR UPDATE")
 _BEGIN: Final = Statement(

@@ -6,7 +6,7 @@ from typing import Final
 from ..._model.entries import React, Record
 from ..._wire.codec import unpack_fact
 from ...ports.people import Person, Revocation
-from ...ports.transfer import CidRow, MemberRow, RoomRow, Section
+from ...ports.transfer import CidRow, MemberRow, RoomRow, Section, TombstoneRow
 from ...ports.transfer import Row as Taken
 from .._transfers import only
 from .drafts import columns_of
@@ -87,6 +87,11 @@ _MEMBERS: Final = _insert(
 )
 _INBOXES: Final = _insert("inboxes", "room_id, usr, room", INT8S, TEXTS, TEXTS)
 _PEOPLE: Final = _insert("people", "usr, status, last_seen", TEXTS, TEXTS, INT8S)
+_TOMBSTONES: Final = _insert(
+    "tombstones",
+    "room_id, seq, at, is_cleared, name, sender, cid, op",
+    *(INT8S, INT8S, INT8S, BOOLS, TEXTS, TEXTS, TEXTS, TEXTS),
+)
 _REVOCATIONS: Final = _insert("revocations", "usr, not_before", TEXTS, INT8S)
 _CIDS: Final = _insert("foreign_cids", "key, seq, at, op", BYTEAS, INT8S, INT8S, TEXTS)
 
@@ -213,6 +218,14 @@ async def _revocations(transaction: Transaction, rows: Sequence[Taken]) -> None:
     await _columns(transaction, _REVOCATIONS, taken)
 
 
+async def _tombstones(transaction: Transaction, rows: Sequence[Taken]) -> None:
+    taken = [
+        (row.number, row.first.seq, row.first.at, True, row.room, row.sender, row.cid, row.first.op)
+        for row in only(rows, TombstoneRow)
+    ]
+    await _columns(transaction, _TOMBSTONES, taken)
+
+
 async def _cids(transaction: Transaction, rows: Sequence[Taken]) -> None:
     taken = [(row.key, row.seq, row.at, row.op) for row in only(rows, CidRow)]
     await _columns(transaction, _CIDS, taken)
@@ -225,4 +238,5 @@ TAKE: Final[dict[Section, Callable[[Transaction, Sequence[Taken]], Awaitable[Non
     Section.PEOPLE: _people,
     Section.REVOCATIONS: _revocations,
     Section.CIDS: _cids,
+    Section.TOMBSTONES: _tombstones,
 }

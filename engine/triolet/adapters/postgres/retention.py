@@ -61,6 +61,8 @@ class Retention:
                     most = min(limit, ROWS_PER_STEP)
                     rows = await self._pool.run(_PRUNE, room.room_id, older_than, entries_max, most)
                     floor, floor_n, removed = rows[0]
+                    if removed is None:
+                        break  # it was deleted since it was found
                     limit -= removed
                     if removed:
                         floors[room] = floor, floor_n

@@ -12,6 +12,7 @@ from typing import Final
 _STEPS: Final[tuple[tuple[str, ...], ...]] = (
     ("tables.sql", "append.sql", "reading.sql", "keeping.sql"),
     ("transfer.sql",),
+    ("deleting.sql",),
 )
 
 

@@ -26,7 +26,7 @@ from ...ports.store import (
 )
 from .._documents import NoDocuments
 from .._search import search
-from . import keeping, reading
+from . import deleting, keeping, reading
 from .appending import Appender
 from .foreign import ForeignCids
 from .identity import refuse_unfinished
@@ -142,7 +142,8 @@ class PostgresStore(Store):
         if rows:
             return Duplicate(*rows[0])
         name = (room, sender, cid)
-        return (await self._foreign.find(self._pool.run, [name])).get(name)
+        found = (await self._foreign.find(self._pool.run, [name])).get(name)
+        return found or await deleting.first(self._pool.run, *name)
 
     async def n_at(self, room: str, seq: int) -> int:
         """Return how many messages the room had at `seq`."""
@@ -241,6 +242,10 @@ class PostgresStore(Store):
     async def prune_cids(self, *, older_than: int, limit: int) -> int:
         """Forget cids of drafts older than `older_than` (ms), at most `limit`."""
         return await self._retention.prune_cids(older_than=older_than, limit=limit)
+
+    async def clear_deleted(self, *, limit: int) -> list[tuple[str, str]] | None:
+        """Remove about `limit` rows of what deleted rooms have left behind."""
+        return await deleting.clear(self._pool.run, limit=limit)
 
     async def new_generation(self) -> str:
         """Begin a new epoch in every room, from its head + 1, and return its name."""

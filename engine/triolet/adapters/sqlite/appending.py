@@ -10,8 +10,8 @@ from ..._model.errors import ErrorCode
 from ..._wire.codec import unpack_fact
 from ...ports.store import Appended, Draft, Outcome, Rejected, Stale
 from .._digests import digest
-from .._drafts import NO_ROOM, ROOM_EXISTS, refusal, repeated
-from . import effects
+from .._drafts import NO_ROOM, ROOM_EXISTED, ROOM_EXISTS, refusal, repeated
+from . import deleting, effects
 from .cids import record
 from .erasing import Erasing
 from .failures import is_of_a_draft
@@ -162,7 +162,7 @@ class _Batch:
 
     def _outcome(self, draft: Draft, room: Room | None, key: bytes) -> Outcome:
         if room is None:
-            return NO_ROOM if draft.create is None else self._create(draft)
+            return self._without_room(draft)
         first = self._ledger.first(key)
         if first is not None:
             return repeated(draft, first)
@@ -170,8 +170,20 @@ class _Batch:
             return ROOM_EXISTS
         if draft.acl_ver != room.acl_ver:
             return _STALE
+        if draft.deletes:
+            return deleting.delete(self._ledger, room, draft, self._now_ms)
         rejected = refusal(draft, room.head, partial(self._author, room))
         return self._write(draft, room, key) if rejected is None else rejected
+
+    def _without_room(self, draft: Draft) -> Outcome:
+        first = deleting.first(self._connection, draft.room, draft.sender, draft.cid)
+        if first is not None:
+            return repeated(draft, first)
+        if draft.create is None:
+            return NO_ROOM
+        if deleting.is_deleted(self._connection, draft.room):
+            return ROOM_EXISTED
+        return self._create(draft)
 
     def _create(self, draft: Draft) -> Outcome:
         spec = draft.create

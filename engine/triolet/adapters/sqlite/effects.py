@@ -19,15 +19,18 @@ def make_room(
     at: int,
 ) -> int:
     """Make a room without entries, and return its id."""
-    cursor = connection.execute(
-        "INSERT INTO rooms (name, kind, title, public, acl_ver, members, floor, floor_n, "
-        "oldest_at) VALUES (?, ?, ?, ?, 0, 0, 0, 0, ?)",
-        (name, kind, title, public, at),
+    # A number that no room has had, of those that were deleted either.
+    (room_id,) = connection.execute(
+        "SELECT 1 + max(coalesce((SELECT max(id) FROM rooms), 0), "
+        "coalesce((SELECT max(room_id) FROM tombstones), 0))"
+    ).fetchone()
+    connection.execute(
+        "INSERT INTO rooms (id, name, kind, title, public, acl_ver, members, floor, floor_n, "
+        "oldest_at) VALUES (?, ?, ?, ?, ?, 0, 0, 0, 0, ?)",
+        (room_id, name, kind, title, public, at),
     )
-    room_id = cursor.lastrowid
-    assert room_id is not None, "an INSERT has a row"
     connection.execute("INSERT INTO lineage VALUES (?, ?, 1)", (room_id, gen))
-    return room_id
+    return int(room_id)
 
 
 def member(connection: sqlite3.Connection, room: Room, fact: Member) -> None:

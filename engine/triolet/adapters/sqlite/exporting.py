@@ -16,7 +16,7 @@ from ..._model.errors import ConfigurationError
 from ..._model.limits import Limits
 from ...ports.clock import Entropy
 from ...ports.people import Person, Revocation
-from ...ports.store import Membership
+from ...ports.store import Duplicate, Membership
 from ...ports.transfer import (
     CidRow,
     FoldedRow,
@@ -27,6 +27,7 @@ from ...ports.transfer import (
     Row,
     Section,
     Source,
+    TombstoneRow,
 )
 from .._digests import DIGEST_BYTES
 from .._transfers import after_in_room, split_after
@@ -63,7 +64,8 @@ _COUNTS: Final = f"""
     SELECT (SELECT count(*) FROM rooms), (SELECT count(*) FROM members),
         (SELECT count(*) FROM people), (SELECT count(*) FROM revocations),
         (SELECT coalesce(sum({HEAD} - r.floor), 0) FROM rooms r),
-        (SELECT coalesce(sum(count), 0) FROM segments WHERE level >= 0)"""  # noqa: S608 - ours
+        (SELECT coalesce(sum(count), 0) FROM segments WHERE level >= 0),
+        (SELECT count(*) FROM tombstones)"""  # noqa: S608 - ours
 
 # Records of cids that are sorted at once; those of a page's last part may be once more.
 _CIDS_PER_PART: Final = 1024
@@ -121,18 +123,19 @@ class SqliteSource(Source):
 
 def _origin(snapshot: Snapshot) -> Origin:
     execute = snapshot.connection.execute
-    rooms, members, people, revocations, entries, cids = execute(_COUNTS).fetchone()
+    rooms, members, people, revocations, entries, cids, gone = execute(_COUNTS).fetchone()
     recent: dict[int, None] = {}
     for window in snapshot.windows:
         recent.update(dict.fromkeys(key >> 1 for key in window.lanes))
         if window.last_batch > snapshot.indexed:
             cids += sum(map(len, window.cids.buckets)) // RECORD_BYTES
     for room_id in recent:
-        (kept,) = execute(f"SELECT {HEAD} FROM rooms r WHERE r.id = ?", (room_id,)).fetchone()  # noqa: S608 - ours
+        row = execute(f"SELECT {HEAD} FROM rooms r WHERE r.id = ?", (room_id,)).fetchone()  # noqa: S608 - ours
         last = snapshot.runs.last(room_id)
-        entries += max(last[SEQ] - kept, 0) if last is not None else 0
+        if row is not None and last is not None:
+            entries += max(last[SEQ] - row[0], 0)
     epochs = [epoch for (epoch,) in execute("SELECT epoch FROM generations ORDER BY gen")]
-    counts = (rooms, entries, members, people, revocations, cids)
+    counts = (rooms, entries, members, people, revocations, cids, gone)
     return Origin(
         salt=snapshot.salt,
         epochs=tuple(epochs),
@@ -215,6 +218,19 @@ def _revocations(snapshot: Snapshot, *, after: str, rows_max: int) -> Page:
     return Page(rows, rows[-1].user if len(rows) == rows_max else None)
 
 
+def _tombstones(snapshot: Snapshot, *, after: str, rows_max: int) -> Page:
+    found = snapshot.connection.execute(
+        "SELECT room_id, name, sender, cid, seq, at, op FROM tombstones WHERE room_id > ? "
+        "ORDER BY room_id LIMIT ?",
+        (int(after or 0), rows_max),
+    )
+    rows = [
+        TombstoneRow(number, room, sender, cid, Duplicate(*first))
+        for number, room, sender, cid, *first in found
+    ]
+    return Page(rows, str(rows[-1].number) if len(rows) == rows_max else None)
+
+
 def _cids(snapshot: Snapshot, *, after: str, rows_max: int) -> Page:
     """All cids in the order of their digests, merged from where they are."""
     execute = snapshot.connection.execute
@@ -247,6 +263,7 @@ _SMALL: Final = {
     Section.PEOPLE: _people,
     Section.REVOCATIONS: _revocations,
     Section.CIDS: _cids,
+    Section.TOMBSTONES: _tombstones,
 }
 
 

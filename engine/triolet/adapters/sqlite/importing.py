@@ -132,7 +132,8 @@ def _begin(connection: sqlite3.Connection, origin: Origin) -> Place:
     execute = connection.execute
     salt, is_used = execute(
         "SELECT salt, EXISTS (SELECT 1 FROM rooms) OR EXISTS (SELECT 1 FROM journal)"
-        " OR EXISTS (SELECT 1 FROM people) OR EXISTS (SELECT 1 FROM revocations) FROM store"
+        " OR EXISTS (SELECT 1 FROM people) OR EXISTS (SELECT 1 FROM revocations)"
+        " OR EXISTS (SELECT 1 FROM tombstones) FROM store"
     ).fetchone()
     place = place_to_begin_at(
         origin, salt=salt, is_empty=not is_used, under_way=_under_way(connection)

@@ -11,7 +11,7 @@ from ..._model.json import JsonMap
 from ..._wire.codec import unpack_fact
 from ...ports.store import Duplicate, HistorySlice
 from .._digests import digest, prefix
-from . import segments
+from . import deleting, segments
 from .recent import MESSAGES, OTHERS
 from .rows import FACT, SEQ, N, Row, records_of, seq_of
 from .sieve import probe
@@ -80,7 +80,7 @@ def find(snapshot: Snapshot, room_name: str, sender: str, cid: str) -> Duplicate
     """Return what a cid became, or None."""
     room = snapshot.room(room_name)
     if room is None:
-        return None
+        return deleting.first(snapshot.connection, room_name, sender, cid)
     key = digest(prefix(snapshot.salt, room.id), sender, cid)
     found = segments.find(snapshot.connection, key)
     if found is not None:

@@ -9,7 +9,7 @@ from typing import Final, final
 from ..._model.entries import Edit, React, Record
 from ..._wire.codec import unpack_fact
 from ...ports.people import Person, Revocation
-from ...ports.transfer import CidRow, MemberRow, RoomRow, Section
+from ...ports.transfer import CidRow, MemberRow, RoomRow, Section, TombstoneRow
 from ...ports.transfer import Row as Taken
 from .._transfers import only
 from . import effects
@@ -31,6 +31,7 @@ _LINEAGE: Final = Bulk("INSERT INTO lineage VALUES ", "(?,?,?)")
 _MEMBERS: Final = Bulk("INSERT INTO members VALUES ", "(?,?,?,?,?,?)")
 _INBOXES: Final = Bulk("INSERT INTO inboxes VALUES ", "(?,?,?)")
 _PEOPLE: Final = Bulk("INSERT INTO people VALUES ", "(?,?,?)")
+_TOMBSTONES: Final = Bulk("INSERT INTO tombstones VALUES ", "(?,?,?,?,?,?,?,1,1)")
 _REVOCATIONS: Final = Bulk("INSERT INTO revocations VALUES ", "(?,?)")
 _KIND_OF: Final = {kind: code for code, kind in enumerate(KINDS)}
 
@@ -156,6 +157,14 @@ class Restoring:
 
     # --- cids ----------------------------------------------------------------------------
 
+    def tombstones(self, rows: Sequence[Taken]) -> None:
+        """Know rooms that were deleted; nothing of them came with the rows."""
+        tombstones: Params = []
+        for row in only(rows, TombstoneRow):
+            first = row.first
+            tombstones += (row.number, row.room, row.sender, row.cid, first.op, first.seq, first.at)
+        _TOMBSTONES.run(self._connection, tombstones)
+
     def cids(self, rows: Sequence[Taken]) -> None:
         """Keep cids in a segment of their own, and merge small ones."""
         ops = dict(self._connection.execute("SELECT op, code FROM ops"))
@@ -204,4 +213,5 @@ TAKE: Final = {
     Section.PEOPLE: Restoring.people,
     Section.REVOCATIONS: Restoring.revocations,
     Section.CIDS: Restoring.cids,
+    Section.TOMBSTONES: Restoring.tombstones,
 }

@@ -108,6 +108,10 @@ def remove(
     for room in rooms:
         if limit <= 0:
             break
+        if ledger.room(room.name) is None:
+            # It was deleted since it was found.
+            steps.append(Step(room, 0, 0, 0, is_done=True))
+            continue
         step = _remove(ledger, room, older_than=older_than, entries_max=entries_max, limit=limit)
         ledger.forget_room(room.name)
         limit -= step.removed

@@ -133,6 +133,24 @@ _FIRST: Final = (
     f"PRAGMA application_id = {APPLICATION_ID}",
 )
 
+# Rooms that were deleted. The number is never given again; `seq` and `at` answer the retries of
+# the draft that did it. Until it `is_cleared` something of the room is left in other tables, or,
+# until it `is_folded`, in the journal.
+_TOMBSTONES: Final = (
+    """CREATE TABLE tombstones (
+        room_id INTEGER PRIMARY KEY,
+        name TEXT NOT NULL UNIQUE,
+        sender TEXT NOT NULL,
+        cid TEXT NOT NULL,
+        op TEXT NOT NULL,
+        seq INTEGER NOT NULL,
+        at INTEGER NOT NULL,
+        is_folded INTEGER NOT NULL,
+        is_cleared INTEGER NOT NULL
+    )""",
+    "CREATE INDEX tombstones_left ON tombstones (room_id) WHERE NOT is_cleared",
+)
+
 # Only in a store that takes another one's rows, and until it has all of them: how far it is, and
 # the state of the other one. So no other file has to know of it.
 TRANSFER: Final = """CREATE TABLE transfer (
@@ -154,7 +172,7 @@ N: Final = f"max(r.floor_n, {_LAST.format('n')})"
 AT: Final = f"max(r.oldest_at, {_LAST.format('at')})"
 
 # Only ever appended to; a released step is never changed.
-MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_FIRST,)
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_FIRST, _TOMBSTONES)
 
 
 def check(connection: sqlite3.Connection, path: str) -> int:

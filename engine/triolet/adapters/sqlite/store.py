@@ -30,7 +30,7 @@ from ...ports.store import (
 )
 from .._documents import NoDocuments
 from .._search import search
-from . import directory, reading, retention
+from . import deleting, directory, reading, retention
 from .appending import append
 from .failures import unavailable
 from .ledger import Ledger
@@ -284,6 +284,26 @@ class SqliteStore(Store):
             forgotten, is_done = await self._write(step)
             count += forgotten
         return count
+
+    async def clear_deleted(self, *, limit: int) -> list[tuple[str, str]] | None:
+        """Remove what deleted rooms have left behind, step by step; see `deleting`."""
+        room = await self._read(deleting.left)
+        if room is None:
+            return None
+        ledger, most = self._ledger, min(limit, retention.ROWS_PER_STEP)
+        users = await self._write(lambda: deleting.unseat(ledger, room, most))
+        if users:
+            return [(room.name, user) for user in users]
+        if not room.is_folded:
+            await self._settle()
+            while await self._write(partial(deleting.clear_journal, ledger)):
+                pass
+            await self._write(lambda: deleting.folded(ledger, room))
+        removed = 1
+        while limit > 0 and removed:
+            removed = await self._write(lambda: deleting.remove(ledger, room))
+            limit -= removed
+        return []
 
     async def _settle(self) -> None:
         """Have all that is stored by now folded, so that tables alone know it."""

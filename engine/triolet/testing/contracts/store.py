@@ -1,6 +1,7 @@
 """The contract of `ports.store.Store`, whole."""
 
 from .appending import AppendContract
+from .deleting import DeletionContract
 from .histories import HistoryContract
 from .inboxes import InboxContract, PeopleContract
 from .keeping import GenerationContract, RetentionContract
@@ -15,6 +16,7 @@ class StoreContract(
     AppendContract,
     TargetContract,
     ErasureContract,
+    DeletionContract,
     PageContract,
     HistoryContract,
     SearchContract,

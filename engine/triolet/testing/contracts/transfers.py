@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager
 import pytest
 
 from ..._model.entries import Message, Meta, Record
-from ..._model.errors import ConfigurationError
+from ..._model.errors import ConfigurationError, ErrorCode
 from ...adapters._transfers import only
 from ...copying import sum_of, transfer
 from ...ports.people import Person, Revocation
@@ -23,6 +23,7 @@ CIDS = [
     *(("big", "anna", f"big-{number}") for number in (0, 7, 199)),
     *(("cut", "anna", f"cut-{number}") for number in range(20)),
     *(("gone", "anna", f"gone-{number}") for number in range(5)),
+    *(("ended", "anna", cid) for cid in ("create", "end")),
 ]
 
 
@@ -39,6 +40,7 @@ async def fill(store: Store, home: Home) -> None:
         await d.append(store, seat)
     await d.append(store, d.seat("big", "anna", "q99", "user-07", None, logged=False, revokes=True))
     await d.append(store, d.draft("empty", "ben", "c", op="create", create=RoomSpec(kind="group")))
+    await _end_one(store)
     await store.new_generation()
     await d.append(store, d.founding("mine:odd", "anna", "ben", spec=RoomSpec(kind="direct")))
     await d.append(store, d.founding("zoo", "dora"), d.say("zoo", "dora", "z", "last"))
@@ -46,6 +48,14 @@ async def fill(store: Store, home: Home) -> None:
     await store.put_people([Person("ben", "dnd", 7), Person("eve:x", "", 9)])
     await store.revoke(Revocation("ben", 5))
     await store.revoke(Revocation("zed", home.clock.ms))
+
+
+async def _end_one(store: Store) -> None:
+    """Delete a room, and with it the greatest number that a room has."""
+    await d.append(store, d.founding("ended", "anna", "ben"), d.say("ended", "ben", "1", "gone"))
+    await d.append_one(store, d.draft("ended", "anna", "end", op="delete_room", deletes=True))
+    while await store.clear_deleted(limit=100) is not None:
+        pass
 
 
 async def _lose_the_oldest(store: Store, home: Home) -> None:
@@ -208,6 +218,8 @@ class TransferContract(Contract):
                     d.say("big", "anna", "big-3", acl_ver=1),
                     d.founding("new", "anna"),
                     d.founding("zoo", "anna"),
+                    d.founding("ended", "anna", cid="other"),
+                    d.draft("ended", "anna", "end", op="delete_room", deletes=True),
                 ]
                 outcomes.append((await store.append(drafts), await everything(store)))
         assert outcomes[0] == outcomes[1]
@@ -215,6 +227,8 @@ class TransferContract(Contract):
         assert isinstance(judged[6], Duplicate)
         assert isinstance(judged[7], Duplicate)
         assert isinstance(judged[8], Appended)
+        assert d.is_rejected(judged[10], ErrorCode.ALREADY_EXISTS)
+        assert isinstance(judged[11], Duplicate)
 
     async def test_a_copy_can_be_copied(self, home: Home) -> None:
         """Of a cid whose entry is gone, its digest is all that is known, and enough."""

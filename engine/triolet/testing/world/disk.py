@@ -338,6 +338,11 @@ class NodeStore(Store):
         await self.reach(writes=True)
         return await self._memory.prune_cids(older_than=older_than, limit=limit)
 
+    async def clear_deleted(self, *, limit: int) -> list[tuple[str, str]] | None:
+        """See `Store`."""
+        await self.reach(writes=True)
+        return await self._memory.clear_deleted(limit=limit)
+
     async def new_generation(self) -> str:
         """See `Store`."""
         await self.reach(writes=True)
