@@ -336,6 +336,7 @@ async def _ask_everything(anna: _Caller, ben: _Caller) -> None:
     await ben.ask("signal", room=tea, kind="wave")
     await anna.ask("delete", room=tea, target=seq)
     await anna.ask("unsubscribe", room="hall")
+    await anna.ask("delete_room", room="hall")
     await anna.ask("presence", status="away")
     await anna.ask("watch", users=["ben", "zoe"])
     await anna.ask("unwatch", users=["ben"])

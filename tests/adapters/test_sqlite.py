@@ -24,7 +24,7 @@ from triolet.adapters.sqlite import (
 )
 from triolet.adapters.sqlite.opening import opened
 from triolet.adapters.sqlite.recent import View
-from triolet.ports.store import Appended, Duplicate
+from triolet.ports.store import Appended, Duplicate, RoomSpec
 from triolet.testing.contracts import Home, StoreContract, TransferContract
 from triolet.testing.contracts import drafting as d
 
@@ -496,6 +496,49 @@ async def test_erased_text_is_not_left_in_the_file(home):
         await d.append(store, d.delete("a", "anna", "4", 2), d.delete("a", "anna", "5", 3))
     assert not (home.path / "store.db-wal").exists()
     assert secret.encode() not in (home.path / "store.db").read_bytes()
+
+
+async def test_what_was_said_in_a_deleted_room_is_not_left_in_the_file(home):
+    """Neither of what was folded, nor of what the journal held, nor of edits or the title."""
+    secret = "correct horse battery staple"
+    async with open_plain(home) as store:
+        await d.append(store, d.founding("a", "anna", spec=RoomSpec(kind="group", title=secret)))
+        await d.append(store, d.say("a", "anna", "0", secret))
+        await store.prune(older_than=1, entries_max=0, limit=1)  # folds what there is
+        await d.append(store, *(d.say("a", "anna", f"s{n}", secret * n) for n in range(300)))
+        await d.append(store, d.edit("a", "anna", "3", 2, secret), d.founding("b", "anna"))
+        await d.append_one(store, d.draft("a", "anna", "x", op="delete_room", deletes=True))
+        while await store.clear_deleted(limit=100) is not None:
+            await d.append(store, d.say("b", "anna", home.entropy.token(), "meanwhile"))
+        for table in ("members", "inboxes", "places", "edits", "bodies"):
+            counted = f"SELECT count(*) FROM {table} WHERE room_id = 1"
+            left = await store._read(lambda s, sql=counted: s.connection.execute(sql).fetchone())
+            assert left == (0,), table
+    assert not (home.path / "store.db-wal").exists()
+    assert secret.encode() not in (home.path / "store.db").read_bytes()
+
+
+async def test_a_step_of_clearing_is_short(home):
+    """A large room holds the writer for no longer than a step: other writes come between."""
+    async with open_plain(home) as store:
+        await d.append(store, d.founding("a", "anna"), d.founding("b", "anna"))
+        for part in range(10):
+            await d.append(store, *(d.say("a", "anna", f"{part}-{n}") for n in range(2000)))
+        await d.append_one(store, d.draft("a", "anna", "x", op="delete_room", deletes=True))
+        changes = []
+        write = store._write
+
+        async def counted(work):
+            before = store._ledger.connection.total_changes
+            result = await write(work)
+            changes.append(store._ledger.connection.total_changes - before)
+            return result
+
+        store._write = counted
+        while await store.clear_deleted(limit=1000) is not None:
+            pass
+        assert len(changes) > 20
+        assert max(changes) < 1000
 
 
 async def _cost(store, ask):

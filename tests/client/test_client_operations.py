@@ -86,6 +86,14 @@ TABLE = [
     ),
     ("set_meta", ("r",), {"title": ""}, {"op": "meta", "room": "r", "title": ""}, WRITTEN, Written),
     (
+        "delete_room",
+        ("r",),
+        {"cid": "c"},
+        {"op": "delete_room", "room": "r", "cid": "c"},
+        WRITTEN,
+        Written,
+    ),
+    (
         "rooms",
         (),
         {"after": "q", "limit": 9},

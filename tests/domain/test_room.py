@@ -25,6 +25,7 @@ from triolet._domain.room import (
 from triolet._model.commands import (
     Create,
     DeleteMessage,
+    DeleteRoom,
     Durable,
     EditMessage,
     Invite,
@@ -75,7 +76,8 @@ MANAGING: list[Durable] = [
     SetMeta(room="r"),
 ]
 REMOVING = DeleteMessage(room="r", target=3)
-ALL: list[Durable] = [*WRITING, *MANAGING, REMOVING, Join(room="r"), Leave(room="r")]
+ENDING = DeleteRoom(room="r")
+ALL: list[Durable] = [*WRITING, *MANAGING, REMOVING, ENDING, Join(room="r"), Leave(room="r")]
 
 
 class Case(NamedTuple):
@@ -218,6 +220,15 @@ def test_members_write_where_the_table_says() -> None:
                 assert decided(case) == Decision((fact,), author=author)
             elif case.rights.role is not None:
                 assert decided(case) is ErrorCode.FORBIDDEN
+
+
+def test_owners_alone_delete_a_room() -> None:
+    """Whatever its kind: nobody owns a direct room, except by the gate's word."""
+    for case in every_case(ENDING):
+        if case.rights.role == "owner":
+            assert decided(case) == Decision((), deletes=True)
+        elif case.rights.role is not None:
+            assert decided(case) is ErrorCode.FORBIDDEN
 
 
 def test_a_reply_names_an_entry_of_the_room() -> None:

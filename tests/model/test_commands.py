@@ -21,6 +21,7 @@ OPS = {
     "kick": "ref? cid? room user",
     "role": "ref? cid? room user role",
     "meta": "ref? cid? room title? public?",
+    "delete_room": "ref? cid? room",
     "subscribe": "ref? room? since? rooms?",
     "unsubscribe": "ref? room",
     "send": "ref? cid? room body reply_to? mentions?",
@@ -41,7 +42,10 @@ OPS = {
     "ping": "ref?",
     "stats": "ref? on interval_ms?",
 }
-DURABLE = ["join", "leave", "invite", "kick", "role", "meta", "send", "edit", "delete", "react"]
+DURABLE = [
+    *("join", "leave", "invite", "kick", "role", "meta", "delete_room"),
+    *("send", "edit", "delete", "react"),
+]
 
 KINDS = {kind.__struct_config__.tag: kind for kind in get_args(Command)}
 # One good message of each op, its required fields only.
@@ -55,6 +59,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "kick": {"room": "r", "user": "anna"},
     "role": {"room": "r", "user": "anna", "role": "admin"},
     "meta": {"room": "r"},
+    "delete_room": {"room": "r"},
     "subscribe": {},
     "unsubscribe": {"room": "r"},
     "send": {"room": "r", "body": {}},

@@ -297,3 +297,50 @@ async def test_a_node_that_cannot_ask_who_is_banned_is_not_ready(stage, how):
     assert stage[1].engine.statistics().not_ready == "store"
     await trio.sleep(20)
     assert [scene.engine.ready() for scene in stage] == [True, True]
+
+
+# --- deleted rooms -----------------------------------------------------------------------------
+
+
+async def test_a_deleted_room_is_closed_on_the_other_node_at_once(stage):
+    anna, ben, _ = await tea(stage)
+    await anna.ask("delete_room", room="tea")
+    assert (await ben.next("closed"))["reason"] == "deleted"
+    assert await ben.refused("send", room="tea", body={}) == "no_such_room"
+    await trio.sleep(2)
+    assert "tea" in [room for feed in ben.all("feed") for room in feed.get("removed", ())]
+
+
+async def test_a_deletion_that_nobody_heard_of_is_found_in_time(stage):
+    """Within the comparison of heads; who writes finds it at once."""
+    anna, ben, carl = await tea(stage)
+    stage.bus.lose()
+    await anna.ask("delete_room", room="tea")
+    began = trio.current_time()
+    assert (await ben.next("closed"))["reason"] == "deleted"
+    assert trio.current_time() - began <= stage[1].limits.head_check_s
+    assert (await carl.next("closed"))["reason"] == "deleted"
+
+
+async def test_whoever_writes_where_a_deletion_was_not_heard_of_is_refused(stage):
+    anna, ben, _ = await tea(stage)
+    stage.bus.lose()
+    await anna.ask("delete_room", room="tea")
+    began = trio.current_time()
+    assert await ben.refused("send", room="tea", body={}) == "no_such_room"
+    assert (await ben.next("closed"))["reason"] == "deleted"
+    assert trio.current_time() - began < 0.1
+
+
+async def test_what_a_node_that_crashed_has_left_is_cleared_by_another():
+    """It deleted the room and ended; nothing of it could be read, and now nothing is there."""
+    async with open_stage(2, inspect=False) as stage:
+        anna = await stage[1].enter("a")
+        await stage.room("tea", anna, await stage[0].enter("b"))
+        stage[1].store.script("clear_deleted", error=StoreUnavailable("it ends"))
+        await anna.ask("delete_room", room="tea")
+        await settled()
+        assert stage.store.held.leftovers
+        await stage[1].end()
+        await trio.sleep(61)
+        assert not stage.store.held.leftovers

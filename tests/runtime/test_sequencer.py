@@ -73,6 +73,9 @@ class Sink:
     def revoked(self, room, acl_ver, seq):
         self.log.append(("revoked", room, acl_ver, seq))
 
+    def deleted(self, room):
+        self.log.append(("deleted", room))
+
     def missed(self, room):
         self.log.append(("missed", room))
 

@@ -11,9 +11,9 @@ from typing import Final, final
 
 from .._model.entries import Member, Record
 from .._model.errors import Refusal
-from .._wire.peers import Entries, Floor, Grown, Seated, UserNews
+from .._wire.peers import Entries, Floor, Grown, RoomGone, Seated, UserNews
 from ..ports.bus import FRAME_BYTES_MAX
-from ..ports.store import Appended, Draft, Duplicate, Outcome
+from ..ports.store import Appended, Draft, Duplicate, Outcome, RoomDeleted
 from .hub import Hub
 from .keeping import Keeping
 from .nodes import ChannelTest, Nodes, room_channel, user_channel
@@ -63,12 +63,14 @@ class Doorbells:
         self._hub = hub
         sequencer.publisher = self
         keeping.floor_moved = self.floor_moved
+        keeping.membership_ended = self._membership_ended
         nodes.on_missed.append(hub.compare_heads_soon)
         nodes.on_silence.append(self._silent)
         nodes.handle(Entries, self._entries)
         nodes.handle(Grown, self._grown)
         nodes.handle(Seated, self._seated)
         nodes.handle(Floor, self._floor)
+        nodes.handle(RoomGone, self._gone)
 
     # --- from here -------------------------------------------------------------------------
 
@@ -81,11 +83,17 @@ class Doorbells:
             draft = pending.draft
             if isinstance(outcome, Appended):
                 self._gather(rooms.setdefault(draft.room, _Committed()), draft, outcome.records)
+            elif draft.deletes and self._has_deleted(outcome, is_unsure=is_unsure):
+                self._nodes.ring(room_channel(draft.room), RoomGone(draft.room))
             elif is_unsure and isinstance(outcome, Duplicate):
                 # By an earlier try of this batch, whose answer was lost: nobody was rung for it.
                 self._ring_grown(draft.room, outcome.seq)
         for room, committed in rooms.items():
             self._ring_entries(room, committed)
+
+    @staticmethod
+    def _has_deleted(outcome: Outcome | Refusal, *, is_unsure: bool) -> bool:
+        return isinstance(outcome, RoomDeleted) or (is_unsure and isinstance(outcome, Duplicate))
 
     def _gather(self, committed: _Committed, draft: Draft, records: Sequence[Record]) -> None:
         committed.records += records
@@ -126,6 +134,9 @@ class Doorbells:
     def _epoch(self, room: str) -> str:
         loaded = self._hub.rooms.get(room)
         return loaded.epoch if loaded is not None else ""
+
+    def _membership_ended(self, room: str, user: str) -> None:
+        self._nodes.ring(user_channel(user), UserNews(user, removed=(room,)))
 
     def floor_moved(self, room: str, floor: int, floor_n: int) -> None:
         """Retention removed what was up to `floor`."""
@@ -171,6 +182,11 @@ class Doorbells:
         del node
         fact = Member(message.user, message.role)
         self._hub.when_loaded(message.room, lambda room: self._hub.seated_elsewhere(room, fact))
+
+    def _gone(self, node: str, message: RoomGone) -> None:
+        del node
+        # The store says so, too.
+        self._hub.when_loaded(message.room, self._hub.look)
 
     def _floor(self, node: str, message: Floor) -> None:
         del node

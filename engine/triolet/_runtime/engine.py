@@ -115,7 +115,7 @@ class Engine:
             store, self.hub, limits, flusher=self.flusher, now=now, counters=counters
         )
         self.writer = Writer(self.sequencer, self.hub, self.feeder, self.spawn)
-        self._keeping = Keeping(store, self.hub, clock, limits)
+        self._keeping = Keeping(store, self.hub, self.feeder, clock, limits)
         self._revocations = Revocations(store, self.presence, clock, limits, self.nodes)
         self.revoke = self._revocations.revoke
         self.admission = Admission(gate, self._revocations, entropy, limits)

@@ -173,7 +173,10 @@ class Gaps:
         return state
 
     def bury(self, room: Room) -> None:
-        """End the subscriptions of a room that is no more."""
+        """End the subscriptions and memberships of a room that is no more."""
         for cursor in list(room.cursors.values()):
             room.close(cursor, "deleted", room.head)
+        for user in list(room.member_seats):
+            room.member(user, None, seq=room.head, n=room.n)
         self._rooms.drop(room)
+        self._tell_moves(room)

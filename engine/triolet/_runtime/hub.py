@@ -90,6 +90,8 @@ class Hub:
         self._heads = Heads(store, self._rooms, self._gaps, limits, idle=channels is not None)
         self.compare_heads = self._heads.compare
         self.compare_heads_soon = self._heads.compare_soon
+        # Called when a room was deleted by a commit of this node.
+        self.on_deleted: list[Callable[[], None]] = []
         self._nursery: trio.Nursery | None = None
 
     async def run(self) -> None:
@@ -157,6 +159,12 @@ class Hub:
         load = self._rooms.loads.get(name)
         if load is not None and len(load.later) < self._limits.early_max:
             load.later.append(tell)
+
+    def deleted(self, room: str) -> None:
+        """A room was deleted by a commit of this node."""
+        self.when_loaded(room, self._gaps.bury)
+        for tell in self.on_deleted:
+            tell()
 
     def missed(self, room: str) -> None:
         """Entries were stored by a commit of this node that nobody has offered."""

@@ -1,4 +1,7 @@
-"""Retention: what is older or more than the limits allow is removed, a little at a time."""
+"""What has to go: what is older or more than the limits allow, and what deleted rooms have left.
+
+It is removed a little at a time, so that messages come first.
+"""
 
 import logging
 from collections.abc import Callable
@@ -10,12 +13,14 @@ from .._model.errors import StoreError
 from .._model.limits import Limits
 from ..ports.clock import Clock
 from ..ports.store import Store
+from .feed import Feeder
 from .hub import Hub
 
 logger = logging.getLogger(__name__)
 
 _DAY_MS = 86_400_000
-# Between two rounds; retention is counted in days, so a minute is exact enough.
+# Between two rounds; retention is counted in days, so a minute is exact enough. Of deleted rooms
+# a node that has crashed may have left something: it was unreadable all along.
 _ROUND_S = 60.0
 # Between two looks for old cids, for which all that is recent must be folded first.
 _CIDS_ROUND_S = 3600.0
@@ -27,20 +32,32 @@ _STEP_S = 0.05
 
 @final
 class Keeping:
-    """Prunes entries and cids as `Limits` say; does nothing where they keep everything."""
+    """Prunes entries and cids as `Limits` say, and clears what deleted rooms have left behind."""
 
-    def __init__(self, store: Store, hub: Hub, clock: Clock, limits: Limits) -> None:
+    def __init__(
+        self, store: Store, hub: Hub, feeder: Feeder, clock: Clock, limits: Limits
+    ) -> None:
         self._store = store
         self._hub = hub
+        self._feeder = feeder
         self._clock = clock
         self._limits = limits
         # Where other nodes hear of it; None where there are none.
         self.floor_moved: Callable[[str, int, int], None] | None = None
+        self.membership_ended: Callable[[str, str], None] | None = None
         # When old cids are looked for again (monotonic, s).
         self._cids_due = 0.0
+        # Set when a room was deleted here.
+        self._deleted = trio.Event()
+        hub.on_deleted.append(self._clear_soon)
 
     async def run(self) -> None:
-        """Prune for as long as the engine lives."""
+        """Prune and clear for as long as the engine lives."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._clear_rounds)
+            await self._rounds()
+
+    async def _rounds(self) -> None:
         limits = self._limits
         while limits.retention_days or limits.retention_entries or limits.dedupe_days:
             try:
@@ -77,4 +94,36 @@ class Keeping:
         pruned = _ROWS_PER_STEP
         while pruned >= _ROWS_PER_STEP:
             pruned = await self._store.prune_cids(older_than=older_than, limit=_ROWS_PER_STEP)
+            await trio.sleep(_STEP_S)
+
+    # --- deleted rooms -----------------------------------------------------------------
+
+    async def _clear_rounds(self) -> None:
+        while True:
+            self._deleted = trio.Event()
+            is_over = True
+            try:
+                await self.clear()
+            except StoreError as error:
+                is_over = False
+                logger.warning("what deleted rooms have left has to wait: %s", error)
+            # An engine that is alone, and has cleared all, need not wake for it.
+            is_alone = self.membership_ended is None
+            with trio.move_on_after(float("inf") if is_alone and is_over else _ROUND_S):
+                await self._deleted.wait()
+
+    def _clear_soon(self) -> None:
+        self._deleted.set()
+
+    async def clear(self) -> None:
+        """Remove all that deleted rooms have left behind, and tell whose memberships ended.
+
+        Raises:
+            StoreError: the rest has to wait.
+        """
+        while (ended := await self._store.clear_deleted(limit=_ROWS_PER_STEP)) is not None:
+            for room, user in ended:
+                self._feeder.told(user, (), (), (room,))
+                if self.membership_ended is not None:
+                    self.membership_ended(room, user)
             await trio.sleep(_STEP_S)

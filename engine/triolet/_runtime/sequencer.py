@@ -15,7 +15,7 @@ from .._model.entries import Fact, Record
 from .._model.errors import ErrorCode, OutcomeUnknown, Refusal, StoreUnavailable
 from .._model.limits import Limits
 from ..ports.notifier import Notifier
-from ..ports.store import Appended, Draft, Duplicate, Outcome, Store
+from ..ports.store import Appended, Draft, Duplicate, Outcome, Rejected, RoomDeleted, Store
 from .complaint import Complaint
 from .counters import TIMED_ONE_IN, Counters
 from .turn import Held
@@ -70,6 +70,10 @@ class Sink(Protocol):
 
     def revoked(self, room: str, acl_ver: int, seq: int | None) -> None:
         """Know that somebody loses a right, decided on `acl_ver`, by the entry `seq` if any."""
+        ...
+
+    def deleted(self, room: str) -> None:
+        """Know that a room is no more."""
         ...
 
     def missed(self, room: str) -> None:
@@ -333,6 +337,11 @@ class Sequencer:
         for pending, outcome in zip(batch, outcomes, strict=True):
             if isinstance(outcome, Appended):
                 self._apply(pending.draft, outcome.records)
+            elif isinstance(outcome, RoomDeleted):
+                self._sink.deleted(pending.draft.room)
+            elif isinstance(outcome, Rejected) and outcome.code is ErrorCode.NO_SUCH_ROOM:
+                # Deleted by another node, as long as this one has not heard of it.
+                self._sink.missed(pending.draft.room)
             elif is_unsure and isinstance(outcome, Duplicate):
                 self._sink.missed(pending.draft.room)
             self._settle(pending, outcome)

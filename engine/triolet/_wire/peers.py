@@ -63,6 +63,13 @@ class Floor(Struct, frozen=True, array_like=True, tag="floor"):
 
 
 @final
+class RoomGone(Struct, frozen=True, array_like=True, tag="gone"):
+    """The room was deleted."""
+
+    room: str
+
+
+@final
 class RoomStates(Struct, frozen=True, array_like=True, tag="states"):
     """What moved of a room's states, by user.
 
@@ -175,6 +182,7 @@ PeerMessage: TypeAlias = (
     | Grown
     | Seated
     | Floor
+    | RoomGone
     | RoomStates
     | MarksWritten
     | Signalled

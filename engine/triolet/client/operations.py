@@ -10,6 +10,7 @@ from .._model.commands import (
     Command,
     Create,
     DeleteMessage,
+    DeleteRoom,
     Direct,
     EditMessage,
     History,
@@ -165,6 +166,13 @@ class Operations(ABC):
             cid=cid,
         )
         return await self._ask(command, Written)
+
+    async def delete_room(self, room: str, *, cid: str | None = None) -> Written:
+        """End a room of mine for everybody: all that was said in it is erased.
+
+        Its name is never given again; the reply has the seq of its last entry.
+        """
+        return await self._ask(DeleteRoom(room=room, cid=cid), Written)
 
     async def rooms(self, *, after: str | None = None, limit: int = 50) -> Inbox:
         """Return a page of my rooms by name, those after `after`, at most `limit` (200)."""

@@ -155,3 +155,7 @@ class Room:
     ) -> Written:
         """Change the title or the visibility."""
         return await self._operations.set_meta(self.name, title=title, public=public, cid=cid)
+
+    async def delete_room(self, *, cid: str | None = None) -> Written:
+        """End the room for everybody; all that was said in it is erased."""
+        return await self._operations.delete_room(self.name, cid=cid)

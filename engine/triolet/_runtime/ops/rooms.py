@@ -1,4 +1,4 @@
-"""Create, direct, join, leave, invite, kick, role, meta: each awaited before the next request."""
+"""Rooms made, changed and deleted, and their members: each awaited before the next request."""
 
 import hashlib
 from typing import Final, TypeAlias
@@ -6,7 +6,17 @@ from typing import Final, TypeAlias
 import msgspec
 
 from ..._domain.room import NOTHING, Decision, Rights, decide, decide_create, decide_direct
-from ..._model.commands import Create, Direct, Invite, Join, Kick, Leave, SetMeta, SetRole
+from ..._model.commands import (
+    Create,
+    DeleteRoom,
+    Direct,
+    Invite,
+    Join,
+    Kick,
+    Leave,
+    SetMeta,
+    SetRole,
+)
 from ..._model.errors import ErrorCode, Refusal
 from ..._model.events import RoomOpened, Written
 from ..._model.ids import DIRECT_PREFIX, direct_room
@@ -19,7 +29,7 @@ from ..room import Room
 from ..seat import Seat
 from .messages import check_cid, packed_facts
 
-Managing: TypeAlias = Join | Leave | Invite | Kick | SetRole | SetMeta
+Managing: TypeAlias = Join | Leave | Invite | Kick | SetRole | SetMeta | DeleteRoom
 
 _OPS: Final[dict[type[Managing], str]] = {
     Join: "join",
@@ -28,6 +38,7 @@ _OPS: Final[dict[type[Managing], str]] = {
     Kick: "kick",
     SetRole: "role",
     SetMeta: "meta",
+    DeleteRoom: "delete_room",
 }
 # Rights can change under a decision; more often than this in a row is no accident.
 _DECISIONS_MAX: Final = 5
@@ -45,7 +56,11 @@ async def _manage_slowly(asker: Asker, command: Managing) -> None:
     cid = check_cid(command.cid) or asker.engine.entropy.token()
     async with hub.pinned(command.room, asker.user) as room:
         if room is None:
-            raise Refusal(ErrorCode.NO_SUCH_ROOM)
+            first = await _first_answer(asker, command)
+            if first is None:
+                raise Refusal(ErrorCode.NO_SUCH_ROOM)
+            asker.write(first)
+            return
         await asker.pipeline.wait_quiet()
         for _ in range(_DECISIONS_MAX):
             try:
@@ -119,6 +134,7 @@ def _draft(asker: Asker, command: Managing, cid: str, decision: Decision, acl_ve
         author=decision.author,
         revokes=decision.revokes,
         logged=decision.logged,
+        deletes=decision.deletes,
     )
 
 
@@ -160,7 +176,9 @@ async def _create_slowly(asker: Asker, command: Create) -> None:
     outcome = await asker.engine.writer.create(draft)
     answer = written(command.ref, draft, outcome)
     state = await asker.engine.store.room(room)
-    if isinstance(answer, Written) and state is not None:
+    if state is None:
+        raise Refusal(ErrorCode.NO_SUCH_ROOM, "it was deleted at once")
+    if isinstance(answer, Written):
         asker.write(
             Written(
                 ref=answer.ref,
@@ -201,10 +219,12 @@ async def _direct_slowly(asker: Asker, command: Direct) -> None:
                 create=RoomSpec(kind="direct"),
             )
             outcome = await engine.writer.create(draft)
-            # Whoever came first made it; all the same.
+            # Whoever came first made it; all the same, unless it was deleted since.
             exists = isinstance(outcome, Rejected) and outcome.code is ErrorCode.ALREADY_EXISTS
             if not exists:
                 written(None, draft, outcome)
+            elif await engine.store.room(name) is None:
+                raise Refusal(ErrorCode.NO_SUCH_ROOM, "the direct room of these two was deleted")
     asker.write(RoomOpened(ref=command.ref, room=name))
 
 

@@ -103,6 +103,7 @@ CLIENT: Final[dict[str, Map]] = {
     "kick": {"op": "kick", "ref": 6, "room": "tea", "user": "carl"},
     "role": {"op": "role", "ref": 7, "room": "tea", "user": "ben", "role": "admin"},
     "meta": {"op": "meta", "ref": 8, "room": "tea", "title": "Tea time", "public": False},
+    "delete_room": {"op": "delete_room", "ref": 8, "room": "tea", "cid": "c"},
     "subscribe to the head": {"op": "subscribe", "ref": 9, "room": _ROOM},
     "subscribe from a position": {"op": "subscribe", "ref": 10, "room": _ROOM, "since": ["e1", 7]},
     "subscribe to several": {
