@@ -90,6 +90,10 @@ TESTED_ELSEWHERE: dict[str, tuple[str, str]] = {
         "tests/runtime/test_asking.py",
         "what a session and who has none have in common",
     ),
+    "engine/triolet/_runtime/sink.py": (
+        "tests/runtime/test_sequencer.py",
+        "a protocol; what it is told, and when, is seen where the sequencer tells it",
+    ),
     "engine/triolet/_runtime/gaps.py": (
         "tests/runtime/test_hub.py",
         "a part of the hub, which is what everybody else sees",

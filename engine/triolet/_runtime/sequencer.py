@@ -11,13 +11,14 @@ from typing import Protocol, final
 import trio
 from msgspec import Struct
 
-from .._model.entries import Fact, Record
+from .._model.entries import Record
 from .._model.errors import ErrorCode, OutcomeUnknown, Refusal, StoreUnavailable
 from .._model.limits import Limits
 from ..ports.notifier import Notifier
 from ..ports.store import Appended, Draft, Duplicate, Outcome, Rejected, RoomDeleted, Store
 from .complaint import Complaint
 from .counters import TIMED_ONE_IN, Counters
+from .sink import Sink
 from .turn import Held
 
 logger = logging.getLogger(__name__)
@@ -55,30 +56,6 @@ class Pending(Struct, eq=False):
     ref: int | None = None
     seat: object = None
     settled: bool = False
-
-
-class Sink(Protocol):
-    """Where committed records go: the hub."""
-
-    def offer(self, record: Record) -> None:
-        """Take one committed record."""
-        ...
-
-    def reseat(self, room: str, fact: Fact) -> None:
-        """Take a membership that changed without an entry."""
-        ...
-
-    def revoked(self, room: str, acl_ver: int, seq: int | None) -> None:
-        """Know that somebody loses a right, decided on `acl_ver`, by the entry `seq` if any."""
-        ...
-
-    def deleted(self, room: str) -> None:
-        """Know that a room is no more."""
-        ...
-
-    def missed(self, room: str) -> None:
-        """Look for entries of the room that were stored without being offered."""
-        ...
 
 
 class Publisher(Protocol):
