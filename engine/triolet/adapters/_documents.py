@@ -43,7 +43,7 @@ def check_changes(changes: Sequence[Change]) -> None:
             raise ValueError(f"no key: text of 1 to {KEY_BYTES_MAX} bytes without U+0000")
         if change.value is not None and len(change.value) > VALUE_BYTES_MAX:
             raise ValueError(f"a value of {len(change.value)} bytes; at most {VALUE_BYTES_MAX}")
-        if not (0 <= change.expires_at <= _NUMBER_MAX and (change.version or 0) >= 0):
+        if not all(0 <= one <= _NUMBER_MAX for one in (change.expires_at, change.version or 0)):
             raise ValueError("a time or a version below 0, or too large")
     if len({change.key for change in changes}) != len(changes):
         raise ValueError("a key twice in one write")

@@ -2,11 +2,13 @@
 
 from .appending import AppendContract
 from .deleting import DeletionContract
+from .documents import CompareAndSetContract, DocumentContract
 from .histories import HistoryContract
 from .inboxes import InboxContract, PeopleContract
 from .keeping import GenerationContract, RetentionContract
 from .memberships import MarksContract, MembershipContract
 from .pages import PageContract
+from .scanning import ExpiryContract, ScanContract
 from .searching import SearchContract
 from .targets import ErasureContract, TargetContract
 from .together import TogetherContract
@@ -27,5 +29,9 @@ class StoreContract(
     RetentionContract,
     GenerationContract,
     TogetherContract,
+    DocumentContract,
+    CompareAndSetContract,
+    ScanContract,
+    ExpiryContract,
 ):
     """Every sentence of the port. Subclass it, say how a store is opened, and run pytest."""
