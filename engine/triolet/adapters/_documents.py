@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Final, final
 
-from .._model.errors import StoreUnavailable
+from msgspec import Struct
+
 from ..ports.documents import CHANGES_MAX, KEY_BYTES_MAX, VALUE_BYTES_MAX, Change
 
 # What a column of either database holds; times are ms, and versions are counted.
@@ -11,6 +12,8 @@ _NUMBER_MAX: Final = (1 << 63) - 1
 
 _SURROGATES: Final = (0xD800, 0xDFFF)
 _CODE_POINT_MAX: Final = 0x10FFFF
+# Longer than a key may be: greater than any.
+_BEHIND_ALL: Final = chr(_CODE_POINT_MAX) * (KEY_BYTES_MAX // 4 + 1)
 
 
 def is_key(key: str) -> bool:
@@ -71,11 +74,36 @@ def check_scan(prefix: str, after: str, limit: int) -> None:
         raise ValueError(f"a limit of {limit}; 1 to {CHANGES_MAX}")
 
 
-def end_of(prefix: str) -> str | None:
-    r"""Return the first text behind all that begin with `prefix`, by code points; None: none is.
+@final
+class Span(Struct, frozen=True):
+    """The keys that a scan looks at: from `first` on, or from behind it; those below `end`."""
 
-    >>> end_of("ban/"), end_of("a\U0010ffff"), end_of("\U0010ffff"), end_of("\ud7ff")
-    ('ban0', 'b', None, '\ue000')
+    first: str
+    is_behind: bool
+    end: str
+
+
+def span(prefix: str, after: str, *, descending: bool) -> Span:
+    """Return what a scan looks at.
+
+    >>> span("ban/", "ban/cleo", descending=False)
+    Span(first='ban/cleo', is_behind=True, end='ban0')
+    >>> span("ban/", "ban/cleo", descending=True)
+    Span(first='ban/', is_behind=False, end='ban/cleo')
+    """
+    end = _end_of(prefix)
+    if after and descending:
+        return Span(prefix, is_behind=False, end=min(after, end))
+    if after >= prefix:
+        return Span(after, is_behind=True, end=end)
+    return Span(prefix, is_behind=False, end=end)
+
+
+def _end_of(prefix: str) -> str:
+    r"""Return the first text behind all keys that begin with `prefix`, by code points.
+
+    >>> _end_of("ban/"), _end_of("a\U0010ffff"), _end_of("\ud7ff")
+    ('ban0', 'b', '\ue000')
     """
     for at in reversed(range(len(prefix))):
         point = ord(prefix[at]) + 1
@@ -84,12 +112,4 @@ def end_of(prefix: str) -> str | None:
             point = _SURROGATES[1] + 1
         if point <= _CODE_POINT_MAX:
             return prefix[:at] + chr(point)
-    return None
-
-
-@final
-class NoDocuments:
-    """Documents of a store that has no place for them yet: every call fails."""
-
-    def __getattr__(self, name: str) -> object:
-        raise StoreUnavailable("this store keeps no documents yet")
+    return _BEHIND_ALL

@@ -8,7 +8,7 @@ import trio
 
 from ...ports.clock import Clock
 from ...ports.documents import Change, Document, Documents
-from .._documents import check_changes, check_keys, check_scan, end_of
+from .._documents import Span, check_changes, check_keys, check_scan, span
 
 
 @final
@@ -35,10 +35,10 @@ class HeldDocuments:
         if self.by_key.pop(key, None) is not None:
             del self.keys[bisect_left(self.keys, key)]
 
-    def between(self, first: str, end: str | None) -> list[str]:
-        """Return keys from `first` on, below `end` if there is one."""
-        stop = len(self.keys) if end is None else bisect_left(self.keys, end)
-        return self.keys[bisect_left(self.keys, first) : stop]
+    def among(self, span: Span) -> list[str]:
+        """Return the keys of a span."""
+        begin = (bisect_right if span.is_behind else bisect_left)(self.keys, span.first)
+        return self.keys[begin : bisect_left(self.keys, span.end)]
 
 
 @final
@@ -62,12 +62,9 @@ class MemoryDocuments(Documents):
         """Return documents whose keys begin with `prefix`, by key, those behind `after`."""
         check_scan(prefix, after, limit)
         await trio.lowlevel.checkpoint()
-        keys = self._held.between(prefix, end_of(prefix))
+        keys = self._held.among(span(prefix, after, descending=descending))
         if descending:
-            keys = keys[: bisect_left(keys, after)] if after else keys
             keys.reverse()
-        elif after:
-            keys = keys[bisect_right(keys, after) :]
         now_ms = self._clock.now_ms()
         found: list[Document] = []
         for key in keys:

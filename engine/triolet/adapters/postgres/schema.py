@@ -13,6 +13,7 @@ _STEPS: Final[tuple[tuple[str, ...], ...]] = (
     ("tables.sql", "append.sql", "reading.sql", "keeping.sql"),
     ("transfer.sql",),
     ("deleting.sql",),
+    ("documents.sql",),
 )
 
 

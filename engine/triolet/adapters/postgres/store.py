@@ -2,14 +2,13 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import cast, final
+from typing import final
 
 from msgspec.structs import replace
 
 from ..._model.entries import Record
 from ..._model.limits import Limits
 from ...ports.clock import Clock, Entropy
-from ...ports.documents import Documents
 from ...ports.people import Person, Revocation
 from ...ports.store import (
     Draft,
@@ -24,10 +23,10 @@ from ...ports.store import (
     Store,
     StoredRoom,
 )
-from .._documents import NoDocuments
 from .._search import search
 from . import deleting, keeping, reading
 from .appending import Appender
+from .documents import PostgresDocuments
 from .foreign import ForeignCids
 from .identity import refuse_unfinished
 from .migrations import migrate
@@ -65,19 +64,21 @@ async def open_postgres_store(
         await foreign.load(writing.run)
         appender = Appender(writing, foreign, clock=clock, entropy=entropy, limits=limits)
         await appender.begin()
-        yield PostgresStore(appender, pool, foreign)
+        yield PostgresStore(appender, pool, foreign, clock=clock)
 
 
 @final
 class PostgresStore(Store):
     """What the port promises, in terms of the functions in `sql`."""
 
-    def __init__(self, appender: Appender, pool: Pool, foreign: ForeignCids) -> None:
+    def __init__(
+        self, appender: Appender, pool: Pool, foreign: ForeignCids, *, clock: Clock
+    ) -> None:
         self._appender = appender
         self._foreign = foreign
         self._pool = pool
         self._retention = Retention(pool)
-        self.documents = cast(Documents, NoDocuments())
+        self.documents = PostgresDocuments(pool, clock)
 
     # --- the log -------------------------------------------------------------------------
 

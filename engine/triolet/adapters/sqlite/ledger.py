@@ -69,6 +69,8 @@ class Ledger:
         self.forgetting = Forgetting(self.segments)
         self.journal = Journal()
         self.upkeep = Upkeep(recent, self.segments, self.journal)
+        # Of documents written since the store was opened.
+        self.document_bytes = 0
         self.next_batch = 1
         self.gen = 1
         # The code of each op, as kept with cids.
@@ -108,10 +110,22 @@ class Ledger:
                 del self.rooms[name]
         return result
 
+    def write(self, work: Callable[[], T]) -> T:
+        """Do in one transaction what is no append: whatever SQLite says, it is no draft's fault.
+
+        Raises:
+            StoreUnavailable: nothing was stored.
+            OutcomeUnknown: it may have been.
+        """
+        try:
+            return self.transact(work)
+        except sqlite3.Error as error:
+            raise unavailable(error) from error
+
     @property
     def changes(self) -> int:
         """Rows changed since the store was opened, large ones counting one for each page."""
-        written = self.journal.bytes + self.upkeep.run_bytes
+        written = self.journal.bytes + self.upkeep.run_bytes + self.document_bytes
         return self.connection.total_changes + written // 4096
 
     def load(self) -> None:

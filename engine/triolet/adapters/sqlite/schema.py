@@ -151,6 +151,18 @@ _TOMBSTONES: Final = (
     "CREATE INDEX tombstones_left ON tombstones (room_id) WHERE NOT is_cleared",
 )
 
+# `store.version`: the last that was given to a document, of whatever key.
+_DOCUMENTS: Final = (
+    "ALTER TABLE store ADD COLUMN version INTEGER NOT NULL DEFAULT 0",
+    """CREATE TABLE documents (
+        key TEXT NOT NULL UNIQUE,
+        version INTEGER NOT NULL,
+        expires_at INTEGER NOT NULL,
+        value BLOB NOT NULL
+    )""",
+    "CREATE INDEX documents_expiry ON documents (expires_at) WHERE expires_at > 0",
+)
+
 # Only in a store that takes another one's rows, and until it has all of them: how far it is, and
 # the state of the other one. So no other file has to know of it.
 TRANSFER: Final = """CREATE TABLE transfer (
@@ -172,7 +184,7 @@ N: Final = f"max(r.floor_n, {_LAST.format('n')})"
 AT: Final = f"max(r.oldest_at, {_LAST.format('at')})"
 
 # Only ever appended to; a released step is never changed.
-MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_FIRST, _TOMBSTONES)
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_FIRST, _TOMBSTONES, _DOCUMENTS)
 
 
 def check(connection: sqlite3.Connection, path: str) -> int:
@@ -227,7 +239,10 @@ def is_unfinished(connection: sqlite3.Connection) -> bool:
 def begin_log(connection: sqlite3.Connection, epoch: str) -> None:
     """Give a new store its first epoch; an old one keeps its own."""
     connection.execute("BEGIN IMMEDIATE")
-    connection.execute("INSERT OR IGNORE INTO store VALUES (1, 1, 0, hex(randomblob(16)))")
+    connection.execute(
+        "INSERT OR IGNORE INTO store (one, gen, indexed, salt) "
+        "VALUES (1, 1, 0, hex(randomblob(16)))"
+    )
     connection.execute(
         "INSERT INTO generations SELECT 1, ? WHERE NOT EXISTS (SELECT 1 FROM generations)",
         (epoch,),

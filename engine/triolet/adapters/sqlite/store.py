@@ -1,19 +1,17 @@
 """The store in an SQLite file: group commit in one writing thread, snapshots in a few others."""
 
 import os
-import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import TypeVar, cast, final
+from typing import TypeVar, final
 
 import trio
 
 from ..._model.entries import Record
 from ..._model.limits import Limits
 from ...ports.clock import Clock, Entropy
-from ...ports.documents import Documents
 from ...ports.people import Person, Revocation
 from ...ports.store import (
     Draft,
@@ -28,12 +26,11 @@ from ...ports.store import (
     Store,
     StoredRoom,
 )
-from .._documents import NoDocuments
 from .._search import search
 from . import deleting, directory, reading, retention
 from .appending import append
-from .failures import unavailable
-from .ledger import Ledger
+from .documents import SqliteDocuments
+from .grouping import Grouping
 from .opening import Opened, opened
 from .revocations import Revocations
 from .snapshot import Snapshot
@@ -72,14 +69,15 @@ class SqliteStore(Store):
         self._readers = parts.readers
         self._ledger = parts.ledger
         self._revocations = Revocations()
-        self.documents = cast(Documents, NoDocuments())
+        grouping = Grouping(parts.writer, parts.ledger)
+        self.documents = SqliteDocuments(parts.readers, grouping, parts.ledger, clock=clock)
         self._clock = clock
         self._entropy = entropy
         # Where the search for what is old goes on: a call need not begin at the first room.
         self._due_after_room = 0
 
     async def _write(self, work: Callable[[], T]) -> T:
-        return await self._writer.do(partial(_transact, self._ledger, work))
+        return await self._writer.do(partial(self._ledger.write, work))
 
     async def _read(self, work: Callable[[Snapshot], T]) -> T:
         return await self._readers.read(work)
@@ -210,7 +208,7 @@ class SqliteStore(Store):
     def _revoke(self, revocation: Revocation) -> None:
         connection = self._ledger.connection
         try:
-            _transact(self._ledger, lambda: directory.revoke(connection, revocation))
+            self._ledger.write(lambda: directory.revoke(connection, revocation))
             self._revocations.keep(connection, revocation)
         except BaseException:
             self._revocations.doubt()
@@ -319,11 +317,3 @@ class SqliteStore(Store):
         epoch = self._entropy.token()
         await self._write(lambda: directory.new_generation(self._ledger, epoch))
         return epoch
-
-
-def _transact(ledger: Ledger, work: Callable[[], T]) -> T:
-    """Do what is no append: whatever SQLite says of it, nothing was stored."""
-    try:
-        return ledger.transact(work)
-    except sqlite3.Error as error:
-        raise unavailable(error) from error

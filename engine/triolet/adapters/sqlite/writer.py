@@ -143,6 +143,11 @@ class Writer:
         """Take no more jobs."""
         self._closed = True
 
+    @property
+    def takes_more(self) -> bool:
+        """Whether a job may be handed over now."""
+        return not self._closed and self._pending < self._jobs_max
+
     async def do(self, work: Callable[[], T]) -> T:
         """Have `work` done in the thread, after all that was handed over before.
 
@@ -151,7 +156,7 @@ class Writer:
         """
         if self._left:
             self._clear_left()
-        if self._closed or self._pending >= self._jobs_max:
+        if not self.takes_more:
             await trio.lowlevel.checkpoint()
             reason = "the store is closed" if self._closed else "too many writes wait"
             raise StoreUnavailable(reason)

@@ -1,0 +1,87 @@
+"""Group commit of small writes: those that wait at the same time share one sync of the disk.
+
+Each caller hands over a job of its own; the first of them does the work of all that wait, and
+the others find theirs done. So nobody depends on another one's task, which may be cancelled.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from copy import copy
+from functools import partial
+from typing import Any, Final, Generic, TypeVar, final
+
+import outcome
+
+from .ledger import Ledger
+from .writer import Writer
+
+T = TypeVar("T")
+
+# Works of one transaction, so that an append does not wait long for it: some 5 ms.
+_WORKS_MAX: Final = 64
+
+
+@final
+class _Waiting(Generic[T]):
+    """A work, and what became of it."""
+
+    __slots__ = ("result", "work")
+
+    def __init__(self, work: Callable[[], T]) -> None:
+        self.work = work
+        self.result: outcome.Outcome[T] | None = None
+
+
+@final
+class Grouping:
+    """Works are done one after the other, in the order of the calls; all are kept, or none is.
+
+    Args:
+        writer: whose thread does them.
+        ledger: its transactions.
+    """
+
+    def __init__(self, writer: Writer, ledger: Ledger) -> None:
+        self._writer = writer
+        self._ledger = ledger
+        # Handed over, and not done; each has a job in the writer's queue.
+        self._waiting: deque[_Waiting[Any]] = deque()
+
+    async def do(self, work: Callable[[], T]) -> T:
+        """Do `work` in a transaction, perhaps with others; what it raises undoes all of them.
+
+        Raises:
+            StoreUnavailable: nothing was stored.
+            OutcomeUnknown: it may have been.
+        """
+        one = _Waiting(work)
+        if self._writer.takes_more:
+            # What the writer refuses, nobody else may do.
+            self._waiting.append(one)
+        return await self._writer.do(partial(self._done, one))
+
+    # --- in the writer's thread ----------------------------------------------------------
+
+    def _done(self, one: _Waiting[T]) -> T:
+        if one.result is None:
+            works = self._taken(one)
+            try:
+                self._ledger.write(partial(_do_all, works))
+            except BaseException as error:  # noqa: BLE001 - each caller is told
+                for each in works:
+                    # An exception of one's own: tasks write into it as it passes.
+                    each.result = outcome.Error(copy(error))
+        assert one.result is not None, "it was among those that waited"
+        return one.result.unwrap()
+
+    def _taken(self, one: _Waiting[Any]) -> list[_Waiting[Any]]:
+        """Return the next ones that wait: all before this one are done."""
+        if not self._waiting or self._waiting[0] is not one:
+            return [one]
+        count = min(len(self._waiting), _WORKS_MAX)
+        return [self._waiting.popleft() for _ in range(count)]
+
+
+def _do_all(works: list[_Waiting[Any]]) -> None:
+    for one in works:
+        one.result = outcome.Value(one.work())
