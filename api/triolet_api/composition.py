@@ -22,8 +22,8 @@ from .admin.sessions import AdminSessions
 from .app import create_app
 from .dispatch import Dispatcher
 from .endpoints import Endpoint
+from .pages.assets import Assets
 from .pages.docs import Docs
-from .pages.front import Front
 from .pages.health import Health
 from .rooms.members import Members
 from .rooms.messages import Messages
@@ -48,7 +48,7 @@ async def open_api(engine: Engine, settings: Settings) -> AsyncIterator[Api]:
     audit = Audit(engine.store.documents, engine.clock, engine.entropy, days=days)
     dispatcher = Dispatcher(app, admit=engine.admit, audit=audit)
     dispatcher.add(
-        Front(settings.web),
+        Assets(settings.web),
         Health(engine.why_not_ready),
         Docs(dispatcher.endpoints, settings.web),
         Rooms(engine),

@@ -11,7 +11,7 @@ from triolet._model.errors import ErrorCode, Refusal
 from triolet_api.app import create_app
 from triolet_api.dispatch import Dispatcher
 from triolet_api.http import open_http_door
-from triolet_api.pages.front import Front
+from triolet_api.pages.assets import Assets
 from triolet_api.pages.health import Health
 from triolet_api.pages.settings import WebSettings
 
@@ -82,7 +82,7 @@ def serving_fixture():
 def make_app(why_not_ready=lambda: ""):
     """The application with what is at hand of every server."""
     app = create_app()
-    Dispatcher(app, admit=nobody).add(Front(WebSettings()), Health(why_not_ready))
+    Dispatcher(app, admit=nobody).add(Assets(WebSettings()), Health(why_not_ready))
     return app
 
 

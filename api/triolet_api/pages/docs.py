@@ -23,12 +23,23 @@ _HEAD: Final = """\
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Triolet over HTTP</title>
-<link rel="stylesheet" href="/style.css">
+<title>Triolet for developers</title>
+<link rel="icon" href="/assets/icon.svg" type="image/svg+xml">
+<link rel="stylesheet" href="/assets/style.css">
+<link rel="stylesheet" href="/assets/docs.css">
 </head>
 <body>
 <main>
-<h1>Triolet over HTTP</h1>
+<h1>Triolet</h1>
+<p>Clients connect by WebSocket to <code>/ws</code>, or over HTTP as described here.
+A token is had by signing in below, or on the machine that runs the server by</p>
+<pre tabindex="0"><code>triolet token anna</code></pre>
+<p>In a browser or a program:</p>
+<pre tabindex="0"><code>import { connect } from "/assets/triolet.js";
+const client = connect(location.origin.replace("http", "ws") + "/ws", { token: "TOKEN" });
+const { room } = await client.direct("ben");
+await client.send(room, "The kettle is on.");</code></pre>
+<h2>Over HTTP</h2>
 <p>Bodies and answers are JSON. Errors are <code>application/problem+json</code> with the
 <code>code</code> and <code>reason</code> of the WebSocket protocol.
 The same for machines: <a href="/openapi.json">/openapi.json</a>.</p>
@@ -46,7 +57,7 @@ class Docs:
 
     def __init__(self, endpoints: Sequence[Endpoint], settings: WebSettings) -> None:
         self._endpoints = endpoints
-        self._policy = policy(settings, style_src="'self'")
+        self._policy = policy(settings, style_src="'self'", img_src="'self'")
         self._json = b""
         self._page = ""
 

@@ -1,0 +1,109 @@
+// Who is signed in here: tokens over HTTP, renewed as they expire.
+
+export class HttpError extends Error {
+  constructor(status, problem) {
+    super(problem.detail ?? problem.title ?? `HTTP ${status}`);
+    this.status = status;
+    this.reason = problem.reason ?? "";
+    this.retryAfterS = 0;
+  }
+}
+
+export async function request(method, path, { body, token, headers = {} } = {}) {
+  const how = { method, headers: { ...headers }, credentials: "same-origin" };
+  if (token) how.headers.Authorization = `Bearer ${token}`;
+  if (body !== undefined) {
+    how.headers["Content-Type"] = "application/json";
+    how.body = JSON.stringify(body);
+  }
+  const response = await fetch(path, how);
+  const text = await response.text();
+  const isJson = /json/.test(response.headers.get("Content-Type") ?? "");
+  const answer = isJson && text ? JSON.parse(text) : {};
+  if (response.ok) return answer;
+  const error = new HttpError(response.status, answer);
+  error.retryAfterS = Number(response.headers.get("Retry-After")) || 0;
+  throw error;
+}
+
+const KEY = "triolet.account";
+// A token is asked for anew so long before it ends.
+const EARLY_MS = 30_000;
+
+export class Account {
+  #tokens;
+  #renewing = null;
+
+  constructor(user, tokens) {
+    this.user = user;
+    this.#tokens = tokens;
+  }
+
+  // Whoever was signed in here last, or null.
+  static kept() {
+    try {
+      const kept = JSON.parse(localStorage.getItem(KEY));
+      return kept?.user && kept.refresh_token ? new Account(kept.user, { ...kept, ends: 0 }) : null;
+    } catch {
+      return null;
+    }
+  }
+
+  static async register(user, password, more = {}) {
+    const tokens = await request("POST", "/v1/auth/register", { body: { user, password, ...more } });
+    return tokens.access_token ? Account.#begin(user, tokens) : Account.login(user, password);
+  }
+
+  static async login(user, password, more = {}) {
+    return Account.#begin(user, await request("POST", "/v1/auth/login", { body: { user, password, ...more } }));
+  }
+
+  static #begin(user, tokens) {
+    const account = new Account(user, null);
+    account.#take(tokens);
+    return account;
+  }
+
+  #take(tokens) {
+    this.#tokens = { ...tokens, ends: Date.now() + 1000 * tokens.expires_in - EARLY_MS };
+    localStorage.setItem(KEY, JSON.stringify({ user: this.user, refresh_token: tokens.refresh_token }));
+  }
+
+  // A token that is good for now. `isSpent`: the last one is refused.
+  async token({ isSpent = false } = {}) {
+    if (isSpent || Date.now() >= this.#tokens.ends) await this.#renew();
+    return this.#tokens.access_token;
+  }
+
+  // One page renews for all of this browser: a refresh token is good once.
+  #renew() {
+    const renew = async () => {
+      const kept = JSON.parse(localStorage.getItem(KEY) ?? "null");
+      if (kept?.user !== this.user) throw new HttpError(401, { reason: "unauthenticated", detail: "signed out" });
+      const body = { refresh_token: kept.refresh_token };
+      this.#take(await request("POST", "/v1/auth/refresh", { body }));
+    };
+    const locked = () => (navigator.locks ? navigator.locks.request(KEY, renew) : renew());
+    this.#renewing ??= locked().finally(() => (this.#renewing = null));
+    return this.#renewing;
+  }
+
+  async ask(method, path, body) {
+    return request(method, path, { body, token: await this.token() });
+  }
+
+  async signOut() {
+    const { refresh_token } = this.#tokens;
+    const token = this.#tokens.access_token;
+    localStorage.removeItem(KEY);
+    try {
+      await request("POST", "/v1/auth/logout", { body: { refresh_token }, token });
+    } catch {
+      // Signed out here all the same; the token ends by itself.
+    }
+  }
+
+  forget() {
+    localStorage.removeItem(KEY);
+  }
+}

@@ -1,0 +1,305 @@
+// What the chat knows: rooms, people, typing and marks, kept equal to the server by the client's
+// events. No DOM here; `changed(what, room)` tells what is to be drawn again.
+
+import { Refusal, newCid } from "./triolet.js";
+import { otherOf } from "./format.js";
+import { Timeline } from "./timeline.js";
+
+// Rooms that stay followed after one has left them, so that coming back costs nothing.
+const FOLLOWED_MAX = 20;
+const WATCHED_MAX = 500;
+const SYNC_DELAY_MS = 300;
+const READ_DELAY_MS = 250;
+
+export class Chat {
+  constructor(client, me, changed) {
+    this.client = client;
+    this.me = me;
+    this.changed = changed;
+    this.rooms = new Map();
+    this.presence = new Map();
+    this.open = null;
+    this.isLoaded = false;
+    this.error = null;
+    this.#takeBack = client.onEvent((event) => this[`on_${event.op}`]?.(event));
+    this.#begin();
+  }
+
+  #takeBack;
+  #syncTimer = null;
+  #readTimer = null;
+
+  end() {
+    this.#takeBack();
+    clearTimeout(this.#syncTimer);
+    this.client.close();
+  }
+
+  // --- the list -----------------------------------------------------------------------------------
+
+  async #begin() {
+    try {
+      await this.client.waitOnline();
+      let after;
+      do {
+        const page = await this.client.rooms({ after, limit: 200 });
+        page.rooms.forEach((row) => this.#take(row));
+        after = page.more ? page.rooms.at(-1).room : undefined;
+      } while (after && this.rooms.size < 1000);
+      this.isLoaded = true;
+      this.#watch([...this.rooms.values()]);
+    } catch (error) {
+      this.error = error;
+    }
+    this.changed("rooms");
+  }
+
+  #take(row) {
+    const room = this.rooms.get(row.room) ?? { typing: [], marks: new Map(), members: null };
+    Object.assign(room, row);
+    this.rooms.set(row.room, room);
+    return room;
+  }
+
+  // By the last message, the newest first.
+  listed() {
+    const at = ({ last, opened }) => Math.max(last?.at ?? 0, opened ?? 0);
+    return [...this.rooms.values()].sort((one, other) => at(other) - at(one) || (one.room < other.room ? -1 : 1));
+  }
+
+  get unread() {
+    return [...this.rooms.values()].reduce((sum, { unread }) => sum + unread, 0);
+  }
+
+  async #watch(rooms) {
+    const people = rooms.filter(({ kind }) => kind === "direct").map(({ room }) => otherOf(room, this.me));
+    await this.watch(people);
+  }
+
+  async watch(people) {
+    const wanted = people.filter((user) => user && !this.presence.has(user)).slice(0, WATCHED_MAX - this.presence.size);
+    if (!wanted.length) return;
+    try {
+      this.on_presence(await this.client.watch(wanted));
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error; // whom one may not see is shown without a dot
+    }
+  }
+
+  on_presence({ users }) {
+    for (const [user, status, seen] of users) this.presence.set(user, [status, seen]);
+    this.changed("presence");
+  }
+
+  on_feed({ rooms = [], added = [], removed = [] }) {
+    for (const [name, epoch, head, unread, read] of rooms) {
+      const room = this.rooms.get(name);
+      if (room) Object.assign(room, { epoch, unread, read: Math.max(read, room.read) });
+      if (!room || head > (room.last?.seq ?? 0)) this.#syncSoon();
+    }
+    for (const name of removed) this.#gone(name);
+    if (added.length) this.#syncSoon();
+    this.changed("rooms");
+  }
+
+  // What moved, with its last message, in one question.
+  #syncSoon() {
+    this.#syncTimer ??= setTimeout(async () => {
+      this.#syncTimer = null;
+      const have = [...this.rooms.values()].slice(0, 1000).map(({ room, epoch, head }) => [room, epoch, head]);
+      try {
+        this.on_synced(await this.client.sync(have));
+      } catch {
+        // The connection was lost; the next one asks by itself.
+      }
+    }, SYNC_DELAY_MS);
+  }
+
+  on_synced({ rooms, gone }) {
+    for (const row of rooms) this.#heardOf(row);
+    for (const name of gone) this.#gone(name);
+    this.#watch(rooms);
+    this.changed("rooms");
+  }
+
+  #heardOf(row) {
+    const before = this.rooms.get(row.room);
+    const isNews = row.last && row.last.seq > (before?.last?.seq ?? 0);
+    const room = this.#take(row);
+    if (!isNews || row.last.from === this.me) return;
+    // It is on this device now.
+    this.client.receipt(row.room, { delivered: row.last.seq }).catch(() => {});
+    if (!room.timeline) this.changed("arrived", room);
+  }
+
+  #gone(name) {
+    this.rooms.delete(name);
+    if (this.open?.room === name) this.close();
+    this.changed("rooms");
+  }
+
+  on_closed({ room, reason }) {
+    if (reason !== "unsubscribed") this.#gone(room);
+  }
+
+  // --- the open room ------------------------------------------------------------------------------
+
+  async enter(name) {
+    const room = this.rooms.get(name) ?? this.#take({ room: name, kind: "group", title: name, unread: 0, read: 0 });
+    this.open = room;
+    room.opened = Date.now();
+    if (!room.timeline) {
+      const read = (where) => this.client.history(name, where);
+      room.timeline = new Timeline(this.me, read, () => this.changed("timeline", room));
+    }
+    this.changed("open", room);
+    try {
+      if (!this.client.position(name)) this.#subscribed(room, await this.client.subscribe(name));
+      if (!room.timeline.messages.length) await room.timeline.open();
+      this.readUp();
+      this.#letGo();
+    } catch (error) {
+      room.timeline.error = error;
+      this.changed("timeline", room);
+    }
+  }
+
+  #subscribed(room, { epoch, head, role, unread, read, members, receipts = [], typing }) {
+    Object.assign(room, { epoch, role, unread, read, memberCount: members, typing });
+    room.timeline.head = head;
+    this.on_receipts({ room: room.room, marks: receipts });
+    this.watch(receipts.map(([user]) => user).filter((user) => user !== this.me));
+  }
+
+  #letGo() {
+    const kept = [...this.rooms.values()].filter(({ timeline }) => timeline);
+    kept.sort((one, other) => other.opened - one.opened);
+    for (const room of kept.slice(FOLLOWED_MAX)) {
+      room.timeline = null;
+      this.client.unsubscribe(room.room).catch(() => {});
+    }
+  }
+
+  close() {
+    this.open = null;
+    this.changed("open", null);
+  }
+
+  on_entry(entry) {
+    const room = this.rooms.get(entry.room);
+    if (!room) return this.#syncSoon();
+    room.timeline?.entry(entry);
+    room.head = entry.seq;
+    if (entry.kind === "message") this.#arrived(room, entry);
+    else if (entry.kind === "meta") Object.assign(room, entry.title === undefined ? {} : { title: entry.title });
+    else if (entry.kind === "member") room.members = null;
+    else if (room.last?.seq === entry.target) room.last = room.timeline?.message(entry.target) ?? room.last;
+    this.changed("rooms");
+  }
+
+  #arrived(room, entry) {
+    room.last = entry;
+    room.typing = room.typing.filter((user) => user !== entry.from);
+    if (entry.from === this.me) {
+      room.unread = 0;
+      return;
+    }
+    room.unread += 1;
+    this.client.receipt(room.room, { delivered: entry.seq }).catch(() => {});
+    this.readUp();
+    this.changed("arrived", room);
+  }
+
+  on_reset({ room: name, since }) {
+    const timeline = this.rooms.get(name)?.timeline;
+    if (since) timeline?.back(since[1]);
+    else timeline?.open();
+  }
+
+  on_typing({ room: name, users }) {
+    const room = this.rooms.get(name);
+    if (!room) return;
+    room.typing = users.filter((user) => user !== this.me);
+    this.changed("typing", room);
+  }
+
+  on_receipts({ room: name, marks }) {
+    const room = this.rooms.get(name);
+    if (!room) return;
+    for (const [user, delivered, read] of marks) room.marks.set(user, [delivered, read]);
+    this.changed("marks", room);
+  }
+
+  on_notice({ kind, body }) {
+    if (kind === "announcement") this.changed("announcement", body);
+  }
+
+  on_sent({ message }) {
+    this.rooms.get(message.room)?.timeline?.sent(message.cid);
+  }
+
+  on_lost({ message, error }) {
+    this.rooms.get(message.room)?.timeline?.sent(message.cid, error);
+  }
+
+  // How far my message got: "sent", "delivered" to all, or "read" by all who are told of.
+  markOf(room, seq) {
+    const others = [...room.marks].filter(([user]) => user !== this.me).map(([, marks]) => marks);
+    if (!others.length) return "sent";
+    if (others.every(([, read]) => read >= seq)) return "read";
+    return others.every(([delivered, read]) => Math.max(delivered, read) >= seq) ? "delivered" : "sent";
+  }
+
+  // Mark the open room as read, if somebody looks at its end.
+  readUp() {
+    clearTimeout(this.#readTimer);
+    this.#readTimer = setTimeout(() => {
+      const room = this.open;
+      const seq = room?.timeline?.last?.seq ?? 0;
+      const isSeen = document.visibilityState === "visible" && document.hasFocus() && this.isAtEnd?.();
+      if (!isSeen || room.timeline.hasNewer || seq <= room.read) return;
+      room.read = seq;
+      room.unread = 0;
+      this.client.receipt(room.room, { read: seq }).catch(() => {});
+      this.changed("read", room);
+    }, READ_DELAY_MS);
+  }
+
+  // --- what we do -----------------------------------------------------------------------------------
+
+  async say(room, text, { replyTo, cid = newCid() } = {}) {
+    const { timeline } = room;
+    timeline.forget(cid);
+    timeline.sending({ cid, from: this.me, at: Date.now(), body: { text }, reply_to: replyTo });
+    try {
+      await this.client.send(room.room, text, { replyTo, cid });
+      timeline.sent(cid);
+    } catch (error) {
+      timeline.sent(cid, error);
+    }
+  }
+
+  async direct(user) {
+    const { room } = await this.client.direct(user);
+    return this.#made({ room, kind: "direct", title: "" });
+  }
+
+  async create(title, { members = [], isPublic = false } = {}) {
+    const { room } = await this.client.create("group", { title, members, public: isPublic });
+    return this.#made({ room, kind: "group", title });
+  }
+
+  async join(name) {
+    await this.client.join(name);
+    return this.#made({ room: name, kind: "group", title: name });
+  }
+
+  async #made(row) {
+    const room = this.rooms.get(row.room) ?? this.#take({ ...row, epoch: "", head: 0, unread: 0, read: 0, last: null });
+    this.#watch([room]);
+    this.#syncSoon();
+    this.changed("rooms");
+    await this.enter(row.room);
+    return room;
+  }
+}
