@@ -1,1 +1,10 @@
-"""Accounts: who signs in here, and the tokens they get."""
+"""Accounts: who signs in here, and the tokens they get.
+
+- `names`, `passwords`: what an account may be called, and what guards it.
+- `hashing`: argon2id, in threads of its own, with a bounded queue.
+- `accounts`, `invites`: what is kept of people who registered, or may.
+- `family`, `families`: refresh tokens, which rotate, and end together when one is used twice.
+- `signing`: access tokens and the keys that verify them.
+- `sign_in`, `own`, `administration`: the endpoints.
+- `command`: `triolet user`.
+"""
