@@ -21,6 +21,10 @@ def file():
     connection.close()
 
 
+def forget(connection, *, older_than):
+    return directory.forget_revocations(connection, older_than=older_than, limit=10)
+
+
 def revoke(connection, revocations, user, at):
     directory.revoke(connection, Revocation(user, at))
     revocations.keep(connection, Revocation(user, at))
@@ -54,6 +58,23 @@ def test_with_more_than_it_keeps_it_tells_nothing(file):
     assert revocations.known("anna") is None
     revoke(file, revocations, "eva", 5)
     assert revocations.known("eva") is None
+
+
+def test_what_is_forgotten_makes_room_again(file):
+    """Families that are removed are told no more; and where there were too many, the rest is."""
+    revocations = Revocations(most=2)
+    revocations.load(file)
+    for subject, at in (("sid:anna:a", 1), ("ben", 1)):
+        revoke(file, revocations, subject, at)
+    revocations.forget(file, forget(file, older_than=2))
+    assert [revocations.known(one) for one in ("sid:anna:a", "ben")] == [0, 1]
+    assert revocations.known("ben", "sid:anna:a") == 1
+
+    for number in range(3):
+        revoke(file, revocations, f"sid:anna:{number}", 2)
+    assert revocations.known("ben") is None
+    revocations.forget(file, forget(file, older_than=3))
+    assert [revocations.known(one) for one in ("sid:anna:0", "ben")] == [0, 1]
 
 
 def test_after_a_failure_it_tells_nothing_until_it_has_read_again(file):

@@ -287,6 +287,37 @@ class TestRevocation:
             await make_gate(revoked=revoked).admit(hs256(good_claims()), OPENING)
 
 
+class TestFamilies:
+    """A token may say which of its user's sign-ins it comes from (`sid`)."""
+
+    async def test_it_is_told_and_looked_for_among_what_is_revoked(self):
+        asked = []
+
+        async def revoked(*subjects):
+            await trio.lowlevel.checkpoint()
+            asked.append(subjects)
+            return NOW if "sid:anna:f2" in subjects else 0
+
+        gate = make_gate(revoked=revoked)
+        token, other = (
+            mint(SECRET, "anna", ttl_s=60, now_ms=NOW - 1, family=one) for one in ("f1", "f2")
+        )
+
+        assert (await gate.admit(token, OPENING)).family == "f1"
+        assert await refusal(gate, other) == INVALID
+        assert asked == [("anna", "sid:anna:f1"), ("anna", "sid:anna:f2")]
+
+    def test_at_once_it_is_looked_for_as_well(self):
+        gate = make_gate(revoked=lambda *_: None, revoked_now=lambda *subjects: len(subjects))
+        token = mint(SECRET, "anna", ttl_s=60, now_ms=NOW, family="f1")
+
+        assert gate.admit_now(token, OPENING).family == "f1"
+
+    @pytest.mark.parametrize("sid", [7, None, ["f1"], "f:1", "f" * 129, "ö"])
+    async def test_an_issuers_own_idea_of_it_is_passed_over(self, sid):
+        assert (await make_gate().admit(hs256(good_claims(sid=sid)), OPENING)).family == ""
+
+
 class TestAtOnce:
     """`admit_now` judges as `admit` does, where whether a token was revoked is in memory."""
 

@@ -10,7 +10,7 @@ from stage import open_stage
 from triolet._model.errors import BusUnavailable
 from triolet._model.limits import Limits
 from triolet._runtime.nodes import ALL_NODES, Nodes, node_channel, room_channel, user_channel
-from triolet._wire.peers import Entries, Grown, RoomStates, UserRevoked, decode_peer, encode_peer
+from triolet._wire.peers import Entries, Grown, RoomStates, TokensRevoked, decode_peer, encode_peer
 from triolet.adapters.memory import MemoryBus
 from triolet.ports.bus import FRAME_BYTES_MAX, Doorbell
 
@@ -75,7 +75,7 @@ async def test_a_node_does_not_tell_itself(bus, nodes):
         b"\x93\x02\xa1a\x92\xa4echo\x01",  # of version 2
         b"\x93\x01\xa1a\x92\xa7unknown\x01",
         encode_peer("other:1", Entries("tea", "e", ()))[:-1],
-        encode_peer("other:1", UserRevoked("anna", "no number")),
+        encode_peer("other:1", TokensRevoked("anna", "no number")),
     ],
 )
 async def test_what_cannot_be_read_is_logged_and_dropped(bus, nodes, caplog, frame):

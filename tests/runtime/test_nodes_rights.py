@@ -191,6 +191,10 @@ async def test_a_membership_that_cannot_be_read_is_asked_for_by_whoever_writes(s
 
 async def let_in(scene, token, user, *, issued_at):
     scene.gate.knows(token, user, issued_at=issued_at)
+    return await hello(scene, token)
+
+
+async def hello(scene, token):
     stranger = scene.stranger()
     await stranger.pipe.send(msgspec.msgpack.encode({"op": "hello", "token": token}))
     await stranger.next("welcome")
@@ -204,6 +208,40 @@ async def test_revoking_on_one_node_ends_the_sessions_on_the_other(stage):
     await settled()
     assert await ben.ended() == 4001
     await carl.ask("ping")
+
+
+async def test_a_family_ends_alone_on_every_node(stage):
+    """Its sessions end; those of the user's other sign-ins, and by other tokens, stay."""
+    for family in ("f1", "f2", ""):
+        stage[1].gate.knows(f"by {family}", "b", issued_at=NOW_MS - 5, family=family)
+    lost, *kept = [await hello(stage[1], f"by {family}") for family in ("f1", "f2", "")]
+    await stage[0].engine.revoke("b", family="f1")
+    await settled()
+    assert await lost.ended() == 4001
+    for one in kept:
+        await one.ask("ping")
+    assert await stage.store.revoked("b") == 0
+    again = stage[1].stranger()
+    await again.pipe.send(msgspec.msgpack.encode({"op": "hello", "token": "by f1"}))
+    assert await again.ended() == 4001
+
+
+async def test_a_family_that_nobody_heard_of_is_found(stage):
+    """Also where the node that issued the token has a clock that is ahead."""
+    stage[1].gate.knows("ahead", "b", issued_at=NOW_MS + 30_000, family="f1")
+    ben = await hello(stage[1], "ahead")
+    stage.bus.lose()
+    await stage[0].engine.revoke("b", family="f1")
+    assert await ben.ended() == 4001
+
+
+async def test_what_was_revoked_long_ago_is_remembered_no_more(stage):
+    for number in range(3):
+        await stage[0].engine.revoke("b", family=f"f{number}")
+    await trio.sleep(600)
+    await stage[0].engine.revoke("b", family="last")
+    lately = stage[0].engine.admission._revocations._lately
+    assert list(lately) == ["sid:b:last"]
 
 
 async def test_a_revocation_that_nobody_heard_of_is_found(stage):

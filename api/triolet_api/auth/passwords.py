@@ -39,9 +39,7 @@ def check_password(password: str, *, name: str, length_min: int) -> None:
     """
     plain = normal(password)
     if len(plain) < length_min:
-        raise Refusal(
-            ErrorCode.INVALID_FIELD, f"a password has {length_min} characters at least"
-        )
+        raise Refusal(ErrorCode.INVALID_FIELD, f"a password has {length_min} characters at least")
     if len(set(plain)) < _DIFFERENT_MIN:
         raise Refusal(ErrorCode.INVALID_FIELD, "this password repeats a few characters")
     if _letters(plain) in _given(name):

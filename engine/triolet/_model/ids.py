@@ -10,6 +10,8 @@ ROOM_PATTERN = r"^[A-Za-z0-9_.:@-]{1,160}\Z"
 
 # `dm:` names belong to pairs of people; nobody may create a room in this space.
 DIRECT_PREFIX = "dm:"
+# Families of tokens among what is revoked: no user's name has a colon.
+FAMILY_PREFIX = "sid:"
 
 # Constrained types for the wire: msgspec checks them while it decodes.
 User = Annotated[str, Meta(pattern=USER_PATTERN)]
@@ -65,3 +67,24 @@ def direct_room(one: str, other: str) -> str:
         raise ValueError("a direct room needs two different users")
     first, second = sorted((one, other))
     return f"{DIRECT_PREFIX}{first}:{second}"
+
+
+def subject_of(user: str, family: str = "") -> str:
+    """Return what is revoked: a user's tokens, or those of one sign-in, a family of the user's.
+
+    >>> subject_of("anna"), subject_of("anna", "f1")
+    ('anna', 'sid:anna:f1')
+    """
+    return f"{FAMILY_PREFIX}{user}:{family}" if family else user
+
+
+def parts_of_subject(subject: str) -> tuple[str, str]:
+    """Return the user and the family of what was revoked; empty: all of the user's.
+
+    >>> parts_of_subject("sid:anna:f1"), parts_of_subject("anna")
+    (('anna', 'f1'), ('anna', ''))
+    """
+    if not subject.startswith(FAMILY_PREFIX):
+        return subject, ""
+    user, _, family = subject.removeprefix(FAMILY_PREFIX).partition(":")
+    return user, family

@@ -1,4 +1,7 @@
-"""Revoked tokens: their sessions end here and on other nodes, and nobody is let in by them."""
+"""Revoked tokens: their sessions end here and on other nodes, and nobody is let in by them.
+
+What is revoked is a user, or a family: one sign-in of a user (`ids.subject_of`).
+"""
 
 import logging
 from typing import Final, final
@@ -6,8 +9,9 @@ from typing import Final, final
 import trio
 
 from .._model.errors import Close, CloseCode, ErrorCode, Refusal, StoreError
+from .._model.ids import parts_of_subject, subject_of
 from .._model.limits import Limits
-from .._wire.peers import UserRevoked
+from .._wire.peers import TokensRevoked
 from ..ports.clock import Clock
 from ..ports.gate import Identity
 from ..ports.people import Revocation
@@ -48,23 +52,31 @@ class Revocations:
         self._horizon_ms = int(1000 * limits.hello_timeout_s)
         if nodes is not None:
             self._horizon_ms += 2 * _OVERLAP_MS + int(1000 * limits.revocations_check_s)
-        # Revoked lately, by user: when (ms). A gate may have looked before it was stored.
+        # Revoked lately, by subject: when (ms), those remembered first in front. A gate may have
+        # looked before it was stored.
         self._lately: dict[str, int] = {}
         if nodes is not None:
-            nodes.handle(UserRevoked, self._revoked_elsewhere)
+            nodes.handle(TokensRevoked, self._revoked_elsewhere)
 
-    async def revoke(self, user: str) -> None:
+    async def revoke(self, user: str, *, family: str = "") -> None:
         """End a user's sessions, and refuse tokens issued until now.
+
+        Args:
+            user: whose.
+            family: only those of this family, of which no token counts any more, also none that
+                is issued at this moment by a node whose clock is ahead.
 
         Raises:
             StoreError: the sessions have not ended; tokens are refused by this node, for now.
         """
-        now = self._clock.now_ms()
-        self._remember(user, now)
-        await self._store.revoke(Revocation(user, now))
+        subject, not_before = subject_of(user, family), self._clock.now_ms()
+        if family:
+            not_before += _OVERLAP_MS
+        self._remember(subject, not_before)
+        await self._store.revoke(Revocation(subject, not_before))
         if self._nodes is not None:
-            self._nodes.ring(ALL_NODES, UserRevoked(user, now))
-        self._end_sessions(user)
+            self._nodes.ring(ALL_NODES, TokensRevoked(subject, not_before))
+        self._end_sessions(subject)
 
     def check(self, identity: Identity) -> None:
         """Refuse a token that was revoked while the gate looked at it.
@@ -72,7 +84,12 @@ class Revocations:
         Raises:
             Refusal: `TOKEN_INVALID`.
         """
-        if identity.issued_at < self._lately.get(identity.user, 0):
+        lately = self._lately
+        not_before = lately.get(identity.user, 0)
+        if identity.family:
+            family = subject_of(identity.user, identity.family)
+            not_before = max(not_before, lately.get(family, 0))
+        if identity.issued_at < not_before:
             raise Refusal(ErrorCode.TOKEN_INVALID, "the token was revoked")
 
     async def run(self) -> None:
@@ -102,30 +119,39 @@ class Revocations:
         while True:
             found = await self._store.revocations(since=since, after=after, limit=_PER_QUERY)
             for revocation in found:
-                self._take(revocation.user, revocation.not_before)
+                self._take(revocation.subject, revocation.not_before)
             if len(found) < _PER_QUERY:
                 return
-            after = found[-1].user
+            after = found[-1].subject
 
-    def _revoked_elsewhere(self, node: str, message: UserRevoked) -> None:
+    def _revoked_elsewhere(self, node: str, message: TokensRevoked) -> None:
         del node
-        self._take(message.user, message.not_before)
+        self._take(message.subject, message.not_before)
 
-    def _take(self, user: str, not_before: int) -> None:
+    def _take(self, subject: str, not_before: int) -> None:
         # Once: who has come back since, vouched for by a host, stays.
-        if not_before > self._lately.get(user, 0):
-            self._remember(user, not_before)
-            self._end_sessions(user, not_before)
+        if not_before > self._lately.get(subject, 0):
+            self._remember(subject, not_before)
+            self._end_sessions(subject, not_before)
 
-    def _remember(self, user: str, not_before: int) -> None:
-        lately = self._clock.now_ms() - self._horizon_ms
-        self._lately = {other: at for other, at in self._lately.items() if at > lately}
-        self._lately[user] = max(self._lately.get(user, 0), not_before)
+    def _remember(self, subject: str, not_before: int) -> None:
+        lately, before = self._lately, self._clock.now_ms() - self._horizon_ms
+        known = lately.pop(subject, 0)
+        while lately:
+            first = next(iter(lately))
+            if lately[first] > before:
+                break
+            del lately[first]
+        lately[subject] = max(known, not_before)
 
-    def _end_sessions(self, user: str, not_before: int | None = None) -> None:
+    def _end_sessions(self, subject: str, not_before: int | None = None) -> None:
         """End sessions: all, or those by tokens issued before a moment (ms)."""
+        user, family = parts_of_subject(subject)
         present = self._presence.present.get(user)
         for session in list(present.sessions.values()) if present is not None else ():
-            issued_at = session.identity.issued_at if session.identity is not None else 0
+            identity = session.identity
+            if family and (identity is None or identity.family != family):
+                continue
+            issued_at = identity.issued_at if identity is not None else 0
             if not_before is None or issued_at < not_before:
                 session.close(Close(CloseCode.UNAUTHENTICATED, "revoked"))

@@ -120,10 +120,10 @@ class UserNews(Struct, frozen=True, array_like=True, tag="news"):
 
 
 @final
-class UserRevoked(Struct, frozen=True, array_like=True, tag="revoked"):
-    """Tokens of `user` issued before `not_before` (ms) count no more."""
+class TokensRevoked(Struct, frozen=True, array_like=True, tag="revoked"):
+    """Tokens of `subject` issued before `not_before` (ms) count no more."""
 
-    user: str
+    subject: str
     not_before: int
 
 
@@ -187,7 +187,7 @@ PeerMessage: TypeAlias = (
     | MarksWritten
     | Signalled
     | UserNews
-    | UserRevoked
+    | TokensRevoked
     | Missed
     | Echo
     | PresenceMoved

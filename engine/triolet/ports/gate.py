@@ -14,6 +14,7 @@ class Identity(Struct, frozen=True, kw_only=True):
         expires_at: when the session must end, ms; `FOREVER` for in-process users.
         issued_at: when the token was made, ms; 0 when it does not say.
         tier: `service` is exempt from rate limits.
+        family: which of the user's sign-ins it comes from; empty: it is not told.
     """
 
     user: str
@@ -23,6 +24,7 @@ class Identity(Struct, frozen=True, kw_only=True):
     tier: str = ""
     device: str = ""
     token_id: str = ""
+    family: str = ""
 
 
 # The year 9999: no session outlives it.

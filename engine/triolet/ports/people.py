@@ -17,9 +17,12 @@ class Person(Struct, frozen=True):
 
 @final
 class Revocation(Struct, frozen=True):
-    """Tokens of `user` issued before `not_before` (ms) count no more."""
+    """Tokens of `subject` issued before `not_before` (ms) count no more.
 
-    user: str
+    A subject is a user, or a family of a user's tokens: `ids.subject_of`.
+    """
+
+    subject: str
     not_before: int
 
 
@@ -39,18 +42,25 @@ class People(Protocol):
         ...
 
     async def revoke(self, revocation: Revocation) -> None:
-        """Keep a revocation; the greatest `not_before` of a user wins."""
+        """Keep a revocation; the greatest `not_before` of a subject wins."""
         ...
 
-    async def revoked(self, user: str) -> int:
-        """Return the user's `not_before` in ms, 0 if nothing is revoked."""
+    async def revoked(self, *subjects: str) -> int:
+        """Return the greatest `not_before` of these subjects in ms, 0 if nothing is revoked."""
         ...
 
     async def revocations(self, *, since: int, after: str | None, limit: int) -> list[Revocation]:
-        """Return those with `not_before >= since` (ms), by user, those after `after`."""
+        """Return those with `not_before >= since` (ms), by subject, those after `after`."""
         ...
 
-    def revoked_now(self, user: str) -> int | None:
+    def revoked_now(self, *subjects: str) -> int | None:
         """Return what `revoked` does, if that is known in memory; else None."""
-        del user
+        del subjects
         return None
+
+    async def forget_revocations(self, *, older_than: int, limit: int) -> int:
+        """Forget families with `not_before < older_than` (ms), at most `limit`; return how many.
+
+        Those of users stay: tokens may have been made for years.
+        """
+        ...

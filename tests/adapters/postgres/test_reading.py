@@ -77,7 +77,7 @@ def questions(store):
         "marks": lambda: store.marks("a", seq=1, after=None, limit=10),
         "acquainted": lambda: store.acquainted("anna", ["ben", "zoe", "none"]),
         "people": lambda: store.people(["anna", "ben"]),
-        "revoked": lambda: store.revoked("anna"),
+        "revoked": lambda: store.revoked("anna", "sid:anna:f"),
         "revocations": lambda: store.revocations(since=0, after="b", limit=10),
         # What is written is found before, too.
         "append": lambda: store.append(
@@ -95,6 +95,7 @@ def questions(store):
         ),
         "put_people": lambda: store.put_people([Person("anna", "", 7)]),
         "revoke": lambda: store.revoke(Revocation("anna", 7)),
+        "forget_revocations": lambda: store.forget_revocations(older_than=1, limit=10),
         "prune_cids": lambda: store.prune_cids(older_than=1, limit=10),
     }
 

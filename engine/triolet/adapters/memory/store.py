@@ -10,6 +10,7 @@ from typing import final
 import trio
 
 from ..._model.entries import Member, Record
+from ..._model.ids import FAMILY_PREFIX
 from ...ports.clock import Clock, Entropy
 from ...ports.people import Person, Revocation
 from ...ports.store import (
@@ -283,29 +284,42 @@ class MemoryStore(Store):
         await trio.lowlevel.checkpoint()
 
     async def revoke(self, revocation: Revocation) -> None:
-        """Keep a revocation; the greatest `not_before` of a user wins."""
-        kept = self.held.revoked.get(revocation.user, 0)
-        self.held.revoked[revocation.user] = max(kept, revocation.not_before)
+        """Keep a revocation; the greatest `not_before` of a subject wins."""
+        kept = self.held.revoked.get(revocation.subject, 0)
+        self.held.revoked[revocation.subject] = max(kept, revocation.not_before)
         await trio.lowlevel.checkpoint()
 
-    async def revoked(self, user: str) -> int:
-        """Return the user's `not_before` in ms, 0 if nothing is revoked."""
+    async def revoked(self, *subjects: str) -> int:
+        """Return the greatest `not_before` of these subjects in ms, 0 if nothing is revoked."""
         await trio.lowlevel.checkpoint()
-        return self.held.revoked.get(user, 0)
+        return self.revoked_now(*subjects)
 
     async def revocations(self, *, since: int, after: str | None, limit: int) -> list[Revocation]:
-        """Return revocations with `not_before >= since` (ms), by user, those after `after`."""
+        """Return revocations with `not_before >= since` (ms), by subject, those after `after`."""
         await trio.lowlevel.checkpoint()
         found = [
-            Revocation(user, not_before)
-            for user, not_before in sorted(self.held.revoked.items())
-            if not_before >= since and (after is None or user > after)
+            Revocation(subject, not_before)
+            for subject, not_before in sorted(self.held.revoked.items())
+            if not_before >= since and (after is None or subject > after)
         ]
         return found[:limit]
 
-    def revoked_now(self, user: str) -> int | None:
-        """Return the user's `not_before` in ms, 0 if nothing is revoked."""
-        return self.held.revoked.get(user, 0)
+    def revoked_now(self, *subjects: str) -> int:
+        """Do what `revoked` does."""
+        return max(self.held.revoked.get(one, 0) for one in subjects)
+
+    async def forget_revocations(self, *, older_than: int, limit: int) -> int:
+        """Forget families with `not_before < older_than` (ms), at most `limit`."""
+        revoked = self.held.revoked
+        old = [
+            subject
+            for subject, not_before in revoked.items()
+            if subject.startswith(FAMILY_PREFIX) and not_before < older_than
+        ][:limit]
+        for subject in old:
+            del revoked[subject]
+        await trio.lowlevel.checkpoint()
+        return len(old)
 
     # --- keeping -------------------------------------------------------------------------
 

@@ -145,9 +145,9 @@ def _people(held: Held, after: str) -> Iterator[_Numbered]:
 
 
 def _revocations(held: Held, after: str) -> Iterator[_Numbered]:
-    for user, not_before in sorted(held.revoked.items()):
-        if user > after:
-            yield Revocation(user, not_before), user, 0
+    for subject, not_before in sorted(held.revoked.items()):
+        if subject > after:
+            yield Revocation(subject, not_before), subject, 0
 
 
 def _tombstones(held: Held, after: int) -> Iterator[_Numbered]:
@@ -234,7 +234,7 @@ def _take_people(held: Held, rows: Sequence[Row]) -> None:
 
 
 def _take_revocations(held: Held, rows: Sequence[Row]) -> None:
-    held.revoked.update({one.user: one.not_before for one in only(rows, Revocation)})
+    held.revoked.update({one.subject: one.not_before for one in only(rows, Revocation)})
 
 
 def _take_cids(held: Held, rows: Sequence[Row]) -> None:

@@ -250,7 +250,10 @@ class PostgresSource(Source):
 
 
 def _named(rows: Sequence[Person | Revocation], rows_max: int) -> Page:
-    return Page(rows, rows[-1].user if len(rows) == rows_max else None)
+    if len(rows) < rows_max:
+        return Page(rows, None)
+    last = rows[-1]
+    return Page(rows, last.user if isinstance(last, Person) else last.subject)
 
 
 def _lost(lost: Lost) -> StoreUnavailable:

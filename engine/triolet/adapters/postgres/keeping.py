@@ -19,6 +19,9 @@ PUT_PEOPLE: Final = Statement(
     "SELECT triolet.put_people($1, $2, $3)", TEXTS, TEXTS, INT8S, writes=True
 )
 REVOKE: Final = Statement("SELECT triolet.revoke($1, $2)", TEXT, INT8, writes=True)
+FORGET_REVOCATIONS: Final = Statement(
+    "SELECT triolet.forget_revocations($1, $2)", INT8, INT8, writes=True
+)
 
 
 def marks_columns(marks: Sequence[Mark]) -> list[list[object]]:

@@ -214,7 +214,7 @@ async def _people(transaction: Transaction, rows: Sequence[Taken]) -> None:
 
 
 async def _revocations(transaction: Transaction, rows: Sequence[Taken]) -> None:
-    taken = [(one.user, one.not_before) for one in only(rows, Revocation)]
+    taken = [(one.subject, one.not_before) for one in only(rows, Revocation)]
     await _columns(transaction, _REVOCATIONS, taken)
 
 

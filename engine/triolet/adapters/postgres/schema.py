@@ -14,6 +14,7 @@ _STEPS: Final[tuple[tuple[str, ...], ...]] = (
     ("transfer.sql",),
     ("deleting.sql",),
     ("documents.sql",),
+    ("families.sql",),
 )
 
 

@@ -215,20 +215,25 @@ class PostgresStore(Store):
             await self._pool.run(keeping.PUT_PEOPLE, *keeping.people_columns(people))
 
     async def revoke(self, revocation: Revocation) -> None:
-        """Keep a revocation; the greatest `not_before` of a user wins."""
-        await self._pool.run(keeping.REVOKE, revocation.user, revocation.not_before)
+        """Keep a revocation; the greatest `not_before` of a subject wins."""
+        await self._pool.run(keeping.REVOKE, revocation.subject, revocation.not_before)
 
-    async def revoked(self, user: str) -> int:
-        """Return the user's `not_before` in ms, 0 if nothing is revoked."""
-        rows = await self._pool.run(reading.REVOCATIONS, 0, reading.BEGINNING, 1, user)
-        return int(rows[0][1]) if rows else 0
+    async def revoked(self, *subjects: str) -> int:
+        """Return the greatest `not_before` of these subjects in ms, 0 if nothing is revoked."""
+        rows = await self._pool.run(reading.REVOKED, list(subjects))
+        return int(rows[0][0])
 
     async def revocations(self, *, since: int, after: str | None, limit: int) -> list[Revocation]:
-        """Return revocations with `not_before >= since` (ms), by user, those after `after`."""
+        """Return revocations with `not_before >= since` (ms), by subject, those after `after`."""
         rows = await self._pool.run(
             reading.REVOCATIONS, since, after or reading.BEGINNING, limit, None
         )
-        return [Revocation(user, not_before) for user, not_before in rows]
+        return [Revocation(subject, not_before) for subject, not_before in rows]
+
+    async def forget_revocations(self, *, older_than: int, limit: int) -> int:
+        """Forget families with `not_before < older_than` (ms), at most `limit`."""
+        rows = await self._pool.run(keeping.FORGET_REVOCATIONS, older_than, limit)
+        return int(rows[0][0])
 
     # --- keeping -------------------------------------------------------------------------
 

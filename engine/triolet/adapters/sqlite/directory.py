@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from ..._model.entries import Role
+from ..._model.ids import FAMILY_PREFIX
 from ...ports.people import Person, Revocation
 from ...ports.store import InboxItem, Mark, Membership, RoomState, StoredRoom
 from .bulk import Among
@@ -41,6 +42,9 @@ _POSITIONS: Final = f"""
     CROSS JOIN members m ON m.room_id = i.room_id AND m.user = i.user
     WHERE i.user = ? ORDER BY i.room LIMIT ?"""  # noqa: S608 - the columns are ours
 _PEOPLE: Final = Among("SELECT user, status, last_seen FROM people WHERE user IN ({})")
+_REVOKED: Final = Among("SELECT not_before FROM revocations WHERE user IN ({})")
+# The first text that is greater than every family.
+_BEHIND_FAMILIES: Final = FAMILY_PREFIX[:-1] + chr(ord(FAMILY_PREFIX[-1]) + 1)
 # Names in one IN.
 _NAMES: Final = 256
 
@@ -105,7 +109,7 @@ def membership(snapshot: Snapshot, room: str, user: str) -> Membership | None:
 
 
 def marks(snapshot: Snapshot, room: str, *, seq: int, after: str | None, limit: int) -> list[Mark]:
-    """Return marks with `delivered >= seq` or `read >= seq`, by user, those after `after`."""
+    """Return marks with `delivered >= seq` or `read >= seq`, by subject, those after `after`."""
     rows = snapshot.connection.execute(
         _MEMBERS + "m.user > ? AND (m.delivered >= ? OR m.read >= ?) ORDER BY m.user LIMIT ?",
         (room, after or _BEGINNING, seq, seq, limit),
@@ -181,12 +185,10 @@ def people(snapshot: Snapshot, users: Sequence[str]) -> list[Person]:
     return [found.get(user) or Person(user) for user in users]
 
 
-def revoked(snapshot: Snapshot, user: str) -> int:
-    """Return the user's `not_before` in ms, 0 if nothing is revoked."""
-    row = snapshot.connection.execute(
-        "SELECT not_before FROM revocations WHERE user = ?", (user,)
-    ).fetchone()
-    return 0 if row is None else int(row[0])
+def revoked(snapshot: Snapshot, subjects: Sequence[str]) -> int:
+    """Return the greatest `not_before` of these subjects in ms, 0 if nothing is revoked."""
+    rows = _REVOKED.execute(snapshot.connection, list(subjects))
+    return max((not_before for (not_before,) in rows), default=0)
 
 
 def revocations(
@@ -198,7 +200,7 @@ def revocations(
         "ORDER BY user LIMIT ?",
         (after or "", since, limit),
     )
-    return [Revocation(user, not_before) for user, not_before in rows]
+    return [Revocation(subject, not_before) for subject, not_before in rows]
 
 
 # --- writing, in the writer's thread -----------------------------------------------------
@@ -236,12 +238,22 @@ def put_people(connection: sqlite3.Connection, people: Sequence[Person]) -> None
 
 
 def revoke(connection: sqlite3.Connection, revocation: Revocation) -> None:
-    """Keep a revocation; the greatest `not_before` of a user wins."""
+    """Keep a revocation; the greatest `not_before` of a subject wins."""
     connection.execute(
         "INSERT INTO revocations VALUES (?, ?) ON CONFLICT (user) DO UPDATE SET "
         "not_before = max(not_before, excluded.not_before)",
-        (revocation.user, revocation.not_before),
+        (revocation.subject, revocation.not_before),
     )
+
+
+def forget_revocations(connection: sqlite3.Connection, *, older_than: int, limit: int) -> list[str]:
+    """Forget families with `not_before < older_than` (ms), at most `limit`; return which."""
+    rows = connection.execute(
+        "DELETE FROM revocations WHERE user IN (SELECT user FROM revocations "
+        "WHERE user >= ? AND user < ? AND not_before < ? LIMIT ?) RETURNING user",
+        (FAMILY_PREFIX, _BEHIND_FAMILIES, older_than, limit),
+    ).fetchall()
+    return [subject for (subject,) in rows]
 
 
 def new_generation(ledger: Ledger, epoch: str) -> None:

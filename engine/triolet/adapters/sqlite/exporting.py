@@ -215,7 +215,7 @@ def _revocations(snapshot: Snapshot, *, after: str, rows_max: int) -> Page:
         (after, rows_max),
     )
     rows = [Revocation(*row) for row in found]
-    return Page(rows, rows[-1].user if len(rows) == rows_max else None)
+    return Page(rows, rows[-1].subject if len(rows) == rows_max else None)
 
 
 def _tombstones(snapshot: Snapshot, *, after: str, rows_max: int) -> Page:

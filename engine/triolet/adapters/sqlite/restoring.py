@@ -152,7 +152,7 @@ class Restoring:
         """Keep revocations."""
         params: Params = []
         for one in only(rows, Revocation):
-            params += (one.user, one.not_before)
+            params += (one.subject, one.not_before)
         _REVOCATIONS.run(self._connection, params)
 
     # --- cids ----------------------------------------------------------------------------

@@ -6,6 +6,7 @@ them has been cancelled meanwhile.
 """
 
 import sqlite3
+from collections.abc import Sequence
 from typing import Final, final
 
 from ...ports.people import Revocation
@@ -20,15 +21,15 @@ class Revocations:
 
     def __init__(self, *, most: int = REVOCATIONS_MAX) -> None:
         self._most = most
-        # `not_before` by user, ms; None: not known at present.
+        # `not_before` by subject, ms; None: not known at present.
         self._of: dict[str, int] | None = None
-        # None is ever taken back, so that they are not read again to find that out.
+        # Until some are forgotten, so that they are not read again to find that out.
         self._has_too_many = False
 
-    def known(self, user: str) -> int | None:
-        """Return the user's `not_before` in ms, 0 if nothing is revoked; None: ask the file."""
+    def known(self, *subjects: str) -> int | None:
+        """Return the greatest `not_before` in ms, 0 if nothing is revoked; None: ask the file."""
         of = self._of
-        return None if of is None else of.get(user, 0)
+        return None if of is None else max(of.get(one, 0) for one in subjects)
 
     # --- in the writer's thread ----------------------------------------------------------
 
@@ -41,12 +42,21 @@ class Revocations:
         self._of = None if self._has_too_many else dict(rows)
 
     def keep(self, connection: sqlite3.Connection, revocation: Revocation) -> None:
-        """Take one that has been committed; the greatest of a user wins."""
-        of, user = self._of, revocation.user
-        if of is not None and (user in of or len(of) < self._most):
-            of[user] = max(of.get(user, 0), revocation.not_before)
+        """Take one that has been committed; the greatest of a subject wins."""
+        of, subject = self._of, revocation.subject
+        if of is not None and (subject in of or len(of) < self._most):
+            of[subject] = max(of.get(subject, 0), revocation.not_before)
         elif not self._has_too_many:
             self.load(connection)
+
+    def forget(self, connection: sqlite3.Connection, subjects: Sequence[str]) -> None:
+        """Let go of what has been removed, and it was committed."""
+        of = self._of
+        if of is None:
+            self.load(connection)
+            return
+        for subject in subjects:
+            of.pop(subject, None)
 
     def doubt(self) -> None:
         """One failed, and may be stored all the same: the file is asked until they are read."""

@@ -202,7 +202,7 @@ class SqliteStore(Store):
         await self._write(lambda: directory.put_people(self._ledger.connection, people))
 
     async def revoke(self, revocation: Revocation) -> None:
-        """Keep a revocation; the greatest `not_before` of a user wins."""
+        """Keep a revocation; the greatest `not_before` of a subject wins."""
         await self._writer.do(partial(self._revoke, revocation))
 
     def _revoke(self, revocation: Revocation) -> None:
@@ -214,23 +214,37 @@ class SqliteStore(Store):
             self._revocations.doubt()
             raise
 
-    async def revoked(self, user: str) -> int:
-        """Return the user's `not_before` in ms, 0 if nothing is revoked."""
-        known = self._revocations.known(user)
+    async def revoked(self, *subjects: str) -> int:
+        """Return the greatest `not_before` of these subjects in ms, 0 if nothing is revoked."""
+        known = self._revocations.known(*subjects)
         if known is None:
-            return await self._read(partial(directory.revoked, user=user))
+            return await self._read(partial(directory.revoked, subjects=subjects))
         await trio.lowlevel.checkpoint()
         return known
 
     async def revocations(self, *, since: int, after: str | None, limit: int) -> list[Revocation]:
-        """Return revocations with `not_before >= since` (ms), by user, those after `after`."""
+        """Return revocations with `not_before >= since` (ms), by subject, those after `after`."""
         return await self._read(
             partial(directory.revocations, since=since, after=after, limit=limit)
         )
 
-    def revoked_now(self, user: str) -> int | None:
-        """Return the user's `not_before` in ms, if that is known in memory."""
-        return self._revocations.known(user)
+    def revoked_now(self, *subjects: str) -> int | None:
+        """Do what `revoked` does, if that is known in memory."""
+        return self._revocations.known(*subjects)
+
+    async def forget_revocations(self, *, older_than: int, limit: int) -> int:
+        """Forget families with `not_before < older_than` (ms), at most `limit`."""
+        forget = partial(self._forget_revocations, older_than=older_than, limit=limit)
+        return await self._writer.do(forget)
+
+    def _forget_revocations(self, *, older_than: int, limit: int) -> int:
+        connection = self._ledger.connection
+        gone = _transact(
+            self._ledger,
+            lambda: directory.forget_revocations(connection, older_than=older_than, limit=limit),
+        )
+        self._revocations.forget(connection, gone)
+        return len(gone)
 
     async def load_revocations(self) -> None:
         """Have `revoked` answer from memory."""

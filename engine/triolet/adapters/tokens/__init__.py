@@ -8,5 +8,5 @@ from .gate import TokenGate as TokenGate
 from .jwt import SECRET_BYTES_MIN as SECRET_BYTES_MIN
 from .jwt import TOKEN_BYTES_MAX as TOKEN_BYTES_MAX
 from .jwt import check_secret as check_secret
-from .jwt import mint as mint
 from .jwt import encode_segment as encode_segment
+from .jwt import mint as mint

@@ -1,13 +1,14 @@
 """The gate that admits JSON Web Tokens."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from pathlib import Path
-from typing import final
+from typing import Protocol, final
 
 import trio
 from msgspec import UNSET
 
 from ..._model.errors import ConfigurationError, ErrorCode, Refusal
+from ..._model.ids import subject_of
 from ..._model.limits import Limits
 from ...ports.clock import Clock
 from ...ports.gate import Action, Identity, Opening
@@ -26,6 +27,22 @@ from .jwt import (
 from .keys import KeyRing, PublicKey, keys_of_pem
 
 
+class Revoked(Protocol):
+    """See `Store.revoked`."""
+
+    def __call__(self, *subjects: str) -> Awaitable[int]:
+        """Return the greatest `not_before` of these subjects in ms, 0 if nothing is revoked."""
+        ...
+
+
+class RevokedNow(Protocol):
+    """See `Store.revoked_now`."""
+
+    def __call__(self, *subjects: str) -> int | None:
+        """Return what `Revoked` does, if that is known in memory; else None."""
+        ...
+
+
 @final
 class TokenGate:
     """Admits whoever holds a good token; what they may do is left to the engine's rules.
@@ -36,7 +53,8 @@ class TokenGate:
         secret: verifies HS256, 32 bytes at least; None: HS256 is refused.
         keys: PEM files' contents: public keys for RS256, ES256 or EdDSA.
         jwks: a JWK set's file, read again when it changes.
-        revoked: tells since when a user's tokens count (`Store.revoked`), ms, 0: any do.
+        revoked: tells since when tokens of a user and of a sign-in count (`Store.revoked`), ms,
+            0: any do.
         revoked_now: the same without waiting (`Store.revoked_now`), None: it must be waited for.
         issuer: what `iss` must be; empty: it is not looked at.
         audience: what `aud` must name one of; empty: a token made for an audience is refused,
@@ -54,8 +72,8 @@ class TokenGate:
         secret: bytes | None = None,
         keys: Sequence[bytes] = (),
         jwks: Path | None = None,
-        revoked: Callable[[str], Awaitable[int]] | None = None,
-        revoked_now: Callable[[str], int | None] | None = None,
+        revoked: Revoked | None = None,
+        revoked_now: RevokedNow | None = None,
         issuer: str = "",
         audience: Sequence[str] = (),
     ) -> None:
@@ -93,7 +111,7 @@ class TokenGate:
         if self._revoked is None:
             await trio.lowlevel.checkpoint()
             return _identity(claims, expires_at, 0)
-        return _identity(claims, expires_at, await self._revoked(claims.sub))
+        return _identity(claims, expires_at, await self._revoked(*_subjects(claims)))
 
     def admit_now(self, token: str | None, opening: Opening) -> Identity | None:  # noqa: ARG002 - the port's
         """Return who holds `token`; None: whether it was revoked is not known in memory.
@@ -106,7 +124,7 @@ class TokenGate:
         if self._revoked_now is None:
             return None
         claims, expires_at = self._look_at(token)
-        not_before = self._revoked_now(claims.sub)
+        not_before = self._revoked_now(*_subjects(claims))
         return None if not_before is None else _identity(claims, expires_at, not_before)
 
     def _look_at(self, token: str | None) -> tuple[Claims, int]:
@@ -169,6 +187,12 @@ class TokenGate:
         return expires_at
 
 
+def _subjects(claims: Claims) -> tuple[str, ...]:
+    """Return what may have been revoked of a token."""
+    family = claims.family
+    return (claims.sub, subject_of(claims.sub, family)) if family else (claims.sub,)
+
+
 def _identity(claims: Claims, expires_at: int, not_before: int) -> Identity:
     """Return whose token it is, unless those before `not_before` count no more."""
     issued_at = 0 if claims.iat is UNSET else to_ms(claims.iat)
@@ -184,4 +208,5 @@ def _identity(claims: Claims, expires_at: int, not_before: int) -> Identity:
         tier=claims.tier,
         device="" if claims.device is UNSET else claims.device,
         token_id=claims.jti,
+        family=claims.family,
     )

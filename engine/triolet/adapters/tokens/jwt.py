@@ -29,6 +29,7 @@ _TYPES: Final = ("", "jwt", "at+jwt", "application/at+jwt")
 _HS256_HEADER: Final = b"eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9"
 
 _is_compact = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+").fullmatch
+_is_family = re.compile(r"[\w.-]{1,128}", re.ASCII).fullmatch
 _to_standard = bytes.maketrans(b"-_", b"+/")
 _to_urlsafe = bytes.maketrans(b"+/", b"-_")
 
@@ -61,6 +62,12 @@ class Claims(Struct, frozen=True):
     roles: Annotated[tuple[Label, ...], Meta(max_length=64)] = ()
     device: Device | UnsetType = UNSET
     jti: Label = ""
+    sid: object = ""
+
+    @property
+    def family(self) -> str:
+        """The sign-in it comes from; an issuer's own idea of `sid` is none of ours."""
+        return self.sid if isinstance(self.sid, str) and _is_family(self.sid) else ""
 
 
 @final
@@ -188,6 +195,7 @@ def mint(
     roles: tuple[str, ...] = (),
     device: str = "",
     token_id: str = "",
+    family: str = "",
     issuer: str = "",
     audience: str = "",
 ) -> str:
@@ -210,7 +218,7 @@ def mint(
         "iat": _to_seconds(now_ms),
         "exp": _to_seconds(min(now_ms + round(ttl_s * 1000), FOREVER)),
     }
-    optional = {"tier": tier, "roles": roles, "device": device, "jti": token_id}
+    optional = {"tier": tier, "roles": roles, "device": device, "jti": token_id, "sid": family}
     optional |= {"iss": issuer, "aud": audience}
     claims |= {name: value for name, value in optional.items() if value}
     payload = _encode(claims)

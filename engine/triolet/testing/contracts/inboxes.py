@@ -129,13 +129,32 @@ class PeopleContract(Contract):
             assert [Person("anna", "", 9)] == await store.people(["anna"])
 
     async def test_the_greatest_revocation_wins(self, home: Home) -> None:
-        """`not_before` of a user only grows; 0 if nothing is revoked."""
+        """`not_before` of a subject only grows; 0 if nothing is revoked; of several, the last."""
         async with self.open_store(home) as store:
             assert 0 == await store.revoked("anna")
             for not_before, expected in ((5, 5), (3, 5), (8, 8)):
                 await store.revoke(Revocation("anna", not_before))
                 assert expected == await store.revoked("anna")
             assert 0 == await store.revoked("ben")
+            await store.revoke(Revocation("sid:ben:f", 6))
+            assert 0 == await store.revoked("ben", "sid:ben:g")
+            assert 6 == await store.revoked("ben", "sid:ben:f")
+            assert 8 == await store.revoked("anna", "sid:ben:f")
+            assert store.revoked_now("ben", "sid:ben:f") in (6, None)
+
+    async def test_families_are_forgotten_and_users_are_not(self, home: Home) -> None:
+        """Those revoked before a moment, at most so many at once; how many, until none is left."""
+        async with self.open_store(home) as store:
+            kept = [Revocation("anna", 1), Revocation("sid:ben:late", 5), Revocation("sie", 1)]
+            old = [Revocation(f"sid:ben:{number}", 4) for number in range(5)]
+            for one in (*kept, *old):
+                await store.revoke(one)
+            counts = [await store.forget_revocations(older_than=5, limit=3) for _ in range(3)]
+            assert [3, 2, 0] == counts
+            assert kept == await store.revocations(since=0, after=None, limit=9)
+            assert 0 == await store.revoked("ben", "sid:ben:0")
+            await store.revoke(old[0])
+            assert 4 == await store.revoked("sid:ben:0")
 
     async def test_revocations_are_listed(self, home: Home) -> None:
         """Those since a moment, that one included, by user and page by page."""

@@ -314,15 +314,20 @@ class NodeStore(Store):
         await self.reach(writes=True)
         await self._memory.revoke(revocation)
 
-    async def revoked(self, user: str) -> int:
+    async def revoked(self, *subjects: str) -> int:
         """See `Store`."""
         await self.reach()
-        return await self._memory.revoked(user)
+        return await self._memory.revoked(*subjects)
 
     async def revocations(self, *, since: int, after: str | None, limit: int) -> list[Revocation]:
         """See `Store`."""
         await self.reach()
         return await self._memory.revocations(since=since, after=after, limit=limit)
+
+    async def forget_revocations(self, *, older_than: int, limit: int) -> int:
+        """See `Store`."""
+        await self.reach(writes=True)
+        return await self._memory.forget_revocations(older_than=older_than, limit=limit)
 
     # --- keeping -------------------------------------------------------------------------
 
