@@ -44,7 +44,7 @@ def check_password(password: str, *, name: str, length_min: int) -> None:
         raise Refusal(ErrorCode.INVALID_FIELD, "this password repeats a few characters")
     if _letters(plain) in _given(name):
         raise Refusal(ErrorCode.INVALID_FIELD, "a password must not be the name")
-    if plain.lower() in common_passwords():
+    if plain.lower() in frequent_passwords():
         raise Refusal(ErrorCode.INVALID_FIELD, "this password is among those tried first")
 
 
@@ -58,7 +58,7 @@ def _letters(text: str) -> str:
 
 
 @cache
-def common_passwords() -> frozenset[str]:
+def frequent_passwords() -> frozenset[str]:
     """Return the passwords that are tried first, lower case."""
-    text = (files(__package__) / "common_passwords.txt").read_text("utf-8")
+    text = (files(__package__) / "frequent_passwords.txt").read_text("utf-8")
     return frozenset(line for line in text.splitlines() if not line.startswith("#"))

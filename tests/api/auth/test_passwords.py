@@ -8,7 +8,7 @@ from triolet_api.auth.passwords import (
     PASSWORD_CHARACTERS_MAX,
     Password,
     check_password,
-    common_passwords,
+    frequent_passwords,
     normal,
 )
 
@@ -63,6 +63,6 @@ def test_a_phrase_fits():
 
 def test_the_list_is_what_it_says():
     """Those of eight characters and more, as no shorter one can be set."""
-    found = common_passwords()
+    found = frequent_passwords()
     assert len(found) == 3000
     assert all(len(one) >= 8 and one == one.lower() for one in found)
