@@ -239,9 +239,8 @@ class SqliteStore(Store):
 
     def _forget_revocations(self, *, older_than: int, limit: int) -> int:
         connection = self._ledger.connection
-        gone = _transact(
-            self._ledger,
-            lambda: directory.forget_revocations(connection, older_than=older_than, limit=limit),
+        gone = self._ledger.write(
+            lambda: directory.forget_revocations(connection, older_than=older_than, limit=limit)
         )
         self._revocations.forget(connection, gone)
         return len(gone)
