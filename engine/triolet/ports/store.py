@@ -257,6 +257,14 @@ class Store(People, Protocol):
         """Return `{room: (epoch, head)}` of those that exist, at most 1,000 asked at once."""
         ...
 
+    async def active_rooms(self, *, since: int, after: str | None, limit: int) -> list[str]:
+        """Return rooms whose last entry is of `since` (ms) or later, by name, those after `after`.
+
+        It may look at every room there is, seconds for a million: for who has come back, or
+        has found that another has died, and wants to know what was committed about then.
+        """
+        ...
+
     async def members(self, room: str, *, after: str | None, limit: int) -> list[Membership]:
         """Return members by user name, those after `after`."""
         ...

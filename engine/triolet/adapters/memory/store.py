@@ -134,6 +134,16 @@ class MemoryStore(Store):
         found = [self.held.rooms[room] for room in rooms if room in self.held.rooms]
         return {room.name: (self.held.epoch, room.head) for room in found}
 
+    async def active_rooms(self, *, since: int, after: str | None, limit: int) -> list[str]:
+        """Return rooms whose last entry is of `since` or later, by name, those after `after`."""
+        await trio.lowlevel.checkpoint()
+        found = [
+            name
+            for name, room in self.held.rooms.items()
+            if room.records and room.records[-1].at >= since and name > (after or "")
+        ]
+        return sorted(found)[:limit]
+
     async def page(
         self, room: str, *, after: int, upto: int, limit: int, bytes_max: int
     ) -> list[Record]:

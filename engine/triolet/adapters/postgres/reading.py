@@ -21,6 +21,14 @@ from .statement import Row, Rows, Statement
 
 ROOMS: Final = Statement("SELECT * FROM triolet.rooms($1, $2)", TEXTS, INT4)
 HEADS: Final = Statement("SELECT * FROM triolet.heads($1)", TEXTS)
+# Asked by who has come back, once: whatever it is planned as, it looks at all rooms.
+ACTIVE_ROOMS: Final = Statement(
+    "SELECT r.name FROM triolet.rooms r JOIN triolet.heads h ON h.room_id = r.id "
+    "WHERE h.at >= $1 AND r.name > $2 ORDER BY r.name LIMIT $3",
+    INT8,
+    TEXT,
+    INT8,
+)
 MEMBERS: Final = Statement(
     "SELECT * FROM triolet.members($1, $2, $3, $4, $5)", TEXT, TEXT, INT8, INT8, TEXT
 )

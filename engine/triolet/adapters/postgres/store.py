@@ -102,6 +102,11 @@ class PostgresStore(Store):
         rows = await self._pool.run(reading.HEADS, list(rooms))
         return {name: (epoch, head) for name, epoch, head in rows}
 
+    async def active_rooms(self, *, since: int, after: str | None, limit: int) -> list[str]:
+        """Return rooms whose last entry is of `since` or later, by name, those after `after`."""
+        rows = await self._pool.run(reading.ACTIVE_ROOMS, since, after or "", limit)
+        return [name for (name,) in rows]
+
     async def page(
         self, room: str, *, after: int, upto: int, limit: int, bytes_max: int
     ) -> list[Record]:

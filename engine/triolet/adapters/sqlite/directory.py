@@ -13,7 +13,7 @@ from ...ports.store import InboxItem, Mark, Membership, RoomState, StoredRoom
 from .bulk import Among
 from .ledger import Ledger
 from .reading import last_message
-from .rows import SEQ
+from .rows import AT, SEQ
 from .schema import HEAD
 from .snapshot import ROOM_COLUMNS, RoomRow, Snapshot
 
@@ -36,6 +36,16 @@ _INBOX: Final = f"""
 _INBOX_AFTER: Final = _INBOX + "> ? ORDER BY i.room LIMIT ?"
 _INBOX_OF: Final = Among(_INBOX + "IN ({}) ORDER BY i.room")
 _HEADS: Final = Among(f"SELECT r.name, r.id, {HEAD} FROM rooms r WHERE r.name IN ({{}})")  # noqa: S608
+# Rooms whose last run of one lane or the other is late enough; what memory knows comes besides.
+_LAST_AT: Final = (
+    "coalesce((SELECT at FROM places WHERE room_id = r.id AND lane = {} "
+    "ORDER BY seq DESC LIMIT 1), 0) >= ?1"
+)
+_ACTIVE: Final = (
+    f"SELECT r.name FROM rooms r WHERE ({_LAST_AT.format(0)} OR {_LAST_AT.format(1)}) "  # noqa: S608
+    "AND r.name > ?2 ORDER BY r.name LIMIT ?3"
+)
+_NAMED: Final = Among("SELECT name FROM rooms WHERE id IN ({})")
 _POSITIONS: Final = f"""
     SELECT i.room, i.room_id, {HEAD}, m.read FROM inboxes i
     CROSS JOIN rooms r ON r.id = i.room_id
@@ -92,6 +102,20 @@ def _head(snapshot: Snapshot, room_id: int, head: int) -> int:
     """Return a room's head: the later one of what the tables say and what memory has."""
     last = snapshot.runs.last(room_id)
     return head if last is None else max(head, last[SEQ])
+
+
+def active_rooms(snapshot: Snapshot, *, since: int, after: str | None, limit: int) -> list[str]:
+    """Return rooms whose last entry is of `since` or later, by name, those after `after`."""
+    connection, first = snapshot.connection, after or _BEGINNING
+    found = [name for (name,) in connection.execute(_ACTIVE, (since, first, limit))]
+    recent = [
+        room_id
+        for room_id in snapshot.runs.recent_rooms()
+        if (last := snapshot.runs.last(room_id)) is not None and last[AT] >= since
+    ]
+    for start in range(0, len(recent), _NAMES):
+        found += [name for (name,) in _NAMED.execute(connection, recent[start : start + _NAMES])]
+    return [name for name in sorted(dict.fromkeys(found)) if name > first][:limit]
 
 
 def members(snapshot: Snapshot, room: str, *, after: str | None, limit: int) -> list[Membership]:

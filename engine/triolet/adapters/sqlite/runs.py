@@ -123,6 +123,10 @@ class Runs:
             return part[0] if part[0][SEQ] == seq else None
         return None
 
+    def recent_rooms(self) -> list[int]:
+        """Return the ids of the rooms of which memory has entries."""
+        return list(dict.fromkeys(key >> 1 for one in self._windows for key in list(one.lanes)))
+
     def last(self, room_id: int) -> Row | None:
         """Return a room's last entry, if memory has it."""
         for window in reversed(self._windows):

@@ -101,6 +101,12 @@ class SqliteStore(Store):
         """Return `{room: (epoch, head)}` of those that exist."""
         return await self._read(partial(directory.heads, rooms=rooms))
 
+    async def active_rooms(self, *, since: int, after: str | None, limit: int) -> list[str]:
+        """Return rooms whose last entry is of `since` or later, by name, those after `after`."""
+        return await self._read(
+            partial(directory.active_rooms, since=since, after=after, limit=limit)
+        )
+
     async def page(
         self, room: str, *, after: int, upto: int, limit: int, bytes_max: int
     ) -> list[Record]:

@@ -3,7 +3,7 @@
 from ...ports.people import Person, Revocation
 from ...ports.store import Mark, RoomSpec
 from . import drafting as d
-from .home import Contract, Home
+from .home import BEGINNING_MS, Contract, Home
 
 
 class InboxContract(Contract):
@@ -84,6 +84,29 @@ class InboxContract(Contract):
             assert expected == await store.positions("anna", limit=9)
             assert expected[:1] == await store.positions("anna", limit=1)
             assert [] == await store.positions("zoe", limit=9)
+
+    async def test_rooms_that_were_active_lately(self, home: Home) -> None:
+        """By the last entry of any kind, by name, in pages."""
+        async with self.open_store(home) as store:
+            home.clock.ms = BEGINNING_MS + 1
+            await d.append(store, *(d.founding(name, "anna") for name in ("d", "a", "c", "b")))
+            await d.append(store, d.say("a", "anna", "1"))
+            home.clock.ms = BEGINNING_MS + 5
+            await d.append(store, d.say("c", "anna", "1"), d.edit("a", "anna", "2", 2, "hi"))
+            home.clock.ms = BEGINNING_MS + 6
+            await d.append(store, d.say("b", "anna", "1"))
+
+            async def active(since: int, after: str | None = None, limit: int = 9) -> list[str]:
+                since += BEGINNING_MS
+                return await store.active_rooms(since=since, after=after, limit=limit)
+
+            assert ["a", "b", "c", "d"] == await active(1)
+            assert ["a", "b", "c"] == await active(5)
+            assert ["b"] == await active(6)
+            assert [] == await active(7)
+            assert ["a", "b"] == await active(0, limit=2)
+            assert ["c"] == await active(0, after="b", limit=1)
+            assert [] == await active(0, after="d")
 
 
 class PeopleContract(Contract):

@@ -199,6 +199,11 @@ class NodeStore(Store):
         await self.reach()
         return await self._memory.heads(rooms)
 
+    async def active_rooms(self, *, since: int, after: str | None, limit: int) -> list[str]:
+        """See `Store`."""
+        await self.reach()
+        return await self._memory.active_rooms(since=since, after=after, limit=limit)
+
     async def page(
         self, room: str, *, after: int, upto: int, limit: int, bytes_max: int
     ) -> list[Record]:
