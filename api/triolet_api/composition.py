@@ -15,9 +15,11 @@ from quart_trio import QuartTrio
 from triolet._runtime.engine import Engine
 
 from .admin.audit import Audit
+from .admin.backup import AdminBackup
 from .admin.errors import recent_errors
 from .admin.metrics import Metrics
 from .admin.observing import Admin
+from .admin.rooms import AdminRooms
 from .admin.sessions import AdminSessions
 from .app import create_app
 from .dispatch import Dispatcher
@@ -57,6 +59,13 @@ async def open_api(engine: Engine, settings: Settings) -> AsyncIterator[Api]:
         Receipts(engine),
         Admin(engine, audit),
         AdminSessions(engine),
+        AdminRooms(engine),
+        AdminBackup(
+            settings.store_url.reveal(),
+            settings.data,
+            engine.clock,
+            kept=settings.admin.backups_kept,
+        ),
         Metrics(engine, settings.admin),
     )
     await trio.lowlevel.checkpoint()

@@ -253,6 +253,10 @@ class Store(People, Protocol):
         """
         ...
 
+    async def room_names(self, *, after: str | None, limit: int) -> list[str]:
+        """Return the names of rooms in order, those after `after`, at most 1,000."""
+        ...
+
     async def heads(self, rooms: Sequence[str]) -> dict[str, tuple[str, int]]:
         """Return `{room: (epoch, head)}` of those that exist, at most 1,000 asked at once."""
         ...

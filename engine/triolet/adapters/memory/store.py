@@ -5,6 +5,7 @@ It serves deterministic worlds: it iterates no set, and time and chance come fro
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from heapq import nsmallest
 from typing import final
 
 import trio
@@ -127,6 +128,11 @@ class MemoryStore(Store):
             )
             for room in found
         }
+
+    async def room_names(self, *, after: str | None, limit: int) -> list[str]:
+        """Return the names of rooms in order, those after `after`."""
+        await trio.lowlevel.checkpoint()
+        return nsmallest(limit, (name for name in self.held.rooms if name > (after or "")))
 
     async def heads(self, rooms: Sequence[str]) -> dict[str, tuple[str, int]]:
         """Return `{room: (epoch, head)}` of those that exist."""

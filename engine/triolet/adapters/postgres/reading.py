@@ -20,6 +20,9 @@ from .kinds import INT4, INT8, TEXT, TEXTS
 from .statement import Row, Rows, Statement
 
 ROOMS: Final = Statement("SELECT * FROM triolet.rooms($1, $2)", TEXTS, INT4)
+NAMES: Final = Statement(
+    "SELECT name FROM triolet.rooms WHERE name > $1 ORDER BY name LIMIT $2", TEXT, INT8
+)
 HEADS: Final = Statement("SELECT * FROM triolet.heads($1)", TEXTS)
 # Asked by who has come back, once: whatever it is planned as, it looks at all rooms.
 ACTIVE_ROOMS: Final = Statement(

@@ -97,6 +97,11 @@ class PostgresStore(Store):
         found = [reading.stored_room(row) for row in rows]
         return {stored.state.room: stored for stored in found}
 
+    async def room_names(self, *, after: str | None, limit: int) -> list[str]:
+        """Return the names of rooms in order, those after `after`."""
+        rows = await self._pool.run(reading.NAMES, after or reading.BEGINNING, limit)
+        return [name for (name,) in rows]
+
     async def heads(self, rooms: Sequence[str]) -> dict[str, tuple[str, int]]:
         """Return `{room: (epoch, head)}` of those that exist."""
         rows = await self._pool.run(reading.HEADS, list(rooms))

@@ -88,6 +88,14 @@ def rooms(snapshot: Snapshot, rooms: Sequence[str], *, members_max: int) -> dict
     }
 
 
+def names(snapshot: Snapshot, *, after: str | None, limit: int) -> list[str]:
+    """Return the names of rooms in order, those after `after`."""
+    rows = snapshot.connection.execute(
+        "SELECT name FROM rooms WHERE name > ? ORDER BY name LIMIT ?", (after or _BEGINNING, limit)
+    )
+    return [name for (name,) in rows]
+
+
 def heads(snapshot: Snapshot, rooms: Sequence[str]) -> dict[str, tuple[str, int]]:
     """Return `{room: (epoch, head)}` of those that exist, in the order asked."""
     found: dict[str, int] = {}

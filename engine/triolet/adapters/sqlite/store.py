@@ -97,6 +97,10 @@ class SqliteStore(Store):
         """Return those that exist, by name, with their members unless there are too many."""
         return await self._read(partial(directory.rooms, rooms=rooms, members_max=members_max))
 
+    async def room_names(self, *, after: str | None, limit: int) -> list[str]:
+        """Return the names of rooms in order, those after `after`."""
+        return await self._read(partial(directory.names, after=after, limit=limit))
+
     async def heads(self, rooms: Sequence[str]) -> dict[str, tuple[str, int]]:
         """Return `{room: (epoch, head)}` of those that exist."""
         return await self._read(partial(directory.heads, rooms=rooms))

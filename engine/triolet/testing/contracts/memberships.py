@@ -59,6 +59,18 @@ class MembershipContract(Contract):
             assert 2 == found["a"].state.members
             assert ["anna"] == [one.user for one in found["b"].members or ()]
 
+    async def test_all_rooms_are_named_in_order(self, home: Home) -> None:
+        """Page by page, each once; `after` need not be a room's name."""
+        rooms = ["a", "a.1", "b", "dm:anna:ben", "z"]
+        async with self.open_store(home) as store:
+            assert [] == await store.room_names(after=None, limit=9)
+            await d.append(store, *(d.founding(room, "anna") for room in reversed(rooms)))
+            assert rooms == await store.room_names(after=None, limit=9)
+            assert rooms[:2] == await store.room_names(after=None, limit=2)
+            assert rooms[2:4] == await store.room_names(after="a.1", limit=2)
+            assert rooms[4:] == await store.room_names(after="e", limit=9)
+            assert [] == await store.room_names(after="z", limit=9)
+
     async def test_a_members_marks_stay(self, home: Home) -> None:
         """Another role leaves the marks as they were."""
         async with self.open_store(home) as store:

@@ -194,6 +194,11 @@ class NodeStore(Store):
         await self.answered()
         return found
 
+    async def room_names(self, *, after: str | None, limit: int) -> list[str]:
+        """See `Store`."""
+        await self.reach()
+        return await self._memory.room_names(after=after, limit=limit)
+
     async def heads(self, rooms: Sequence[str]) -> dict[str, tuple[str, int]]:
         """See `Store`."""
         await self.reach()
