@@ -32,6 +32,8 @@ from .rooms.messages import Messages
 from .rooms.receipts import Receipts
 from .rooms.rooms import Rooms
 from .settings import Settings
+from .stream.commands import Commands
+from .stream.streams import Streams
 
 
 @final
@@ -67,6 +69,8 @@ async def open_api(engine: Engine, settings: Settings) -> AsyncIterator[Api]:
             kept=settings.admin.backups_kept,
         ),
         Metrics(engine, settings.admin),
+        Streams(engine),
+        Commands(engine),
     )
     await trio.lowlevel.checkpoint()
     with recent_errors(engine.counters):

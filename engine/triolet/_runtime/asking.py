@@ -15,7 +15,7 @@ from .._model.commands import Command, Hello
 from .._model.errors import ErrorCode, Refusal, StoreError
 from .._model.events import Outgoing, Reply
 from .._model.limits import Limits
-from ..ports.gate import Identity
+from ..ports.gate import Identity, Opening
 from ..ports.store import SearchSlice
 from .looking import MembersPage, RoomView, members, search, view
 from .pipeline import ALONE, Pipeline, store_refusal
@@ -188,6 +188,18 @@ class Asking:
     def __init__(self, engine: "Engine") -> None:
         self._engine = engine
         self.allowances = Allowances(engine.limits)
+
+    async def admit(self, token: str | None, opening: Opening) -> Identity:
+        """Return who holds `token`: no session begins.
+
+        Raises:
+            Refusal: `UNAUTHENTICATED`, `TOKEN_EXPIRED`, `TOKEN_INVALID`, `BANNED`, or
+                `STORE_UNAVAILABLE` if the gate could not look.
+        """
+        try:
+            return await self._engine.admission.admit(token, opening)
+        except StoreError as error:
+            raise store_refusal(error) from None
 
     async def ask(self, identity: Identity, command: Command) -> Reply:
         """Carry out one command, and return its `ok`.

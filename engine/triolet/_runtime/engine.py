@@ -29,6 +29,7 @@ from .edge import Edge, Fallback, bind
 from .failing import is_alone
 from .feed import Feeder
 from .flusher import Flusher
+from .forwarding import Forwarding
 from .heartbeat import Heartbeat
 from .hub import Hub
 from .keeping import Keeping
@@ -36,8 +37,7 @@ from .marks import Marks, mark_of
 from .nodes import Nodes
 from .outbox import Outbox
 from .oversight import Oversight
-from .pipe import Pipe
-from .pipeline import store_refusal
+from .pipe import IN_PROCESS, Carriage, Pipe
 from .poller import Poller, Watcher
 from .presence import Presence
 from .relay import Relay
@@ -119,12 +119,10 @@ class Engine:
         self._revocations = Revocations(store, self.presence, clock, limits, self.nodes)
         self.revoke = self._revocations.revoke
         self.admission = Admission(gate, self._revocations, entropy, limits)
-        self._asking = Asking(self)
-        self.ask = self._asking.ask
-        self.ask_each = self._asking.ask_each
-        self.search = self._asking.search
-        self.view = self._asking.view
-        self.members = self._asking.members
+        self._asking = asking = Asking(self)
+        self.admit, self.ask, self.ask_each = asking.admit, asking.ask, asking.ask_each
+        self.view, self.members, self.search = asking.view, asking.members, asking.search
+        self.forward = Forwarding(self.presence, self.nodes).forward
         self.relay = None if self.nodes is None else self._join(self.nodes)
         self.heartbeat = Heartbeat(clock, limits, counters)
         self.oversight = Oversight(self, counters, self.spawn)
@@ -297,22 +295,10 @@ class Engine:
         """
         return Session(self, connection, outbox, opening, token=token, identity=identity)
 
-    async def admit(self, token: str | None, opening: Opening) -> Identity:
-        """Return who holds `token`, for `ask` and its like: no session begins.
-
-        Raises:
-            Refusal: `UNAUTHENTICATED`, `TOKEN_EXPIRED`, `TOKEN_INVALID`, `BANNED`, or
-                `STORE_UNAVAILABLE` if the gate could not look.
-        """
-        try:
-            return await self.admission.admit(token, opening)
-        except StoreError as error:
-            raise store_refusal(error) from None
-
-    def open_pipe(self, identity: Identity) -> Pipe:
+    def open_pipe(self, identity: Identity, carriage: Carriage = IN_PROCESS) -> Pipe:
         """Begin a connection without a socket for somebody the host vouches for."""
         assert self.connection_nursery is not None, "the engine is not running"
-        pipe = Pipe(self, identity)
+        pipe = Pipe(self, identity, carriage)
         self.connection_nursery.start_soon(pipe.run)
         return pipe
 

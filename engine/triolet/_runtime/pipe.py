@@ -1,9 +1,14 @@
-"""A connection without a socket: the same session and the same messages, in one process."""
+"""A connection without a socket: the same session and the same messages, in one process.
+
+What carries them further, if anything does, is the client's end's: an HTTP response, say.
+"""
 
 import logging
+from math import inf
 from typing import TYPE_CHECKING, Final, final
 
 import trio
+from msgspec import Struct
 
 from .._model.errors import Close, CloseCode
 from ..ports.gate import Identity, Opening
@@ -19,21 +24,43 @@ _MESSAGES_MAX: Final = 64
 
 
 @final
+class Carriage(Struct, frozen=True, kw_only=True):
+    """What the engine knows of the client's end.
+
+    Attributes:
+        opening: where it comes from.
+        text: messages are JSON, not msgpack.
+        silence_s: who has not asked for a message for so long has gone, and said nothing.
+    """
+
+    opening: Opening = Opening(address="in-process")
+    text: bool = False
+    silence_s: float = inf
+
+
+IN_PROCESS: Final = Carriage()
+
+
+@final
 class Pipe:
-    """Both ends of an in-process connection; messages are msgpack, as on the wire.
+    """Both ends of an in-process connection; messages are as on the wire.
 
     The client's end is `send`, `receive` and `hang_up`; `run` is the engine's.
     """
 
-    def __init__(self, engine: "Engine", identity: Identity) -> None:
+    def __init__(
+        self, engine: "Engine", identity: Identity, carriage: Carriage = IN_PROCESS
+    ) -> None:
         self._engine = engine
+        self._silence_s = carriage.silence_s
+        self._asked_at = trio.current_time()
         self._to_engine, self._from_client = trio.open_memory_channel[bytes](_MESSAGES_MAX)
         self._to_client, self._from_engine = trio.open_memory_channel[bytes](_MESSAGES_MAX)
         self.outbox = MessageOutbox(
-            engine.flusher, self, text=False, bytes_low=engine.limits.outbox_bytes_low
+            engine.flusher, self, text=carriage.text, bytes_low=engine.limits.outbox_bytes_low
         )
         self.session = engine.open_session(
-            self, self.outbox, Opening(address="in-process"), token=None, identity=identity
+            self, self.outbox, carriage.opening, token=None, identity=identity
         )
         self._scope = trio.CancelScope()
         # Why the engine ended it, once it has.
@@ -49,13 +76,35 @@ class Pipe:
         """
         await self._to_engine.send(payload)
 
+    def send_nowait(self, payload: bytes) -> None:
+        """Send one message, if that need not wait.
+
+        Raises:
+            trio.WouldBlock: it would have to.
+            trio.BrokenResourceError: the engine has ended the connection; see `close`.
+        """
+        self._to_engine.send_nowait(payload)
+
     async def receive(self) -> bytes:
         """Return the next message.
 
         Raises:
             trio.EndOfChannel: the engine has ended the connection; see `close`.
         """
+        self._asked_at = trio.current_time()
         payload = await self._from_engine.receive()
+        if self.outbox.blocked_since is not None:
+            self.outbox.resume()
+        return payload
+
+    def receive_nowait(self) -> bytes:
+        """Return the next message, if there is one.
+
+        Raises:
+            trio.WouldBlock: there is none now.
+            trio.EndOfChannel: the engine has ended the connection; see `close`.
+        """
+        payload = self._from_engine.receive_nowait()
         if self.outbox.blocked_since is not None:
             self.outbox.resume()
         return payload
@@ -119,5 +168,6 @@ class Pipe:
     def beat(self, now: float) -> None:
         """See `connection.Connection`: nothing can go silent here but a client that never reads."""
         blocked_since = self.outbox.blocked_since
-        if blocked_since is not None and now - blocked_since > self._engine.limits.stall_s:
+        is_stuck = blocked_since is not None and now - blocked_since > self._engine.limits.stall_s
+        if is_stuck or now - self._asked_at > self._silence_s:
             self.session.close(Close(CloseCode.TOO_SLOW, "too slow"))

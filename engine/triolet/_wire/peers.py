@@ -177,6 +177,15 @@ class Announced(Struct, frozen=True, array_like=True, tag="announced"):
     room: str | None = None
 
 
+@final
+class Forwarded(Struct, frozen=True, array_like=True, tag="forwarded"):
+    """What a client says of one of its sessions, beside it: a command, in JSON."""
+
+    user: str
+    session: str
+    payload: bytes
+
+
 PeerMessage: TypeAlias = (
     Entries
     | Grown
@@ -195,6 +204,7 @@ PeerMessage: TypeAlias = (
     | Asked
     | Answered
     | Announced
+    | Forwarded
 )
 
 

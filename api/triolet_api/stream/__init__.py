@@ -1,0 +1,1 @@
+"""The protocol without WebSocket: server-sent events one way, requests the other."""
