@@ -24,6 +24,8 @@ Page: TypeAlias = Annotated[int, Meta(ge=1, le=200)]
 Position: TypeAlias = tuple[str, Seq]
 Place: TypeAlias = tuple[Room, str, Seq]
 Status: TypeAlias = Literal["online", "away", "dnd", "invisible"]
+# Who may see whether somebody is here: `shared`, those of a common room that is not public.
+VisibleTo: TypeAlias = Literal["everyone", "shared", "nobody"]
 
 
 class _Op(Struct, frozen=True, tag_field="op", omit_defaults=True, kw_only=True):

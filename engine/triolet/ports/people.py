@@ -5,14 +5,23 @@ from typing import Protocol, final
 
 from msgspec import Struct
 
+from .._model.commands import VisibleTo
+
 
 @final
 class Person(Struct, frozen=True):
-    """What is kept of a user: `status` is `dnd`, `invisible` or empty; `last_seen` in ms."""
+    """What is kept of a user.
+
+    Attributes:
+        status: `dnd`, `invisible` or empty.
+        last_seen: when (ms).
+        visible_to: who may see them; `put_people` leaves it as it is.
+    """
 
     user: str
     status: str = ""
     last_seen: int = 0
+    visible_to: VisibleTo = "shared"
 
 
 @final
@@ -39,6 +48,14 @@ class People(Protocol):
 
     async def put_people(self, people: Sequence[Person]) -> None:
         """Keep each person's status, and `last_seen` unless the stored one is greater."""
+        ...
+
+    async def show_to(self, user: str, visible_to: VisibleTo) -> None:
+        """Keep who may see a user."""
+        ...
+
+    async def forget(self, user: str) -> None:
+        """Keep nothing of a user but their revocation."""
         ...
 
     async def revoke(self, revocation: Revocation) -> None:

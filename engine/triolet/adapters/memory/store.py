@@ -9,7 +9,9 @@ from heapq import nsmallest
 from typing import final
 
 import trio
+from msgspec.structs import replace
 
+from ..._model.commands import VisibleTo
 from ..._model.entries import Member, Record
 from ..._model.ids import FAMILY_PREFIX
 from ...ports.clock import Clock, Entropy
@@ -296,7 +298,20 @@ class MemoryStore(Store):
         for person in people:
             kept = self.held.people.get(person.user, person)
             last_seen = max(kept.last_seen, person.last_seen)
-            self.held.people[person.user] = Person(person.user, person.status, last_seen)
+            visible_to = self.held.people.get(person.user, Person(person.user)).visible_to
+            kept = Person(person.user, person.status, last_seen, visible_to)
+            self.held.people[person.user] = kept
+        await trio.lowlevel.checkpoint()
+
+    async def show_to(self, user: str, visible_to: VisibleTo) -> None:
+        """Keep who may see a user."""
+        kept = self.held.people.get(user, Person(user))
+        self.held.people[user] = replace(kept, visible_to=visible_to)
+        await trio.lowlevel.checkpoint()
+
+    async def forget(self, user: str) -> None:
+        """Keep nothing of a user but their revocation."""
+        self.held.people.pop(user, None)
         await trio.lowlevel.checkpoint()
 
     async def revoke(self, revocation: Revocation) -> None:

@@ -72,7 +72,8 @@ _MEMBERS: Final = Statement(
     INT8,
 )
 _PEOPLE: Final = Statement(
-    "SELECT usr, status, last_seen FROM triolet.people WHERE usr > $1 ORDER BY usr LIMIT $2",
+    "SELECT usr, status, last_seen, visible_to FROM triolet.people"
+    " WHERE usr > $1 ORDER BY usr LIMIT $2",
     TEXT,
     INT8,
 )

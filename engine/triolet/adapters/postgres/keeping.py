@@ -18,6 +18,8 @@ PUT_MARKS: Final = Statement(
 PUT_PEOPLE: Final = Statement(
     "SELECT triolet.put_people($1, $2, $3)", TEXTS, TEXTS, INT8S, writes=True
 )
+SHOW_TO: Final = Statement("SELECT triolet.show_to($1, $2)", TEXT, TEXT, writes=True)
+FORGET: Final = Statement("SELECT triolet.forget($1)", TEXT, writes=True)
 REVOKE: Final = Statement("SELECT triolet.revoke($1, $2)", TEXT, INT8, writes=True)
 FORGET_REVOCATIONS: Final = Statement(
     "SELECT triolet.forget_revocations($1, $2)", INT8, INT8, writes=True

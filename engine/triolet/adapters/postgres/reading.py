@@ -46,7 +46,7 @@ N_AT: Final = Statement("SELECT * FROM triolet.n_at($1, $2)", TEXT, INT8)
 INBOX: Final = Statement("SELECT * FROM triolet.inbox($1, $2, $3, $4)", TEXT, TEXT, INT8, TEXTS)
 POSITIONS: Final = Statement("SELECT * FROM triolet.positions($1, $2)", TEXT, INT8)
 ACQUAINTED: Final = Statement("SELECT * FROM triolet.acquainted($1, $2)", TEXT, TEXTS)
-PEOPLE: Final = Statement("SELECT * FROM triolet.people($1)", TEXTS)
+PEOPLE: Final = Statement("SELECT * FROM triolet.persons($1)", TEXTS)
 REVOKED: Final = Statement("SELECT triolet.revoked($1)", TEXTS)
 REVOCATIONS: Final = Statement(
     "SELECT * FROM triolet.revocations($1, $2, $3, $4)", INT8, TEXT, INT8, TEXT

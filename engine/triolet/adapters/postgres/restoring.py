@@ -86,7 +86,7 @@ _MEMBERS: Final = _insert(
     *(INT8S, INT8S, INT8S, INT8S, TEXTS, TEXTS),
 )
 _INBOXES: Final = _insert("inboxes", "room_id, usr, room", INT8S, TEXTS, TEXTS)
-_PEOPLE: Final = _insert("people", "usr, status, last_seen", TEXTS, TEXTS, INT8S)
+_PEOPLE: Final = _insert("people", "usr, status, last_seen, visible_to", TEXTS, TEXTS, INT8S, TEXTS)
 _TOMBSTONES: Final = _insert(
     "tombstones",
     "room_id, seq, at, is_cleared, name, sender, cid, op",
@@ -209,7 +209,7 @@ async def _members(transaction: Transaction, rows: Sequence[Taken]) -> None:
 
 
 async def _people(transaction: Transaction, rows: Sequence[Taken]) -> None:
-    taken = [(one.user, one.status, one.last_seen) for one in only(rows, Person)]
+    taken = [(one.user, one.status, one.last_seen, one.visible_to) for one in only(rows, Person)]
     await _columns(transaction, _PEOPLE, taken)
 
 

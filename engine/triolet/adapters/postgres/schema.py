@@ -15,6 +15,7 @@ _STEPS: Final[tuple[tuple[str, ...], ...]] = (
     ("deleting.sql",),
     ("documents.sql",),
     ("families.sql",),
+    ("people.sql",),
 )
 
 

@@ -6,6 +6,7 @@ from typing import final
 
 from msgspec.structs import replace
 
+from ..._model.commands import VisibleTo
 from ..._model.entries import Record
 from ..._model.limits import Limits
 from ...ports.clock import Clock, Entropy
@@ -216,13 +217,21 @@ class PostgresStore(Store):
     async def people(self, users: Sequence[str]) -> list[Person]:
         """Return what is kept of these users, in their order."""
         rows = await self._pool.run(reading.PEOPLE, list(dict.fromkeys(users)))
-        found = {user: Person(user, status, last_seen) for user, status, last_seen in rows}
+        found = {row[0]: Person(*row) for row in rows}
         return [found.get(user) or Person(user) for user in users]
 
     async def put_people(self, people: Sequence[Person]) -> None:
         """Keep each person's status, and `last_seen` unless the stored one is greater."""
         if people:
             await self._pool.run(keeping.PUT_PEOPLE, *keeping.people_columns(people))
+
+    async def show_to(self, user: str, visible_to: VisibleTo) -> None:
+        """Keep who may see a user."""
+        await self._pool.run(keeping.SHOW_TO, user, visible_to)
+
+    async def forget(self, user: str) -> None:
+        """Keep nothing of a user but their revocation."""
+        await self._pool.run(keeping.FORGET, user)
 
     async def revoke(self, revocation: Revocation) -> None:
         """Keep a revocation; the greatest `not_before` of a subject wins."""

@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from ..._model.commands import VisibleTo
 from ..._model.entries import Role
 from ..._model.ids import FAMILY_PREFIX
 from ...ports.people import Person, Revocation
@@ -51,7 +52,7 @@ _POSITIONS: Final = f"""
     CROSS JOIN rooms r ON r.id = i.room_id
     CROSS JOIN members m ON m.room_id = i.room_id AND m.user = i.user
     WHERE i.user = ? ORDER BY i.room LIMIT ?"""  # noqa: S608 - the columns are ours
-_PEOPLE: Final = Among("SELECT user, status, last_seen FROM people WHERE user IN ({})")
+_PEOPLE: Final = Among("SELECT user, status, last_seen, visible_to FROM people WHERE user IN ({})")
 _REVOKED: Final = Among("SELECT not_before FROM revocations WHERE user IN ({})")
 # The first text that is greater than every family.
 _BEHIND_FAMILIES: Final = FAMILY_PREFIX[:-1] + chr(ord(FAMILY_PREFIX[-1]) + 1)
@@ -212,8 +213,8 @@ def people(snapshot: Snapshot, users: Sequence[str]) -> list[Person]:
     found: dict[str, Person] = {}
     for start in range(0, len(users), _NAMES):
         rows = _PEOPLE.execute(snapshot.connection, list(users[start : start + _NAMES]))
-        for user, status, last_seen in rows:
-            found[user] = Person(user, status, last_seen)
+        for row in rows:
+            found[row[0]] = Person(*row)
     return [found.get(user) or Person(user) for user in users]
 
 
@@ -263,10 +264,25 @@ def put_people(connection: sqlite3.Connection, people: Sequence[Person]) -> None
     """Keep each person's status, and `last_seen` unless the stored one is greater."""
     for person in people:
         connection.execute(
-            "INSERT INTO people VALUES (?, ?, ?) ON CONFLICT (user) DO UPDATE SET "
+            "INSERT INTO people (user, status, last_seen) VALUES (?, ?, ?) "
+            "ON CONFLICT (user) DO UPDATE SET "
             "status = excluded.status, last_seen = max(last_seen, excluded.last_seen)",
             (person.user, person.status, person.last_seen),
         )
+
+
+def show_to(connection: sqlite3.Connection, user: str, visible_to: VisibleTo) -> None:
+    """Keep who may see a user."""
+    connection.execute(
+        "INSERT INTO people VALUES (?, '', 0, ?) ON CONFLICT (user) DO UPDATE SET "
+        "visible_to = excluded.visible_to",
+        (user, visible_to),
+    )
+
+
+def forget(connection: sqlite3.Connection, user: str) -> None:
+    """Keep nothing of a user but their revocation."""
+    connection.execute("DELETE FROM people WHERE user = ?", (user,))
 
 
 def revoke(connection: sqlite3.Connection, revocation: Revocation) -> None:

@@ -202,7 +202,8 @@ def _members(snapshot: Snapshot, *, after: str, rows_max: int) -> Page:
 
 def _people(snapshot: Snapshot, *, after: str, rows_max: int) -> Page:
     found = snapshot.connection.execute(
-        "SELECT user, status, last_seen FROM people WHERE user > ? ORDER BY user LIMIT ?",
+        "SELECT user, status, last_seen, visible_to FROM people WHERE user > ? "
+        "ORDER BY user LIMIT ?",
         (after, rows_max),
     )
     rows = [Person(*row) for row in found]

@@ -30,7 +30,7 @@ _ROOMS: Final = Bulk(
 _LINEAGE: Final = Bulk("INSERT INTO lineage VALUES ", "(?,?,?)")
 _MEMBERS: Final = Bulk("INSERT INTO members VALUES ", "(?,?,?,?,?,?)")
 _INBOXES: Final = Bulk("INSERT INTO inboxes VALUES ", "(?,?,?)")
-_PEOPLE: Final = Bulk("INSERT INTO people VALUES ", "(?,?,?)")
+_PEOPLE: Final = Bulk("INSERT INTO people VALUES ", "(?,?,?,?)")
 _TOMBSTONES: Final = Bulk("INSERT INTO tombstones VALUES ", "(?,?,?,?,?,?,?,1,1)")
 _REVOCATIONS: Final = Bulk("INSERT INTO revocations VALUES ", "(?,?)")
 _KIND_OF: Final = {kind: code for code, kind in enumerate(KINDS)}
@@ -145,7 +145,7 @@ class Restoring:
         """Keep people."""
         params: Params = []
         for one in only(rows, Person):
-            params += (one.user, one.status, one.last_seen)
+            params += (one.user, one.status, one.last_seen, one.visible_to)
         _PEOPLE.run(self._connection, params)
 
     def revocations(self, rows: Sequence[Taken]) -> None:

@@ -163,6 +163,9 @@ _DOCUMENTS: Final = (
     "CREATE INDEX documents_expiry ON documents (expires_at) WHERE expires_at > 0",
 )
 
+# Who may see whether somebody is here.
+_VISIBILITY: Final = ("ALTER TABLE people ADD COLUMN visible_to TEXT NOT NULL DEFAULT 'shared'",)
+
 # Only in a store that takes another one's rows, and until it has all of them: how far it is, and
 # the state of the other one. So no other file has to know of it.
 TRANSFER: Final = """CREATE TABLE transfer (
@@ -184,7 +187,7 @@ N: Final = f"max(r.floor_n, {_LAST.format('n')})"
 AT: Final = f"max(r.oldest_at, {_LAST.format('at')})"
 
 # Only ever appended to; a released step is never changed.
-MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_FIRST, _TOMBSTONES, _DOCUMENTS)
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_FIRST, _TOMBSTONES, _DOCUMENTS, _VISIBILITY)
 
 
 def check(connection: sqlite3.Connection, path: str) -> int:

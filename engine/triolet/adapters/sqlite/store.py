@@ -9,6 +9,7 @@ from typing import TypeVar, final
 
 import trio
 
+from ..._model.commands import VisibleTo
 from ..._model.entries import Record
 from ..._model.limits import Limits
 from ...ports.clock import Clock, Entropy
@@ -210,6 +211,15 @@ class SqliteStore(Store):
     async def put_people(self, people: Sequence[Person]) -> None:
         """Keep each person's status, and `last_seen` unless the stored one is greater."""
         await self._write(lambda: directory.put_people(self._ledger.connection, people))
+
+    async def show_to(self, user: str, visible_to: VisibleTo) -> None:
+        """Keep who may see a user."""
+        connection = self._ledger.connection
+        await self._write(lambda: directory.show_to(connection, user, visible_to))
+
+    async def forget(self, user: str) -> None:
+        """Keep nothing of a user but their revocation."""
+        await self._write(lambda: directory.forget(self._ledger.connection, user))
 
     async def revoke(self, revocation: Revocation) -> None:
         """Keep a revocation; the greatest `not_before` of a subject wins."""

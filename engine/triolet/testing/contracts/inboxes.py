@@ -151,6 +151,29 @@ class PeopleContract(Contract):
             await store.put_people([Person("anna", "invisible", 9), Person("anna", "", 8)])
             assert [Person("anna", "", 9)] == await store.people(["anna"])
 
+    async def test_who_may_see_somebody_is_kept_by_itself(self, home: Home) -> None:
+        """`shared` unless said otherwise; a status that is kept changes nothing of it."""
+        async with self.open_store(home) as store:
+            await store.put_people([Person("anna", "dnd", 5)])
+            await store.show_to("anna", "nobody")
+            await store.show_to("ben", "everyone")
+            await store.put_people([Person("anna", "", 6), Person("ben", "dnd", 2, "shared")])
+            await store.show_to("ben", "nobody")
+            expected = [Person("anna", "", 6, "nobody"), Person("ben", "dnd", 2, "nobody")]
+            assert [*expected, Person("zoe")] == await store.people(["anna", "ben", "zoe"])
+            assert "shared" == Person("zoe").visible_to
+
+    async def test_a_person_is_forgotten(self, home: Home) -> None:
+        """All but the revocation: old tokens stay worthless."""
+        async with self.open_store(home) as store:
+            await store.put_people([Person("anna", "dnd", 5), Person("ben", "dnd", 5)])
+            await store.show_to("anna", "nobody")
+            await store.revoke(Revocation("anna", 5))
+            for _ in range(2):
+                await store.forget("anna")
+            assert [Person("anna"), Person("ben", "dnd", 5)] == await store.people(["anna", "ben"])
+            assert 5 == await store.revoked("anna")
+
     async def test_the_greatest_revocation_wins(self, home: Home) -> None:
         """`not_before` of a subject only grows; 0 if nothing is revoked; of several, the last."""
         async with self.open_store(home) as store:
@@ -199,8 +222,9 @@ class PeopleContract(Contract):
             mark = Mark(room="a", user="anna", delivered=2, read=2, read_n=1)
             await store.put_marks([mark])
             await store.put_people([Person("anna", "dnd", 5)])
+            await store.show_to("anna", "everyone")
             await store.revoke(Revocation("anna", 5))
         async with self.open_store(home) as store:
             assert [mark] == await store.marks("a", seq=0, after=None, limit=9)
-            assert [Person("anna", "dnd", 5)] == await store.people(["anna"])
+            assert [Person("anna", "dnd", 5, "everyone")] == await store.people(["anna"])
             assert 5 == await store.revoked("anna")

@@ -46,6 +46,7 @@ async def fill(store: Store, home: Home) -> None:
     await d.append(store, d.founding("zoo", "dora"), d.say("zoo", "dora", "z", "last"))
     await store.put_marks([Mark(room="a", user="ben", delivered=9, read=8, read_n=4)])
     await store.put_people([Person("ben", "dnd", 7), Person("eve:x", "", 9)])
+    await store.show_to("eve:x", "nobody")
     await store.revoke(Revocation("ben", 5))
     await store.revoke(Revocation("zed", home.clock.ms))
 

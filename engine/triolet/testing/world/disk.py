@@ -12,6 +12,7 @@ from typing import Final, TypeVar, final
 import trio
 from msgspec import Struct
 
+from ..._model.commands import VisibleTo
 from ..._model.entries import Record
 from ..._model.errors import OutcomeUnknown, StoreUnavailable
 from ...adapters._search import search
@@ -318,6 +319,16 @@ class NodeStore(Store):
         """See `Store`."""
         await self.reach(writes=True)
         await self._memory.put_people(people)
+
+    async def show_to(self, user: str, visible_to: VisibleTo) -> None:
+        """See `Store`."""
+        await self.reach(writes=True)
+        await self._memory.show_to(user, visible_to)
+
+    async def forget(self, user: str) -> None:
+        """See `Store`."""
+        await self.reach(writes=True)
+        await self._memory.forget(user)
 
     async def revoke(self, revocation: Revocation) -> None:
         """See `Store`."""
