@@ -76,6 +76,7 @@ class AdminRooms:
 
     def __init__(self, engine: Engine) -> None:
         self._store = engine.store
+        self._delete = engine.oversight.delete_room
 
     @endpoint(
         "GET",
@@ -119,6 +120,25 @@ class AdminRooms:
         found = await self._store.members(room, after=query.after, limit=query.limit)
         rows = tuple(AdminMemberRow(one.user, one.role, one.delivered, one.read) for one in found)
         return AdminMembersPage(rows, rows[-1].user if len(rows) == query.limit else "")
+
+    @endpoint(
+        "DELETE",
+        "/v1/admin/rooms/{room}",
+        access=Access.ADMIN,
+        rate="admin",
+        refuses=(
+            ErrorCode.NO_SUCH_ROOM,
+            ErrorCode.STORE_UNAVAILABLE,
+            ErrorCode.OUTCOME_UNKNOWN,
+            ErrorCode.SHUTTING_DOWN,
+        ),
+    )
+    async def delete(self, call: Call, room: Room) -> None:
+        """End a room for everybody: all that was said in it is erased.
+
+        Its name is never given again; that of a direct room is the two's for good.
+        """
+        await self._delete(room, by=call.identity.user)
 
     async def _state(self, room: str) -> RoomState:
         state = await self._store.room(room)

@@ -10,7 +10,7 @@ from typing import Final, final
 from .._domain.busiest import ROOMS_MAX, Busiest
 from .._domain.histogram import Histogram
 from .._model.observation import ErrorRow
-from ..ports.store import Appended, Duplicate, Outcome
+from ..ports.store import Appended, Duplicate, Outcome, RoomDeleted
 
 # Errors that are kept: what a person reads at once.
 _ERRORS_KEPT: Final = 50
@@ -33,7 +33,8 @@ class Counters:
         batches: stored, or tried to be.
         messages: entries that are messages; `entries` are all of them.
         acknowledged: durable requests that were answered `ok`, `duplicates` among them.
-        deliveries: entries and states put into the outboxes of who follows their rooms.
+        deliveries: entries and states told to who follows their rooms live; not what somebody
+            catches up with.
         bytes_in: read from sockets; `bytes_out` were written to them.
         opened: connections.
         closes: connections that have ended, by close code.
@@ -102,6 +103,8 @@ class Counters:
                     tally[room] = tally.get(room, 0) + 1
             elif isinstance(outcome, Duplicate):
                 duplicates += 1
+            elif isinstance(outcome, RoomDeleted):
+                stored += 1
         self.acknowledged += stored + duplicates
         self.duplicates += duplicates
         self.entries += entries

@@ -1,23 +1,30 @@
 """What administrators see of all nodes and do with them: statistics, sessions, announcements."""
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Final, final
 
 import trio
 
 from .._domain.observing import observed
+from .._model.errors import ErrorCode, Refusal
 from .._model.events import Observed
 from .._model.observation import JobsRow, Sample
 from .._wire.questions import SampleWanted
+from ..ports.store import Draft, Stale
 from .announcing import Announcing
 from .counters import Counters
 from .dashboard import Dashboard
 from .observer import Observer
+from .pipeline import written
 from .rollcall import RollCall
 from .roster import Roster
 
 if TYPE_CHECKING:
     from .engine import Engine
+
+
+# Rights can change under a decision; more often than this in a row is no accident.
+_DECISIONS_MAX: Final = 5
 
 
 @final
@@ -63,6 +70,39 @@ class Oversight:
             silent=poll.silent,
             jobs=await self._jobs(),
         )
+
+    async def delete_room(self, room: str, *, by: str) -> None:
+        """End a room for everybody, whoever its owners are; direct ones, too.
+
+        Args:
+            room: which.
+            by: the user who does it.
+
+        Raises:
+            Refusal: `NO_SUCH_ROOM`, or what a store that fails is answered as.
+            StoreError: it could not be looked at.
+        """
+        engine = self._engine
+        engine.require_running()
+        cid = engine.entropy.token()
+        for _ in range(_DECISIONS_MAX):
+            state = await engine.store.room(room)
+            if state is None:
+                raise Refusal(ErrorCode.NO_SUCH_ROOM)
+            draft = Draft(
+                room=room,
+                sender=by,
+                cid=cid,
+                op="delete_room",
+                facts=(),
+                acl_ver=state.acl_ver,
+                deletes=True,
+            )
+            outcome = await engine.writer.write(draft)
+            if not isinstance(outcome, Stale):
+                written(None, draft, outcome)
+                return
+        raise Refusal(ErrorCode.STORE_UNAVAILABLE, "its rights keep changing", retry_after_ms=1000)
 
     async def _sample(self, wanted: SampleWanted) -> Sample:
         del wanted

@@ -1,7 +1,10 @@
 """All rooms for admins: each once, where it stands, and never what is said there."""
 
 import pytest
+import trio
 from admin_house import open_house
+
+from triolet import Closed, Refusal
 
 
 @pytest.fixture
@@ -53,6 +56,42 @@ async def test_a_room_that_is_none_is_not_found(house):
         )
 
 
+async def test_a_room_is_deleted_for_everybody(house):
+    async with house.engine.connect("anna") as anna, house.engine.connect("ben") as ben:
+        await anna.create("group", room="tea", members=["ben"])
+        stream = ben.events()
+        await ben.subscribe("tea")
+        await house.ask("DELETE", "/admin/rooms/tea")
+        with trio.fail_after(5):
+            async for event in stream:
+                if isinstance(event, Closed):
+                    break
+
+        assert event.reason == "deleted"
+        await house.ask("GET", "/admin/rooms/tea", status=404)
+        await house.ask("DELETE", "/admin/rooms/tea", status=404)
+        with pytest.raises(Refusal):
+            await anna.send("tea", "hi")
+
+
+async def test_a_room_whose_rights_change_meanwhile_is_deleted_all_the_same(house):
+    """What was decided on other rights is decided again."""
+    async with house.engine.connect("anna") as anna:
+        await anna.create("group", room="tea", members=["ben", "cleo"])
+        store, read = house.engine.store, house.engine.store.room
+
+        async def late(room):
+            state = await read(room)
+            store.room = read
+            await anna.kick("tea", "ben")
+            return state
+
+        store.room = late
+        await house.ask("DELETE", "/admin/rooms/tea")
+
+        assert await store.room("tea") is None
+
+
 @pytest.mark.parametrize("who", ["anna", None])
 async def test_nobody_else_may(house, who):
     """Not even a member of the room: it is the endpoint that is for admins."""
@@ -60,3 +99,4 @@ async def test_nobody_else_may(house, who):
         await anna.create("group", room="tea")
         for path in ("rooms", "rooms/tea", "rooms/tea/members"):
             await house.ask("GET", f"/admin/{path}", who=who, status=403 if who else 401)
+        await house.ask("DELETE", "/admin/rooms/tea", who=who, status=403 if who else 401)
