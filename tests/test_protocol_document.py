@@ -22,7 +22,8 @@ from triolet._domain.session import CLOSE_OF_REFUSED_HELLO
 from triolet._model import commands, entries, events, ids, observation
 from triolet._model.errors import CloseCode, ErrorCode
 from triolet._model.limits import Limits
-from triolet._runtime.engine import _LIMITS_TOLD, Engine
+from triolet._model.limits import told as bounds_told
+from triolet._runtime.engine import Engine
 from triolet._runtime.pipe import Pipe
 from triolet._wire.codec import EntryHeader
 from triolet._wire.frames import FRAGMENTS_MAX
@@ -232,7 +233,7 @@ def test_every_close_of_a_refused_hello_is_there() -> None:
 def test_every_limit_told_is_there_with_its_default() -> None:
     told = {codes(name)[0]: number(value) for name, value, _ in table("Limits told in `welcome`")}
 
-    assert told == {name: getattr(Limits(), name) for name in _LIMITS_TOLD}
+    assert told == bounds_told(Limits())
 
 
 def test_other_limits_are_those_of_the_code() -> None:

@@ -146,6 +146,10 @@ TESTED_ELSEWHERE: dict[str, tuple[str, str]] = {
         "tests/runtime/test_nodes_entries.py",
         "what is rung of rooms is seen on several nodes",
     ),
+    "engine/triolet/_runtime/entrance.py": (
+        "tests/runtime/test_bans.py",
+        "what it puts together has laws of its own",
+    ),
     "engine/triolet/_runtime/failing.py": (
         "tests/runtime/test_engine.py",
         "which error leaves the engine's block is the engine's promise",

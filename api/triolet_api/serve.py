@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from triolet import __version__
 from triolet._model.errors import ConfigurationError
-from triolet._runtime.edge import bind
+from triolet._runtime.binding import bind
 from triolet.adapters.system import SystemClock, SystemEntropy
 from triolet.adapters.tokens import TokenGate
 from triolet.adapters.urls import is_shared

@@ -66,6 +66,7 @@ _MAY_BE_ZERO: Final = (
     "idle_seats_max",
     "lb_delay_s",
     "receipts_members_max",
+    "service_factor",
     "token_leeway_s",
     "token_notice_s",
     "typing_subscribers_max",

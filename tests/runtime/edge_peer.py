@@ -288,13 +288,20 @@ class Port:
 
 
 @asynccontextmanager
-async def open_port(*, host="127.0.0.1", origins=(), fallback=None, **limits):
+async def open_port(*, host="127.0.0.1", origins=(), fallback=None, addresses=None, **limits):
     """Listen on a port of the system's choice. Callers are hung up before the engine ends."""
     clock = trio.lowlevel.current_clock()
     wall, entropy = VirtualClock(), CountedEntropy()
     store = ScriptedStore(MemoryStore(clock=wall, entropy=entropy))
     gate = TableGate()
-    engine = Engine(store=store, gate=gate, clock=wall, entropy=entropy, limits=Limits(**limits))
+    engine = Engine(
+        store=store,
+        gate=gate,
+        clock=wall,
+        entropy=entropy,
+        limits=Limits(**limits),
+        addresses=addresses,
+    )
     async with engine:
         address = await engine.listen(host, 0, origins=origins, fallback=fallback)
         await settled()

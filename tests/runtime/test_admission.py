@@ -4,6 +4,7 @@ import pytest
 import trio
 from scene import CountedEntropy, TableGate
 
+from triolet._domain.addresses import INSIDE
 from triolet._model.errors import ErrorCode, Refusal
 from triolet._model.limits import Limits
 from triolet._runtime.admission import Admission
@@ -32,8 +33,20 @@ class Revoked:
             raise Refusal(ErrorCode.TOKEN_INVALID, "the token was revoked")
 
 
-def admission_of(gate, *revoked, **limits):
-    return Admission(gate, Revoked(*revoked), CountedEntropy(), Limits(**limits))
+class Banned:
+    """Bans, of users and addresses alike."""
+
+    def __init__(self, *banned):
+        self.banned = banned
+
+    def check(self, user, address):
+        if user in self.banned or address in self.banned:
+            raise Refusal(ErrorCode.BANNED)
+
+
+def admission_of(gate, *revoked, banned=(), **limits):
+    entropy, limits = CountedEntropy(), Limits(**limits)
+    return Admission(gate, Revoked(*revoked), Banned(*banned), entropy=entropy, limits=limits)
 
 
 async def test_a_gate_that_can_answers_at_once_and_one_that_cannot_is_awaited():
@@ -60,6 +73,31 @@ async def test_refusals_and_revocations_count_either_way():
             await admission.admit(token, Opening())
 
         assert now.value.code == later.value.code == code
+
+
+async def test_who_is_banned_is_refused_before_the_gate_is_asked_or_else_after_it():
+    gate = PromptTableGate()
+    gate.knows("b", "ben")
+    admission = admission_of(gate, banned=("192.0.2.1", "ben"))
+    for token, address, asked in (("b", "192.0.2.1", 0), ("b", "192.0.2.2", 1)):
+        gate.asked.clear()
+        with pytest.raises(Refusal) as later:
+            await admission.admit(token, Opening(address=address))
+        with pytest.raises(Refusal) as now:
+            admission.admit_now(token, Opening(address=address))
+
+        assert later.value.code == now.value.code == ErrorCode.BANNED
+        assert len(gate.asked) == asked
+
+
+async def test_a_host_vouches_for_where_somebody_is_and_not_for_who_is_banned():
+    admission, inside = admission_of(TableGate(), banned=("ben",)), Opening(address=INSIDE)
+    anna, ben = (Identity(user=user, expires_at=FOREVER) for user in ("anna", "ben"))
+
+    assert admission.vouched(None, inside) is None
+    assert admission.vouched(anna, inside) == anna
+    with pytest.raises(Refusal):
+        admission.vouched(ben, inside)
 
 
 async def test_hellos_beyond_the_rate_are_told_when_to_come(autojump_clock):

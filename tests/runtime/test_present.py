@@ -1,5 +1,6 @@
 """Laws of a user who is here: each node admits its part of what one node would."""
 
+from triolet._model.commands import Send
 from triolet._model.limits import Limits
 from triolet._runtime.present import Present
 
@@ -9,7 +10,7 @@ LIMITS = Limits(commands_rate=10, commands_burst=12)
 def taken(present, now):
     """Return how many commands are admitted at one moment."""
     count = 0
-    while present.take_command(LIMITS, now) == 0:
+    while present.take_command(Send, 1.0, LIMITS, now) == 0:
         count += 1
     return count
 
@@ -17,7 +18,7 @@ def taken(present, now):
 def test_a_user_of_one_node_has_the_whole_burst_and_then_the_rate():
     anna = Present("anna")
     assert taken(anna, 0.0) == 12
-    assert anna.take_command(LIMITS, 0.0) > 0
+    assert anna.take_command(Send, 1.0, LIMITS, 0.0) > 0
     assert taken(anna, 1.0) == 10
 
 

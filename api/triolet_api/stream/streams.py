@@ -143,8 +143,8 @@ class Streams:
             )
             pipe = self._engine.open_pipe(call.identity, carriage)
             first = await self._welcomed(pipe, Hello(device=device, agent=agent))
-            # It may have been revoked meanwhile, when no session was here to be ended.
-            self._engine.admission.check(call.identity)
+            # Revoked or banned meanwhile, when no session was here to be ended?
+            self._engine.admission.check(call.identity, carriage.opening)
             await _subscribe(pipe, places, watched)
         except BaseException:
             self._count -= 1

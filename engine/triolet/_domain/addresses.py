@@ -25,7 +25,7 @@ Value = TypeVar("Value")
 UNIX: Final = "unix"
 UNKNOWN: Final = "unknown"
 # Who is in the engine's own process.
-IN_PROCESS: Final = "in-process"
+INSIDE: Final = "in-process"
 # Proxies in a row; a chain that is longer is no chain of ours.
 _HOPS_MAX: Final = 32
 # The network of one customer: who has an IPv6 address has all of its /64.
@@ -148,7 +148,7 @@ def is_local(address: str) -> bool:
     """
     found = address_of(address)
     if found is None:
-        return address in (UNIX, IN_PROCESS)
+        return address in (UNIX, INSIDE)
     return any(found in network for network in _LOOPBACK)
 
 

@@ -25,16 +25,21 @@ class Bucket:
         self._due = float("-inf")
         self.split(1)
 
-    def split(self, ways: int) -> None:
+    def split(self, ways: float) -> None:
         """Admit one part in `ways` of the rate and of the burst from now on, yet one at least.
+
+        Below 1 it is more than the whole.
 
         >>> bucket = Bucket(rate=10, burst=4)
         >>> bucket.split(2)
         >>> [round(bucket.admit(0.0), 3) for _ in range(3)]
         [0.0, 0.0, 0.2]
+        >>> bucket.split(1 / 5)
+        >>> sum(bucket.admit(1.0) == 0.0 for _ in range(30))
+        20
         """
         self._interval_s = ways / self._rate
-        self._slack_s = (max(1, self._burst // ways) - 1) * self._interval_s
+        self._slack_s = (max(1, int(self._burst / ways + 1e-9)) - 1) * self._interval_s
 
     def admit(self, now: float, *, patience_s: float = 0.0) -> float:
         """Take one and return 0.0, or take none and return how long to wait, in seconds.

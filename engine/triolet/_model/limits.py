@@ -1,6 +1,6 @@
 """Every bound of the engine, in one place, each with its unit and its reason."""
 
-from typing import final
+from typing import Final, final
 
 from msgspec import Struct
 
@@ -78,6 +78,21 @@ class Limits(Struct, frozen=True, kw_only=True):
     # Clocks of issuer and server may differ by so much.
     token_leeway_s: float = 30
 
+    # --- one address -------------------------------------------------------------------
+    # Not for this machine's own addresses, nor for those that are allowed by name. An IPv6
+    # address counts as its /64. Connections: an office or a carrier has hundreds of people
+    # behind one; eighteen times as many are all there are.
+    address_connections_max: int = 1000
+    # Those among them that are no WebSocket, or not yet: a browser opens six, and who sends no
+    # request holds one for `handshake_timeout_s`.
+    address_http_connections_max: int = 200
+    # Commands a second of all who are connected from one, and how many may come at once: ten
+    # users' worth.
+    address_commands_rate: float = 1000
+    address_commands_burst: int = 3000
+    # Bans of users and networks: all are in memory, 0.6 KB each.
+    bans_max: int = 50_000
+
     # --- other nodes -------------------------------------------------------------------
     # A call of the bus that takes longer has failed: a round trip takes under a millisecond.
     bus_timeout_s: float = 2
@@ -97,7 +112,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     # not heard, heads are compared so often: what others send is here within two intervals.
     canary_interval_s: float = 1
     canary_timeout_s: float = 5
-    # Ask the store for revocations that no doorbell has told.
+    # Ask the store for revocations and bans that no doorbell has told.
     revocations_check_s: float = 5
     # What a node tells of its users is gone so long after its last beat: a dead node's users go
     # offline then. Beyond a pause of a busy machine, within what people call "a moment ago".
@@ -176,6 +191,16 @@ class Limits(Struct, frozen=True, kw_only=True):
     # `presence_check_s` of a session on one more.
     commands_rate: float = 100
     commands_burst: int = 300
+    # Of those, what makes rooms, which stay, and what reads pages of the store: a screen that is
+    # opened asks for a few, a search for old messages for more.
+    creates_rate: float = 2
+    creates_burst: int = 100
+    pages_rate: float = 40
+    pages_burst: int = 200
+    # How much more users of a tier may ask for, by WebSocket and by HTTP: tokens of `premium`,
+    # and of `service`, which are not limited with 0.
+    premium_factor: float = 5
+    service_factor: float = 0
     # Signals a second of one session; a call's set-up sends dozens of candidates.
     signals_rate: float = 20
     signals_burst: int = 40
@@ -198,3 +223,19 @@ class Limits(Struct, frozen=True, kw_only=True):
     lb_delay_s: float = 0
     # Clients are told to leave spread over this window.
     drain_window_s: float = 2
+
+
+# The bounds that a client must respect.
+_TOLD: Final = (
+    "body_bytes_max",
+    "message_bytes_max",
+    "signal_bytes_max",
+    "inflight_max",
+    "subscriptions_max",
+    "watched_max",
+)
+
+
+def told(limits: Limits) -> dict[str, int | float]:
+    """Return what `welcome.limits` tells."""
+    return {name: getattr(limits, name) for name in _TOLD}

@@ -9,6 +9,7 @@ from .._model.errors import ErrorCode, Refusal
 from .._model.limits import Limits
 from ..ports.clock import Entropy
 from ..ports.gate import Gate, Identity, Opening, PromptGate
+from .bans import Bans
 from .revocations import Revocations
 
 
@@ -17,12 +18,18 @@ class Admission:
     """See the module. `revocations` are those that came while the gate looked."""
 
     def __init__(
-        self, gate: Gate, revocations: Revocations, entropy: Entropy, limits: Limits
+        self,
+        gate: Gate,
+        revocations: Revocations,
+        bans: Bans,
+        *,
+        entropy: Entropy,
+        limits: Limits,
     ) -> None:
         self._gate = gate
         self._prompt_gate = gate if isinstance(gate, PromptGate) else None
         self._revocations = revocations
-        self.check = revocations.check
+        self._bans = bans
         self._entropy = entropy
         self._hellos = Bucket(rate=limits.hellos_rate, burst=limits.hellos_burst)
         self._patience_s = limits.hello_wait_s
@@ -40,14 +47,15 @@ class Admission:
         return wait_s
 
     async def admit(self, token: str | None, opening: Opening) -> Identity:
-        """Return who holds `token`, revocations considered that came while the gate looked.
+        """Return who holds `token`, if they may connect from where they are.
 
         Raises:
-            Refusal: the gate's, or `TOKEN_INVALID`.
+            Refusal: the gate's, `TOKEN_INVALID`, or `BANNED`.
             StoreError: the gate could not look.
         """
+        self._bans.check(None, opening.address)
         identity = await self._gate.admit(token, opening)
-        self._revocations.check(identity)
+        self.check(identity, opening)
         return identity
 
     def admit_now(self, token: str | None, opening: Opening) -> Identity | None:
@@ -58,7 +66,27 @@ class Admission:
         """
         if self._prompt_gate is None:
             return None
+        self._bans.check(None, opening.address)
         identity = self._prompt_gate.admit_now(token, opening)
         if identity is not None:
-            self._revocations.check(identity)
+            self.check(identity, opening)
         return identity
+
+    def vouched(self, identity: Identity | None, opening: Opening) -> Identity | None:
+        """Return whom a host vouches for; None: it vouches for nobody.
+
+        Raises:
+            Refusal: `BANNED`.
+        """
+        if identity is not None:
+            self._bans.check(identity.user, opening.address)
+        return identity
+
+    def check(self, identity: Identity, opening: Opening) -> None:
+        """Refuse somebody who was admitted, and whose token was revoked or who was banned since.
+
+        Raises:
+            Refusal: `TOKEN_INVALID` or `BANNED`.
+        """
+        self._revocations.check(identity)
+        self._bans.check(identity.user, opening.address)

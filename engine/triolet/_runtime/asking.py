@@ -11,7 +11,7 @@ import trio
 from msgspec.structs import replace
 
 from .._domain.rates import Bucket
-from .._model.commands import Command, Hello
+from .._model.commands import Command, Hello, History
 from .._model.errors import ErrorCode, Refusal, StoreError
 from .._model.events import Outgoing, Reply
 from .._model.limits import Limits
@@ -19,6 +19,7 @@ from ..ports.gate import Identity, Opening
 from ..ports.store import SearchSlice
 from .looking import MembersPage, RoomView, members, search, view
 from .pipeline import ALONE, Pipeline, store_refusal
+from .rates import Kind, UserRates, factor_of, require
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -37,7 +38,7 @@ class _Allowance:
     __slots__ = ("commands", "signals")
 
     def __init__(self, limits: Limits) -> None:
-        self.commands = Bucket(rate=limits.commands_rate, burst=limits.commands_burst)
+        self.commands = UserRates(limits, nodes=1)
         self.signals: Bucket | None = None
 
     def is_whole(self, now: float) -> bool:
@@ -53,9 +54,9 @@ class Allowances:
         # The one asked of longest ago first; bounded by users who ask within a few seconds.
         self.by_user: dict[str, _Allowance] = {}
 
-    def take_command(self, user: str) -> float:
-        """Admit one command and return 0.0, or return how long to wait, s."""
-        return self._of(user).commands.admit(trio.current_time())
+    def take_command(self, user: str, kind: Kind, factor: float) -> float:
+        """Admit one command and return 0.0, or return how long to wait, s: see `UserRates`."""
+        return self._of(user).commands.take(kind, factor, trio.current_time())
 
     def take_signal(self, user: str) -> float:
         """Admit one signal and return 0.0, or return how long to wait, s."""
@@ -107,7 +108,7 @@ class Visit:
         """Carry out one command, as far as the next one has to wait for it."""
         try:
             self.check_running()
-            self.check_rate()
+            self.check_rate(type(command))
             handler = ALONE.get(type(command))
             if handler is None:
                 raise _needs_session(command)
@@ -142,22 +143,21 @@ class Visit:
             message = "the engine has ended"
             raise Refusal(ErrorCode.SHUTTING_DOWN, message, retry_after_ms=1000)
 
-    def check_rate(self) -> None:
+    def check_rate(self, kind: Kind) -> None:
         """Count one command of the user's.
 
         Raises:
             Refusal: `RATE_LIMITED`.
         """
-        identity = self.identity
-        if identity is None or identity.tier == "service":
+        limits = self.engine.limits
+        factor = 0.0 if self.identity is None else factor_of(self.identity.tier, limits)
+        if not factor:
             return
         present = self.engine.presence.present.get(self.user)
         if present is None:
-            wait_s = self._allowances.take_command(self.user)
+            require(self._allowances.take_command(self.user, kind, factor))
         else:
-            wait_s = present.take_command(self.engine.limits, trio.current_time())
-        if wait_s:
-            raise Refusal(ErrorCode.RATE_LIMITED, retry_after_ms=int(wait_s * 1000) + 1)
+            require(present.take_command(kind, factor, limits, trio.current_time()))
 
     # --- as handlers see it ----------------------------------------------------------------
 
@@ -271,7 +271,7 @@ class Asking:
     async def _look(self, identity: Identity, look: Callable[[Visit], Awaitable[T]]) -> T:
         visit = Visit(self._engine, identity, self.allowances)
         visit.check_running()
-        visit.check_rate()
+        visit.check_rate(History)
         try:
             return await look(visit)
         except StoreError as error:

@@ -2,14 +2,22 @@
 
 from typing import TYPE_CHECKING, Protocol
 
+from .customers import Customer
+
 if TYPE_CHECKING:
     from .session import Session
 
 
 class Connection(Protocol):
-    """What carries a session, as the session and the engine see it."""
+    """What carries a session, as the session and the engine see it.
+
+    Attributes:
+        session: what is carried.
+        customer: whom it counts for; None: it does not.
+    """
 
     session: "Session"
+    customer: Customer | None
 
     def beat(self, now: float) -> None:
         """Ping, or close what shows no sign of life. Called about once a second."""

@@ -9,9 +9,12 @@ from urllib.parse import urlsplit
 
 import trio
 
+from .._domain.addresses import UNIX
 from .._wire.handshake import Accepted, answer, is_upgrade
 from ..ports.gate import Opening
+from .binding import peer_of
 from .complaint import Complaint
+from .customers import Customer
 from .native import NativeConnection
 from .poller import READ, Watcher
 from .prefixed import PrefixedStream
@@ -25,7 +28,6 @@ Fallback: TypeAlias = Callable[[PrefixedStream], Awaitable[None]]
 
 # Connections taken in one scheduler turn: a storm is worked off without starving the others.
 _ACCEPTS_PER_TURN: Final = 64
-_BACKLOG: Final = 4096
 # Out of file descriptors: time for some to be given back.
 _EXHAUSTED_S: Final = 0.1
 _EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
@@ -33,6 +35,11 @@ _HEAD_END: Final = b"\r\n\r\n"
 _NOT_FOUND: Final = (
     b"HTTP/1.1 404 Not Found\r\nContent-Type: text/plain\r\nContent-Length: 24\r\n"
     b"Connection: close\r\n\r\nWebSocket is at /ws here"
+)
+_FORBIDDEN: Final = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+_TOO_MANY: Final = (
+    b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 60\r\nContent-Length: 0\r\n"
+    b"Connection: close\r\n\r\n"
 )
 _HEAD_TOO_LARGE: Final = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\n"
@@ -53,55 +60,20 @@ def origin_allowed(origin: str, host: str, allowed: Sequence[str]) -> bool:
     return bool(host) and urlsplit(origin).netloc.lower() == host.lower()
 
 
-async def bind(
-    host: str, port: int, *, is_shared: bool = False, listens: bool = True
-) -> list[socket.socket]:
-    """Return sockets that listen on every address of `host`, and on the same port.
-
-    Args:
-        host: a name or an address.
-        port: 0: the first address chooses, the others follow.
-        is_shared: other processes of the same user may listen there as well (SO_REUSEPORT);
-            the system shares connections out among them.
-        listens: False: the port is only held.
-
-    Raises:
-        OSError: an address cannot be had.
-    """
-    found = await trio.socket.getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )
-    socks: list[socket.socket] = []
-    try:
-        for family, kind, proto, _, address in found:
-            sock = socket.socket(family, kind, proto)
-            socks.append(sock)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if is_shared:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            if family == socket.AF_INET6:
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            sock.bind((address[0], port, *address[2:]))
-            if listens:
-                sock.listen(_BACKLOG)
-            port = sock.getsockname()[1]
-    except OSError:
-        for sock in socks:
-            sock.close()
-        raise
-    return socks
-
-
 @final
 class _Greeting:
     """A connection whose request head is on its way: an entry in the poller's table, no task."""
 
-    __slots__ = ("_edge", "address", "events", "received", "sock")
+    __slots__ = ("_edge", "customer", "events", "peer", "received", "sock")
 
-    def __init__(self, edge: "Edge", sock: socket.socket, address: str) -> None:
+    def __init__(
+        self, edge: "Edge", sock: socket.socket, peer: str, customer: Customer | None
+    ) -> None:
         self._edge = edge
         self.sock = sock
-        self.address = address
+        self.peer = peer
+        # Whom it counts for; None: it does not.
+        self.customer = customer
         self.events = 0
         self.received = b""
 
@@ -160,6 +132,7 @@ class Edge:
         fallback: Fallback | None,
     ) -> None:
         self._engine = engine
+        self._entrance = engine.entrance
         self._poller = poller
         self._nursery = nursery
         self._origins = tuple(origins)
@@ -211,26 +184,37 @@ class Edge:
                     self._poller.watch(listener, 0)
                     self._nursery.start_soon(self._recover, listener)
                 break
-            self._take(sock, str(address[0]))
+            self._take(sock, peer_of(address))
 
     async def _recover(self, listener: _Listener) -> None:
         await trio.sleep(_EXHAUSTED_S)
         if listener in self._listeners:
             self._poller.watch(listener, READ)
 
-    def _take(self, sock: socket.socket, address: str) -> None:
+    def _is_welcome(self, peer: str) -> bool:
+        """Whether a connection is taken; for whom a proxy brings, that is seen by the head."""
         here = len(self._engine.heartbeat.connections) + self._others
         if here >= self._engine.limits.connections_max:
+            return False
+        if self._entrance.addresses.trusts(peer):
+            return True
+        return not self._entrance.keeps_out(peer) and self._entrance.customers.has_room(peer)
+
+    def _take(self, sock: socket.socket, peer: str) -> None:
+        if not self._is_welcome(peer):
             sock.close()
             return
         try:
             sock.setblocking(False)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if peer != UNIX:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except OSError:
             sock.close()  # reset before it was looked at; some systems say so here
             return
         self._others += 1
-        greeting = _Greeting(self, sock, address)
+        is_direct = not self._entrance.addresses.trusts(peer)
+        customer = self._entrance.customers.enter(peer, trio.current_time()) if is_direct else None
+        greeting = _Greeting(self, sock, peer, customer)
         if not self._greetings:
             self._greeting_began.set()
         until = trio.current_time() + self._engine.limits.handshake_timeout_s
@@ -265,9 +249,9 @@ class Edge:
             is_taken = self._pass_on(greeting, greeting.received, end)
         except OSError as error:
             # One connection ends by it, never the listener.
-            logger.debug("a connection from %s failed early: %s", greeting.address, error)
+            logger.debug("a connection from %s failed early: %s", greeting.peer, error)
         except Exception:
-            logger.exception("a connection from %s failed", greeting.address)
+            logger.exception("a connection from %s failed", greeting.peer)
         if not is_taken:
             self._drop(greeting)
 
@@ -290,6 +274,12 @@ class Edge:
         )
         if not isinstance(found, Accepted):
             return self._attend(greeting, self._send_last, found.response)
+        address = self._entrance.addresses.client(
+            greeting.peer, forwarded_for=found.forwarded_for, forwarded=found.forwarded
+        )
+        refusal = self._enter(greeting, address)
+        if refusal:
+            return self._attend(greeting, self._send_last, refusal)
         # An empty socket buffer takes 200 bytes at once.
         greeting.sock.send(found.response)
         connection = NativeConnection(
@@ -297,21 +287,36 @@ class Edge:
             self._poller,
             self._nursery,
             greeting.sock,
-            Opening(
-                address=greeting.address, origin=found.origin or "", agent=found.user_agent or ""
-            ),
+            Opening(address=address, origin=found.origin or "", agent=found.user_agent or ""),
             text=found.text,
             token=found.token,
+            customer=greeting.customer,
         )
+        self._entrance.customers.upgraded(connection.customer)
+        greeting.customer = None
         self._poller.hand_over(greeting, connection)
         # Counted without a gap, so that the limit holds in a storm.
         self._others -= 1
         connection.start(unread)
         return True
 
+    def _enter(self, greeting: _Greeting, address: str) -> bytes:
+        """Judge a WebSocket by where it comes from; return what refuses it, empty: it may.
+
+        A ban may have come since it was taken; and where a proxy has brought it, it counts now.
+        """
+        if self._entrance.keeps_out(address):
+            return _FORBIDDEN
+        if self._entrance.addresses.trusts(greeting.peer):
+            if not self._entrance.customers.has_room(address, is_upgrade=True):
+                return _TOO_MANY
+            greeting.customer = self._entrance.customers.enter(address, trio.current_time())
+        return b""
+
     def _drop(self, greeting: _Greeting) -> None:
         self._poller.watch(greeting, 0)
         self._others -= 1
+        self._entrance.customers.leave(greeting.customer, was_upgraded=False)
         greeting.sock.close()
 
     # --- others --------------------------------------------------------------------------
@@ -336,10 +341,10 @@ class Edge:
         try:
             await work(greeting.sock, data)
         except (OSError, trio.BrokenResourceError) as error:
-            logger.debug("a connection from %s failed early: %s", greeting.address, error)
+            logger.debug("a connection from %s failed early: %s", greeting.peer, error)
         except Exception:
             # A bug behind the fallback ends one connection too, and is told.
-            logger.exception("a connection from %s failed", greeting.address)
+            logger.exception("a connection from %s failed", greeting.peer)
         finally:
             self._drop(greeting)
 

@@ -8,24 +8,26 @@ import socket
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
-from typing import Final, Self
+from typing import Self
 
 import trio
 
+from .._domain.addresses import AddressRules
 from .._model.errors import StoreError
-from .._model.limits import Limits
+from .._model.limits import Limits, told
 from ..ports.bus import Bus
 from ..ports.clock import Clock, Entropy
 from ..ports.gate import Gate, Identity, Opening
 from ..ports.store import Store
 from . import ops  # noqa: F401 - fills the table of handlers
-from .admission import Admission
 from .asking import Asking
+from .binding import bind
 from .connection import Connection
 from .counters import Counters
 from .departure import Departure
 from .doorbells import Doorbells, RoomChannels
-from .edge import Edge, Fallback, bind
+from .edge import Edge, Fallback
+from .entrance import Entrance
 from .failing import is_alone
 from .feed import Feeder
 from .flusher import Flusher
@@ -41,7 +43,6 @@ from .pipe import IN_PROCESS, Carriage, Pipe
 from .poller import Poller, Watcher
 from .presence import Presence
 from .relay import Relay
-from .revocations import Revocations
 from .room import Cursor, Room
 from .seat import Seat
 from .sequencer import Sequencer
@@ -52,16 +53,6 @@ from .turn import Turn
 from .writer import Writer
 
 logger = logging.getLogger(__name__)
-
-# What `welcome.limits` tells: the bounds a client must respect.
-_LIMITS_TOLD: Final = (
-    "body_bytes_max",
-    "message_bytes_max",
-    "signal_bytes_max",
-    "inflight_max",
-    "subscriptions_max",
-    "watched_max",
-)
 
 
 class Engine:
@@ -75,6 +66,7 @@ class Engine:
         limits: every bound.
         poller: what tells when sockets are ready, if not the system.
         bus: this node's connection to others with the same store; it outlives the engine.
+        addresses: which proxies are trusted, and who may connect at all.
     """
 
     def __init__(
@@ -87,13 +79,14 @@ class Engine:
         limits: Limits,
         poller: Watcher | None = None,
         bus: Bus | None = None,
+        addresses: AddressRules | None = None,
     ) -> None:
         self.store = store
         self.gate = gate
         self.clock = clock
         self.entropy = entropy
         self.limits = limits
-        self.limits_told = {name: getattr(limits, name) for name in _LIMITS_TOLD}
+        self.limits_told = told(limits)
         self.counters = counters = Counters()
         self.nodes = None if bus is None else Nodes(bus, entropy, limits, counters)
         self.flusher = Flusher(counters)
@@ -116,15 +109,15 @@ class Engine:
         )
         self.writer = Writer(self.sequencer, self.hub, self.feeder, self.spawn)
         self._keeping = Keeping(store, self.hub, self.feeder, clock, limits)
-        self._revocations = Revocations(store, self.presence, clock, limits, self.nodes)
-        self.revoke = self._revocations.revoke
-        self.admission = Admission(gate, self._revocations, entropy, limits)
+        self.heartbeat = Heartbeat(clock, limits, counters)
+        self.entrance = Entrance(self, addresses)
+        self.admission, self.bans = self.entrance.admission, self.entrance.bans
+        self.revoke = self.entrance.revocations.revoke
         self._asking = asking = Asking(self)
         self.admit, self.ask, self.ask_each = asking.admit, asking.ask, asking.ask_each
         self.view, self.members, self.search = asking.view, asking.members, asking.search
         self.forward = Forwarding(self.presence, self.nodes).forward
         self.relay = None if self.nodes is None else self._join(self.nodes)
-        self.heartbeat = Heartbeat(clock, limits, counters)
         self.oversight = Oversight(self, counters, self.spawn)
         self.observe = self.oversight.observe
         self.announce = self.oversight.announce
@@ -171,6 +164,7 @@ class Engine:
             core.start_soon(self._serve, services, begun)
             try:
                 await begun.wait()
+                await self.bans.begun.wait()
                 async with trio.open_nursery() as connections:
                     self.connection_nursery = connections
                     connections.start_soon(self.heartbeat.keep)
@@ -200,7 +194,7 @@ class Engine:
                     self.sequencer.run,
                     self._keeping.run,
                     self.heartbeat.run,
-                    self._revocations.run,
+                    self.entrance.run,
                     self.oversight.dashboard.run,
                     *(() if self.relay is None else (self.relay.run,)),
                 ):
@@ -367,7 +361,7 @@ class Engine:
         """
         if self._nursery is None or self._departure.is_begun:
             return "draining"
-        if self._revocations.is_blind:
+        if self.entrance.is_blind:
             return "store"
         return "bus" if self.nodes is not None and self.nodes.is_deaf else ""
 

@@ -12,6 +12,7 @@ from .._wire.frames import FrameReader
 from .._wire.websocket import PING, close_frame
 from ..ports.gate import Opening
 from .counters import ABNORMAL
+from .customers import Customer
 from .outbox import SocketOutbox
 from .poller import READ, WRITE, Watcher
 from .session import Session
@@ -47,6 +48,7 @@ class NativeConnection:
         "_reader",
         "_task",
         "_waiting",
+        "customer",
         "events",
         "outbox",
         "session",
@@ -63,9 +65,11 @@ class NativeConnection:
         *,
         text: bool,
         token: str | None,
+        customer: Customer | None,
     ) -> None:
         self._engine = engine
         self._poller = poller
+        self.customer = customer
         self._nursery = nursery
         self.sock = sock
         # What the poller watches the socket for.
@@ -229,6 +233,8 @@ class NativeConnection:
         self._poller.watch(self, 0)
         self.outbox.discard()
         self._engine.heartbeat.leave(self, code=self._close_code)
+        customer, self.customer = self.customer, None
+        self._engine.entrance.customers.leave(customer, was_upgraded=True)
         self.sock.close()
 
     @property

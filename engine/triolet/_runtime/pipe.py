@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Final, final
 import trio
 from msgspec import Struct
 
+from .._domain.addresses import INSIDE
 from .._model.errors import Close, CloseCode
 from ..ports.gate import Identity, Opening
+from .customers import Customer
 from .outbox import MessageOutbox
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ class Carriage(Struct, frozen=True, kw_only=True):
         silence_s: who has not asked for a message for so long has gone, and said nothing.
     """
 
-    opening: Opening = Opening(address="in-process")
+    opening: Opening = Opening(address=INSIDE)
     text: bool = False
     silence_s: float = inf
 
@@ -47,6 +49,8 @@ class Pipe:
 
     The client's end is `send`, `receive` and `hang_up`; `run` is the engine's.
     """
+
+    customer: Customer | None = None
 
     def __init__(
         self, engine: "Engine", identity: Identity, carriage: Carriage = IN_PROCESS

@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING, final
 
 from .._domain.presence import PresenceState
-from .._domain.rates import Bucket
 from .._model.events import VisibleStatus
 from .._model.limits import Limits
+from .rates import Kind, UserRates
 
 if TYPE_CHECKING:
     from .session import Session
@@ -16,12 +16,12 @@ class Present:
     """A user with a session, or in the grace after the last one."""
 
     __slots__ = (
-        "bucket",
         "kept",
         "kept_at",
         "known",
         "last_seen",
         "nodes",
+        "rates",
         "sessions",
         "shown",
         "state",
@@ -40,21 +40,20 @@ class Present:
         self.shown: VisibleStatus = "offline"
         self.last_seen = 0
         # Made by the first command that counts; services have none.
-        self.bucket: Bucket | None = None
+        self.rates: UserRates | None = None
         # How many nodes have sessions of the user, as far as is known here: each admits its part
         # of what one would.
         self.nodes = 1
 
-    def take_command(self, limits: Limits, now: float) -> float:
-        """Admit one command and return 0.0, or return how long to wait, s."""
-        if self.bucket is None:
-            self.bucket = Bucket(rate=limits.commands_rate, burst=limits.commands_burst)
-            self.bucket.split(self.nodes)
-        return self.bucket.admit(now)
+    def take_command(self, kind: Kind, factor: float, limits: Limits, now: float) -> float:
+        """Admit one command and return 0.0, or return how long to wait, s: see `UserRates`."""
+        if self.rates is None:
+            self.rates = UserRates(limits, self.nodes)
+        return self.rates.take(kind, factor, now)
 
     def share(self, nodes: int) -> None:
         """Sessions of the user are on so many nodes."""
         if nodes != self.nodes:
             self.nodes = nodes
-            if self.bucket is not None:
-                self.bucket.split(nodes)
+            if self.rates is not None:
+                self.rates.share(nodes)

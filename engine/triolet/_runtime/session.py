@@ -33,6 +33,7 @@ from .connection import Connection
 from .cursor import Pump
 from .outbox import Outbox
 from .pipeline import HANDLERS, Pipeline, store_refusal
+from .rates import Kind, factor_of, require
 from .room import Cursor, Room, event_frame
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ class Session:
         if self.state is not SessionState.OPEN:
             return self._before_open(command)
         try:
-            self._check_rate()
+            self._check_rate(type(command))
             handler = HANDLERS.get(type(command))
             if handler is None:
                 raise Refusal(ErrorCode.INVALID_FIELD, "`hello` comes once")
@@ -178,21 +179,20 @@ class Session:
             self.signals = Bucket(rate=limits.signals_rate, burst=limits.signals_burst)
         return self.signals.admit(trio.current_time())
 
-    def _check_rate(self) -> None:
-        identity = self.identity
-        assert identity is not None
+    def _check_rate(self, kind: Kind) -> None:
+        assert self.identity is not None
         assert self.present is not None
-        if identity.tier == "service":
-            return
-        wait_s = self.present.take_command(self.engine.limits, trio.current_time())
-        if wait_s:
-            raise Refusal(ErrorCode.RATE_LIMITED, retry_after_ms=int(wait_s * 1000) + 1)
+        limits, now = self.engine.limits, trio.current_time()
+        if factor := factor_of(self.identity.tier, limits):
+            require(self.present.take_command(kind, factor, limits, now))
+            if self.connection.customer is not None:
+                require(self.connection.customer.take_command(limits, now))
 
     def _refuse_bytes(self, bad: BadCommand) -> None:
         is_open = self.state is SessionState.OPEN
         try:
             if is_open:
-                self._check_rate()
+                self._check_rate(None)
             self.engine.counters.refused(bad.failed.reason)
             self.write(bad.failed)
         except Refusal as refusal:
@@ -216,12 +216,12 @@ class Session:
 
     def _hello(self, command: Hello) -> Awaitable[None] | None:
         """Answer at once where the gate need not wait: a storm of hellos is no storm of tasks."""
-        engine = self.engine
+        engine, admission = self.engine, self.engine.admission
         try:
             wait_s = engine.check_hello()
             if wait_s or engine.relay is not None:
                 return self._hello_later(command, wait_s)
-            identity = self.identity or engine.admission.admit_now(
+            identity = admission.vouched(self.identity, self.opening) or admission.admit_now(
                 command.token or self._token, self.opening
             )
         except Refusal as refusal:
@@ -233,19 +233,19 @@ class Session:
         return None
 
     async def _hello_later(self, command: Hello, wait_s: float) -> None:
-        engine = self.engine
+        engine, admission = self.engine, self.engine.admission
         try:
             if wait_s:
                 await trio.sleep(wait_s)
                 engine.require_running()
-            identity = self.identity or await engine.admission.admit(
+            identity = admission.vouched(self.identity, self.opening) or await admission.admit(
                 command.token or self._token, self.opening
             )
             if engine.relay is not None:
                 await engine.relay.come(self, identity.user)
-                if self.identity is None:
-                    # It may have been revoked meanwhile, when no session was here to be ended.
-                    engine.admission.check(identity)
+                # Revoked or banned meanwhile, when no session was here to be ended?
+                if admission.vouched(self.identity, self.opening) is None:
+                    admission.check(identity, self.opening)
         except (Refusal, StoreError) as error:
             self._refuse_hello(error if isinstance(error, Refusal) else store_refusal(error))
             return

@@ -83,7 +83,7 @@ class Accepted:
 
     `text` is true for JSON in text frames, false for MessagePack in binary frames.
     `token` is what `Authorization: Bearer` or else `?token=` brought, unverified.
-    `forwarded_for` is the raw X-Forwarded-For: believe it only from a proxy you trust.
+    `forwarded_for` and `forwarded` are raw: believe them only from a proxy you trust.
     """
 
     response: bytes = field(repr=False)
@@ -92,7 +92,8 @@ class Accepted:
     host: str
     origin: str | None
     user_agent: str | None
-    forwarded_for: str | None
+    forwarded_for: str | None = field(repr=False)
+    forwarded: str | None = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,7 +167,7 @@ def answer(
     ...     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     ... )
     >>> answer(head, origin_allowed=lambda origin, host: False)
-    Accepted(text=True, host='a.example', origin=None, user_agent=None, forwarded_for=None)
+    Accepted(text=True, host='a.example', origin=None, user_agent=None)
     >>> answer(head.replace(b"13", b"12"), origin_allowed=lambda origin, host: False)
     Rejected(status=400)
     """
@@ -202,6 +203,7 @@ def answer(
         origin=origin,
         user_agent=_text(headers.get(b"user-agent")),
         forwarded_for=_text(headers.get(b"x-forwarded-for")),
+        forwarded=_text(headers.get(b"forwarded")),
     )
 
 

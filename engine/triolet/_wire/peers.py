@@ -128,6 +128,14 @@ class TokensRevoked(Struct, frozen=True, array_like=True, tag="revoked"):
 
 
 @final
+class BansMoved(Struct, frozen=True, array_like=True, tag="bans"):
+    """The ban kept by `key` has changed, by the change of bans that is counted `count`."""
+
+    key: str
+    count: int
+
+
+@final
 class Missed(Struct, frozen=True, array_like=True, tag="missed"):
     """The sender could not ring for what it committed: compare all heads with the store."""
 
@@ -197,6 +205,7 @@ PeerMessage: TypeAlias = (
     | Signalled
     | UserNews
     | TokensRevoked
+    | BansMoved
     | Missed
     | Echo
     | PresenceMoved

@@ -33,6 +33,9 @@ LIMITS: Final = Limits(
     inflight_max=8,
     hellos_rate=1e9,
     hellos_burst=1_000_000,
+    # No sooner than commands in all: long answers are what fills an outbox.
+    pages_rate=Limits().commands_rate,
+    pages_burst=Limits().commands_burst,
 )
 # What an outbox may hold: up to its mark, and then one answer. A page's bytes are msgpack's; as
 # JSON a control character takes six. And the pongs of one read.
