@@ -156,7 +156,7 @@ def _responses(one: Endpoint, schema_of: dict[Any, Any]) -> dict[str, Any]:
     if one.returns is not None:
         done["content"] = {one.produces: {"schema": schema_of[one.returns]}}
     elif one.status != HTTPStatus.NO_CONTENT:
-        schema = {} if one.produces == _JSON else {"type": "string"}
+        schema = {} if "json" in one.produces else {"type": "string"}
         done["content"] = {one.produces: {"schema": schema}}
     responses: dict[str, Any] = {str(one.status): done}
     for status, kind in one.also:
