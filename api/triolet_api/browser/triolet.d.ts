@@ -122,8 +122,43 @@ export type ClientEvent =
   | { op: "signal"; room: string; from: string; from_device: string; kind: string; data: Body }
   | { op: "notice"; kind: string; retry_after_ms?: number; expires_at?: number; body?: Body }
   | { op: "synced"; rooms: InboxRow[]; gone: string[] }
+  | ({ op: "stats" } & Observed)
   | { op: "sent"; message: Command; ok: Ok }
   | { op: "lost"; message: Command; error: TrioletError };
+
+export interface Quantiles {
+  count: number;
+  p50: number;
+  p95: number;
+  p99: number;
+  max: number;
+}
+export interface NodeStatistics {
+  node: string;
+  at: number;
+  up_ms: number;
+  gauges: Record<string, number>;
+  counts: Record<string, number>;
+  rates: Record<string, number>;
+  closes: Record<string, number>;
+  refusals: Record<string, number>;
+  append_ms: Quantiles;
+  bus_ms: Quantiles;
+  lag_ms: Quantiles;
+  not_ready?: string;
+  unheard?: string[];
+  store_failing?: boolean;
+  busiest?: [room: string, entries: number][];
+  errors?: [at: number, level: string, logger: string, message: string][];
+}
+export interface Observed {
+  at: number;
+  interval_ms: number;
+  nodes: NodeStatistics[];
+  total: NodeStatistics;
+  silent?: string[];
+  jobs?: [kind: string, waiting: number, running: number, dead: number, dueAt: number][];
+}
 
 export interface Ok {
   op: "ok";
@@ -301,6 +336,7 @@ export class Client {
     data?: Body,
     options?: { to?: string; toDevice?: string },
   ): Promise<boolean>;
+  stats(options?: { on?: boolean; intervalMs?: number }): Promise<Ok>;
   refresh(token: string): Promise<Ok & { expires_at: number }>;
   ping(): Promise<Ok & { now: number }>;
 }

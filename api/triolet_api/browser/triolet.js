@@ -81,6 +81,7 @@ const ON_LOSS = {
   presence: "kept",
   unsubscribe: "kept",
   unwatch: "kept",
+  stats: "kept",
   signal: "drop",
 };
 const DURABLE = new Set(
@@ -174,7 +175,7 @@ function put(map, key, value, max) {
 // What an event is the state of, so that the latest replaces one that nobody has taken yet.
 function keyOf(event) {
   if (event.op === "typing" || event.op === "receipts") return `${event.op} ${event.room}`;
-  if (event.op === "presence" || event.op === "feed" || event.op === "synced") return event.op;
+  if (["presence", "feed", "synced", "stats"].includes(event.op)) return event.op;
   if (event.op === "notice" && event.kind !== "announcement") return `notice ${event.kind}`;
   return null;
 }
@@ -375,6 +376,7 @@ export class Client {
   #marks = new Map(); // room → {delivered, read, isTold}
   #watched = new Set();
   #status = null;
+  #stats = null;
   #typing = new Map(); // room → since
   #listeners = new Map([[null, new Set()]]); // room → streams
   #outbox;
@@ -623,6 +625,11 @@ export class Client {
       if (error instanceof Dropped) return false;
       throw error;
     }
+  }
+
+  // What the servers count, told by `stats` events from now on or no more; for role `admin`.
+  stats({ on = true, intervalMs } = {}) {
+    return this.ask({ op: "stats", on, interval_ms: intervalMs });
   }
 
   refresh(token) {
@@ -1013,6 +1020,7 @@ export class Client {
   // What a new connection must be told: whom we watch, how we are seen, where we type, our marks.
   #sayAgain() {
     if (this.#status) this.#askInternal({ op: "presence", status: this.#status });
+    if (this.#stats) this.#askInternal(this.#stats);
     const now = Date.now();
     for (const [room, since] of this.#typing) {
       if (now - since < this.#limits.typingMs) this.#askInternal({ op: "typing", room, on: true });
@@ -1176,6 +1184,7 @@ export class Client {
     if (op === "send") this.#typing.delete(room);
     else if (op === "receipt") this.#moveMark(message);
     else if (op === "presence") this.#status = message.status;
+    else if (op === "stats") this.#stats = message.on ? { op, on: true, interval_ms: message.interval_ms } : null;
     else if (op === "unsubscribe") {
       this.#following.delete(room);
       this.#endRoom(room);
@@ -1200,6 +1209,7 @@ export class Client {
     if (message.op === "receipt") this.#marks.delete(message.room);
     else if (message.op === "typing") this.#typing.delete(message.room);
     else if (message.op === "presence") this.#status = null;
+    else if (message.op === "stats") this.#stats = null;
     else if (message.op === "watch" && isInternal) this.#watchedAgain(message.users, []);
     else if (message.op === "subscribe" && isInternal) {
       for (const [room] of message.rooms) this.#wasClosed(room, reason);
