@@ -5,6 +5,7 @@ import { actions } from "./admin-lists.js";
 import { Chart } from "./charts.js";
 import { $, h } from "./dom.js";
 import { time } from "./format.js";
+import { table } from "./tables.js";
 import { connect, State } from "./triolet.js";
 
 const WHOLE = new Intl.NumberFormat(undefined, { maximumFractionDigits: 0 });
@@ -164,22 +165,13 @@ class Dashboard {
     const up = (ms) => (ms < 3_600_000 ? `${Math.floor(ms / 60_000)} min` : `${FINE.format(ms / 3_600_000)} h`);
     this.nodes.replaceChildren(table(["Node", "Up", "#Connections", "#CPU", "State"], nodes.map((one) => [
       one.node || "this one", up(one.up_ms), WHOLE.format(one.gauges.connections), one.rates.cpu_ms === undefined ? "–" : `${FINE.format(one.rates.cpu_ms / 10)} %`, one.not_ready || (one.store_failing ? "store" : "ready")])));
-    this.busiest.replaceChildren(table(["Room", "#Entries lately"], (total.busiest ?? []).map(([room, entries]) => [room, WHOLE.format(entries)]), "Nothing was written lately."));
-    this.jobs.replaceChildren(table(["Kind", "#Waiting", "#Running", "#Dead"], jobs.map(([kind, ...counts]) => [kind, ...counts.slice(0, 3).map((count) => WHOLE.format(count))]), "There are no jobs."));
+    this.busiest.replaceChildren(table(["Room", "#Entries lately"], (total.busiest ?? []).map(([room, entries]) => [room, WHOLE.format(entries)]), { empty: "Nothing was written lately." }));
+    this.jobs.replaceChildren(table(["Kind", "#Waiting", "#Running", "#Dead"], jobs.map(([kind, ...counts]) => [kind, ...counts.slice(0, 3).map((count) => WHOLE.format(count))]), { empty: "There are no jobs." }));
     const refusals = [...Object.entries(total.refusals), ...Object.entries(total.closes).map(([code, count]) => [`closed with ${code}`, count])];
-    this.refusals.replaceChildren(table(["What", "#Times"], refusals.map(([what, count]) => [what, WHOLE.format(count)]), "None."));
+    this.refusals.replaceChildren(table(["What", "#Times"], refusals.map(([what, count]) => [what, WHOLE.format(count)])));
     const errors = (total.errors ?? []).slice(0, 20).map(([at, level, logger, message]) => [time(at), h("span", { class: `level-${level}` }, level), `${logger}: ${message}`]);
-    this.errors.replaceChildren(table(["At", "Level", "What"], errors, "No warning, no error.", 2));
+    this.errors.replaceChildren(table(["At", "Level", "What"], errors, { empty: "No warning, no error.", wide: 2 }));
   }
-}
-
-// A name that begins with # stands above numbers.
-export function table(names, rows, empty = "", wide = -1) {
-  if (!rows.length) return h("p", { class: "lead" }, empty);
-  const kind = (index) => (names[index].startsWith("#") ? "number" : index === wide ? "wide" : null);
-  return h("table", {},
-    h("thead", {}, h("tr", {}, ...names.map((name, index) => h("th", { scope: "col", class: kind(index) }, name.replace("#", ""))))),
-    h("tbody", {}, ...rows.map((row) => h("tr", {}, ...row.map((value, index) => h("td", { class: kind(index) }, value))))));
 }
 
 const kept = Account.kept();

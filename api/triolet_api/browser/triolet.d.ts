@@ -249,7 +249,10 @@ export interface ConnectOptions {
   outbox?: Outbox;
   backoff?: Partial<Backoff>;
   limits?: Partial<Limits>;
+  /** "auto": WebSocket, and server-sent events where that fails twice in a row. */
+  transport?: "auto" | "websocket" | "sse";
   WebSocket?: typeof WebSocket;
+  fetch?: typeof fetch;
   random?: () => number;
 }
 /** Connect at once; requests wait for the connection. */

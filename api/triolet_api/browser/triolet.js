@@ -84,6 +84,8 @@ const ON_LOSS = {
   stats: "kept",
   signal: "drop",
 };
+// Of one request over HTTP.
+const COMMANDS_MAX = 64;
 const DURABLE = new Set(
   "create join leave invite kick role meta send edit delete react delete_room".split(" "),
 );
@@ -324,12 +326,99 @@ function webSocketLink({ url, codec, WebSocket }, told) {
   };
 }
 
+// Server-sent events one way, requests the other: for networks that let no WebSocket pass. The
+// stream carries a session like any other, and requests name it, so that they may go to any node.
+function eventsLink({ url, fetch }, told) {
+  const base = url.replace(/^ws/, "http").replace(/\/ws$/, "");
+  const ending = new AbortController();
+  let [isOver, isPosting, session, token] = [false, false, null, undefined];
+  const waiting = [];
+  const over = (code, reason) => {
+    if (isOver) return;
+    isOver = true;
+    ending.abort();
+    told.closed(code, reason);
+  };
+  const ask = (path, body) =>
+    fetch(base + path, {
+      method: "POST",
+      headers: { "Content-Type": "application/json", Authorization: `Bearer ${token}` },
+      body: JSON.stringify(body),
+      signal: ending.signal,
+      cache: "no-store",
+    });
+  const refusalOf = async (response) => {
+    const { code = 5003, reason = "internal", detail = "" } = await response.json().catch(() => ({}));
+    const retryAfterS = Number(response.headers.get("Retry-After"));
+    return { op: "error", code, reason, message: detail, retry_after_ms: 1000 * retryAfterS || undefined };
+  };
+  const take = (message) => {
+    if (isOver) return;
+    if (message.op === "welcome") session = message.session;
+    if (message.op !== "close") return told.message(message);
+    const { code, reason, retry_after_ms } = message;
+    over(code, retry_after_ms ? JSON.stringify({ retry_after_ms }) : reason);
+  };
+  const listen = async ({ device }) => {
+    const response = await ask("/v1/stream", { device });
+    if (!response.ok) {
+      take(await refusalOf(response));
+      return over(ABNORMAL, "");
+    }
+    let text = "";
+    for await (const piece of piecesOf(response.body.pipeThrough(new TextDecoderStream()))) {
+      const events = (text + piece).split("\n\n");
+      text = events.pop();
+      for (const event of events) {
+        const data = event.split("\n").filter((line) => line.startsWith("data:"));
+        if (data.length) take(JSON.parse(data.map((line) => line.slice(5)).join("")));
+      }
+    }
+    over(ABNORMAL, "the stream has ended");
+  };
+  const post = async () => {
+    isPosting = true;
+    while (waiting.length && !isOver) {
+      const messages = waiting.splice(0, COMMANDS_MAX);
+      const response = await ask(`/v1/commands?session=${session}`, messages);
+      const answers = response.ok ? await response.json() : null;
+      const refusal = answers ? null : await refusalOf(response);
+      // Who is asked in vain for a reason of the token's has to come again with another one.
+      if (refusal && CLOSE_OF_REFUSED_HELLO[refusal.code] === TOKEN_EXPIRED) return over(TOKEN_EXPIRED, "");
+      for (const answer of answers ?? messages.map(({ ref }) => ({ ...refusal, ref }))) if (answer.op !== "sent") take(answer);
+    }
+    isPosting = false;
+  };
+  const lost = (error) => over(ABNORMAL, String(error));
+  queueMicrotask(() => !isOver && told.opened());
+  return {
+    send(message) {
+      if (message.op === "hello") {
+        token = message.token;
+        listen(message).catch(lost);
+      } else if (!isOver) {
+        waiting.push(message);
+        if (message.op === "refresh") token = message.token;
+        // What is asked in one turn goes in one request.
+        if (!isPosting) queueMicrotask(() => !isPosting && post().catch(lost));
+      }
+    },
+    close: over,
+  };
+}
+
+// Streams cannot be iterated everywhere yet.
+async function* piecesOf(stream) {
+  const reader = stream.getReader();
+  for (let read = await reader.read(); !read.done; read = await reader.read()) yield read.value;
+}
+
 // --- the client --------------------------------------------------------------------------
 
 // Connect at once; requests wait for the connection. Options: `token` (a string, or a function
 // that gets one and is asked again when it has expired), `device`, `codec`, `outbox` (see
-// `openOutbox`), `fallback` (another kind of link, see `sse.js`), `backoff`, `limits`,
-// `WebSocket`, `random`.
+// `openOutbox`), `transport` ("auto": WebSocket, and server-sent events where that fails twice;
+// "websocket" or "sse": one of them), `backoff`, `limits`, `WebSocket`, `fetch`, `random`.
 export function connect(url, options = {}) {
   return new Client(url, options);
 }
@@ -349,7 +438,7 @@ export class Client {
   #isTokenSpent = true;
   #isRenewing = false;
   #link = null;
-  #makeLink = webSocketLink;
+  #makeLink;
   #failedInARow = 0;
   #welcome = null;
   #welcomedAt = null;
@@ -393,6 +482,7 @@ export class Client {
     this.#device = options.device ?? "";
     this.#token = options.token;
     this.#outbox = options.outbox ?? null;
+    this.#makeLink = options.transport === "sse" ? eventsLink : webSocketLink;
     this.#begin();
     globalThis.addEventListener?.("online", this.#hurry);
     globalThis.document?.addEventListener("visibilitychange", this.#hurry);
@@ -791,8 +881,8 @@ export class Client {
       message: (message) => isOurs() && this.#receive(message),
       closed: (code, reason) => isOurs() && this.#lost(code, reason),
     };
-    const { WebSocket = globalThis.WebSocket } = this.#options;
-    const how = { url: this.#url, codec: this.#codec, WebSocket, token, client: this };
+    const { WebSocket = globalThis.WebSocket, fetch = globalThis.fetch.bind(globalThis) } = this.#options;
+    const how = { url: this.#url, codec: this.#codec, WebSocket, fetch };
     try {
       this.#link = link = this.#makeLink(how, told);
     } catch (error) {
@@ -897,10 +987,10 @@ export class Client {
 
   // Some networks let no WebSocket pass: after two failures in a row the other way is tried.
   #considerFallback() {
-    const { fallback } = this.#options;
-    if (!fallback) return;
+    if ((this.#options.transport ?? "auto") !== "auto") return;
     this.#failedInARow += 1;
-    if (this.#failedInARow % 2 === 0) this.#makeLink = this.#makeLink === fallback ? webSocketLink : fallback;
+    if (this.#failedInARow % 2) return;
+    this.#makeLink = this.#makeLink === webSocketLink ? eventsLink : webSocketLink;
   }
 
   // The network is back, or somebody looks: do not wait for the rest of a long delay.
