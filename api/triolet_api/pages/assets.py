@@ -81,6 +81,11 @@ class Assets:
         """Open the chat."""
         return self._page(call, "index.html")
 
+    @endpoint("GET", "/admin", access=Access.ANYONE, rate="free", produces="text/html")
+    async def dashboard(self, call: Call) -> Response:
+        """Open the dashboard; what it shows is for admins."""
+        return self._page(call, "admin.html")
+
     @endpoint("GET", "/sw.js", access=Access.ANYONE, rate="free", produces="text/javascript")
     async def worker(self, call: Call) -> Response:
         """Get the service worker, which shows what is pushed."""
