@@ -6,6 +6,7 @@ import trio
 from scene import open_scene, settled
 
 from triolet._model.errors import StoreUnavailable
+from triolet.ports.documents import Change
 
 DAY_MS = 86_400_000
 
@@ -98,3 +99,22 @@ async def test_a_round_that_fails_is_tried_again():
         await settled()
 
         assert (await scene.store.real.room("tea")).floor == 5
+
+
+async def test_documents_that_have_expired_are_removed_a_thousand_at_a_time():
+    """Whatever the limits are; those that have not, stay. One failure puts it off."""
+    async with open_scene() as scene:
+        soon = scene.engine.clock.now_ms() + 1000
+        for part in range(3):
+            for expires_at in (soon, 0):
+                keys = [f"{expires_at}/{part}/{number}" for number in range(750)]
+                changes = [Change(key, b"", expires_at=expires_at) for key in keys]
+                assert await scene.store.real.documents.write(changes)
+        held = scene.store.real.held.documents
+        scene.store.script("documents.prune", error=StoreUnavailable("no"))
+        await trio.sleep(601)
+        assert (len(held.keys), scene.store.count("documents.prune")) == (4500, 1)
+        await trio.sleep(600)
+        await settled()
+
+        assert (len(held.keys), scene.store.count("documents.prune")) == (2250, 4)

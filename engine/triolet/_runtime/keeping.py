@@ -1,4 +1,4 @@
-"""What has to go: what is older or more than the limits allow, and what deleted rooms have left.
+"""What has to go: what is older or more than limits allow, has expired, or deleted rooms left.
 
 It is removed a little at a time, so that messages come first.
 """
@@ -24,6 +24,8 @@ _DAY_MS = 86_400_000
 _ROUND_S = 60.0
 # Between two looks for old cids, for which all that is recent must be folded first.
 _CIDS_ROUND_S = 3600.0
+# Between two looks for documents that have expired; nobody sees them in between.
+_DOCUMENTS_ROUND_S = 600.0
 # Rows removed at once: about 10 ms of the writer.
 _ROWS_PER_STEP = 1000
 # Between two steps of a round, so that messages come first.
@@ -32,7 +34,7 @@ _STEP_S = 0.05
 
 @final
 class Keeping:
-    """Prunes entries and cids as `Limits` say, and clears what deleted rooms have left behind."""
+    """Prunes entries and cids as `Limits` say, and what has expired or deleted rooms have left."""
 
     def __init__(
         self, store: Store, hub: Hub, feeder: Feeder, clock: Clock, limits: Limits
@@ -55,6 +57,7 @@ class Keeping:
         """Prune and clear for as long as the engine lives."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._clear_rounds)
+            nursery.start_soon(self._document_rounds)
             await self._rounds()
 
     async def _rounds(self) -> None:
@@ -94,6 +97,27 @@ class Keeping:
         pruned = _ROWS_PER_STEP
         while pruned >= _ROWS_PER_STEP:
             pruned = await self._store.prune_cids(older_than=older_than, limit=_ROWS_PER_STEP)
+            await trio.sleep(_STEP_S)
+
+    # --- documents -----------------------------------------------------------------------
+
+    async def _document_rounds(self) -> None:
+        while True:
+            await trio.sleep(_DOCUMENTS_ROUND_S)
+            try:
+                await self.prune_documents()
+            except StoreError as error:
+                logger.warning("documents that have expired have to wait: %s", error)
+
+    async def prune_documents(self) -> None:
+        """Remove all documents that have expired.
+
+        Raises:
+            StoreError: the rest has to wait.
+        """
+        documents, pruned = self._store.documents, _ROWS_PER_STEP
+        while pruned >= _ROWS_PER_STEP:
+            pruned = await documents.prune(now=self._clock.now_ms(), limit=_ROWS_PER_STEP)
             await trio.sleep(_STEP_S)
 
     # --- deleted rooms -----------------------------------------------------------------
