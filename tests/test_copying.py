@@ -17,7 +17,7 @@ from triolet.adapters.sqlite import open_sqlite_source, open_sqlite_store, open_
 from triolet.copying import open_source, open_target, sum_of, transfer
 from triolet.ports.transfer import Section
 from triolet.testing.contracts import Home
-from triolet.testing.contracts.transfers import everything, fill
+from triolet.testing.contracts.filling import everything, fill
 
 
 @pytest.fixture
@@ -134,6 +134,8 @@ async def test_a_copy_there_and_back_is_the_store(home, adapters, request, one, 
         (Section.PEOPLE, "DELETE FROM people WHERE user = 'ben'"),
         (Section.REVOCATIONS, "UPDATE revocations SET not_before = 6 WHERE user = 'ben'"),
         (Section.CIDS, "DELETE FROM cids WHERE id = (SELECT max(id) FROM cids)"),
+        (Section.DOCUMENTS, "UPDATE documents SET version = version + 1 WHERE key = 'past'"),
+        (Section.DOCUMENTS, "DELETE FROM documents WHERE key = 'past'"),
         (Section.FOLDED, "UPDATE bodies SET at = at + 1"),
         (Section.FOLDED, "DELETE FROM reactions WHERE user = 'cleo'"),
     ],

@@ -20,6 +20,7 @@ _NAMES: Final = {
     Section.REVOCATIONS: "revocations",
     Section.CIDS: "cids",
     Section.TOMBSTONES: "deleted rooms",
+    Section.DOCUMENTS: "documents",
     Section.FOLDED: "changed messages",
 }
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)

@@ -14,7 +14,7 @@ from triolet.adapters.sqlite import open_sqlite_store
 from triolet.adapters.sqlite.files import sole_server
 from triolet.copying import open_target
 from triolet.testing.contracts import Home
-from triolet.testing.contracts.transfers import everything, fill
+from triolet.testing.contracts.filling import everything, fill
 from triolet_api.cli import cli
 
 
@@ -66,11 +66,12 @@ def test_a_copy_is_told_section_by_section(run, home):
 
     assert result.exit_code == 0, result.output
     lines = [line.split() for line in result.stdout.splitlines()]
-    assert [line[0] for line in lines[:7]] == [
-        "rooms", "entries", "memberships", "people", "revocations", "cids", "changed",
+    assert [line[0] for line in lines[:9]] == [
+        "rooms", "entries", "memberships", "people", "revocations", "cids", "deleted", "documents",
+        "changed",
     ]  # fmt: skip
     assert lines[0][1] == "7"
-    assert all(len(line[-1]) == 32 for line in lines[:7])
+    assert all(len(line[-1]) == 32 for line in lines[:9])
     assert result.stdout.endswith(f"{url(there)} holds all that {source} does\n")
     assert said(home) == said(there)
 

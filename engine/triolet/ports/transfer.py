@@ -17,6 +17,7 @@ from typing import Protocol, TypeAlias, final
 from msgspec import Struct
 
 from .._model.entries import FoldedMessage, Record
+from .documents import Document
 from .people import Person, Revocation
 from .store import Duplicate, Membership, RoomState
 
@@ -31,8 +32,9 @@ class Section(IntEnum):
     REVOCATIONS = 4
     CIDS = 5
     TOMBSTONES = 6
+    DOCUMENTS = 7
     # Messages that others have changed, as history shows them: compared, never taken.
-    FOLDED = 7
+    FOLDED = 8
 
 
 TAKEN: tuple[Section, ...] = tuple(section for section in Section if section != Section.FOLDED)
@@ -98,7 +100,15 @@ class FoldedRow(Struct, frozen=True, array_like=True):
 
 
 Row: TypeAlias = (
-    RoomRow | Record | MemberRow | Person | Revocation | CidRow | TombstoneRow | FoldedRow
+    RoomRow
+    | Record
+    | MemberRow
+    | Person
+    | Revocation
+    | CidRow
+    | TombstoneRow
+    | Document
+    | FoldedRow
 )
 
 
@@ -137,12 +147,14 @@ class Origin(Struct, frozen=True, kw_only=True):
     Attributes:
         salt: of the digests of cids, a secret; it names the store, too.
         epochs: all there were, oldest first, the present one last.
-        state: moves with each entry that is written.
+        version: the last that was given to a document, also to one that was removed.
+        state: moves with each entry and each document that is written.
         counts: how many rows there are of each section but the last, about.
     """
 
     salt: str
     epochs: tuple[str, ...]
+    version: int
     state: str
     counts: tuple[int, ...]
 
@@ -157,13 +169,13 @@ class Source(Protocol):
     async def rows(self, section: Section, *, after: str, rows_max: int, bytes_max: int) -> Page:
         """Return rows of a section in an order that stays, those after `after` ("": the first).
 
-        Rooms come by number, entries by room and seq.
+        Rooms come by number, entries by room and seq; documents come that have expired, too.
 
         Args:
             section: which rows.
             after: what the page before has said.
             rows_max: at most so many.
-            bytes_max: bounds the sum of packed facts; one row is returned in any case.
+            bytes_max: bounds the sum of packed facts, or of values; one row is returned anyway.
 
         Raises:
             StoreUnavailable: they could not be read.

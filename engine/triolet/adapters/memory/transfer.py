@@ -7,6 +7,7 @@ from typing import final
 import trio
 
 from ..._model.entries import Record
+from ...ports.documents import Document
 from ...ports.people import Person, Revocation
 from ...ports.store import Duplicate, Membership, RoomSpec
 from ...ports.transfer import (
@@ -25,6 +26,7 @@ from ...ports.transfer import (
 )
 from .._digests import digest
 from .._transfers import after_in_room, is_changed, is_taken, only, place_to_begin_at, split_after
+from .documents import HeldDocuments
 from .held import Held
 from .room import Room, Seat
 from .store import MemoryStore
@@ -55,9 +57,16 @@ class MemorySource(Source):
             len(held.revoked),
             len(self._cids),
             len(held.tombstones),
+            len(held.documents.keys),
         )
-        state = f"{counts} {sum(room.head for room in rooms)}"
-        return Origin(salt=held.salt, epochs=tuple(held.epochs), state=state, counts=counts)
+        version = held.documents.version
+        return Origin(
+            salt=held.salt,
+            epochs=tuple(held.epochs),
+            version=version,
+            state=f"{counts} {sum(room.head for room in rooms)} {version}",
+            counts=counts,
+        )
 
     async def rows(self, section: Section, *, after: str, rows_max: int, bytes_max: int) -> Page:
         """Return rows of a section, those after `after`."""
@@ -81,6 +90,8 @@ class MemorySource(Source):
             return _revocations(self._held, after)
         if section == Section.TOMBSTONES:
             return _tombstones(self._held, int(after or 0))
+        if section == Section.DOCUMENTS:
+            return _documents(self._held.documents, after)
         if section == Section.CIDS:
             start = bisect_right(self._cids, after, key=lambda row: row.key.hex())
             return ((row, row.key.hex(), 0) for row in self._cids[start:])
@@ -156,6 +167,12 @@ def _tombstones(held: Held, after: int) -> Iterator[_Numbered]:
             yield row, str(row.number), 0
 
 
+def _documents(held: HeldDocuments, after: str) -> Iterator[_Numbered]:
+    for key in held.keys[bisect_right(held.keys, after) :]:
+        document = held.by_key[key]
+        yield document, key, len(document.value)
+
+
 @final
 class MemoryTarget(Target):
     """Takes another store's rows into a store in memory that holds nothing."""
@@ -170,12 +187,15 @@ class MemoryTarget(Target):
         place = place_to_begin_at(
             origin,
             salt=held.salt,
-            is_empty=not (held.rooms or held.people or held.revoked or held.tombstones),
+            is_empty=not (
+                held.rooms or held.people or held.revoked or held.tombstones or held.documents.keys
+            ),
             under_way=held.transfer,
         )
         if place is None:
             place = Place()
             held.salt, held.epochs = origin.salt, list(origin.epochs)
+            held.documents.version = max(held.documents.version, origin.version)
             held.transfer = (origin.state, place)
         return place
 
@@ -248,6 +268,11 @@ def _take_tombstones(held: Held, rows: Sequence[Row]) -> None:
         held.last_number = max(held.last_number, row.number)
 
 
+def _take_documents(held: Held, rows: Sequence[Row]) -> None:
+    for document in only(rows, Document):
+        held.documents.put(document)
+
+
 _TAKE = {
     Section.ROOMS: _take_rooms,
     Section.ENTRIES: _take_entries,
@@ -256,4 +281,5 @@ _TAKE = {
     Section.REVOCATIONS: _take_revocations,
     Section.CIDS: _take_cids,
     Section.TOMBSTONES: _take_tombstones,
+    Section.DOCUMENTS: _take_documents,
 }

@@ -9,6 +9,7 @@ import msgspec
 from ..._model.errors import StoreUnavailable
 from ..._model.limits import Limits
 from ...ports.clock import Entropy
+from ...ports.documents import Document
 from ...ports.people import Person, Revocation
 from ...ports.store import Duplicate
 from ...ports.transfer import (
@@ -41,7 +42,7 @@ _BEGIN: Final = """
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 SET LOCAL lock_timeout = '5s';
 LOCK TABLE triolet.heads, triolet.members, triolet.people, triolet.revocations, triolet.cids,
-    triolet.store IN SHARE MODE
+    triolet.documents, triolet.store IN SHARE MODE
 """
 _COUNTS: Final = Statement("""
     SELECT (SELECT count(*) FROM triolet.rooms),
@@ -52,6 +53,8 @@ _COUNTS: Final = Statement("""
         (SELECT count(*) FROM triolet.revocations),
         (SELECT count(*) FROM triolet.cids) + (SELECT count(*) FROM triolet.foreign_cids),
         (SELECT count(*) FROM triolet.tombstones),
+        (SELECT count(*) FROM triolet.documents),
+        (SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM triolet.document_versions),
         (SELECT coalesce(sum(head), 0)::bigint FROM triolet.heads),
         ARRAY(SELECT epoch FROM triolet.generations ORDER BY gen)""")
 _ROOMS: Final = Statement(
@@ -99,6 +102,15 @@ _TOMBSTONES: Final = Statement(
 _FOREIGN: Final = Statement(
     "SELECT key, seq, at, op FROM triolet.foreign_cids WHERE key > $1 ORDER BY key LIMIT $2",
     BYTEA,
+    INT8,
+)
+_DOCUMENTS: Final = Statement(
+    "SELECT key, value, version, expires_at FROM ("
+    " SELECT *, sum(octet_length(value)) OVER (ORDER BY key) AS size, row_number() OVER () AS i"
+    " FROM (SELECT * FROM triolet.documents WHERE key > $1 ORDER BY key LIMIT $2) x"
+    ") y WHERE size <= $3 OR i = 1 ORDER BY key",
+    TEXT,
+    INT8,
     INT8,
 )
 _FOLDED: Final = Statement("SELECT * FROM triolet.changed_after($1, $2, $3)", INT8, INT8, INT8)
@@ -163,11 +175,12 @@ class PostgresSource(Source):
 
     async def origin(self) -> Origin:
         """Return what the store is."""
-        ((*counts, heads, epochs),) = await self._run(_COUNTS)
+        ((*counts, version, heads, epochs),) = await self._run(_COUNTS)
         return Origin(
             salt=self._salt,
             epochs=tuple(epochs),
-            state=f"{heads} {len(epochs)} {counts}",
+            version=version,
+            state=f"{heads} {len(epochs)} {version} {counts}",
             counts=tuple(counts),
         )
 
@@ -190,6 +203,8 @@ class PostgresSource(Source):
                 return await self._cids(after, rows_max)
             case Section.TOMBSTONES:
                 return await self._tombstones(after, rows_max)
+            case Section.DOCUMENTS:
+                return await self._documents(after, rows_max, bytes_max)
             case Section.FOLDED:
                 return await self._folded(after, min(rows_max, _FOLDED_MAX))
 
@@ -241,6 +256,10 @@ class PostgresSource(Source):
             for number, room, sender, cid, *first in found
         ]
         return Page(rows, str(found[-1][0]) if len(rows) == rows_max else None)
+
+    async def _documents(self, after: str, rows_max: int, bytes_max: int) -> Page:
+        found = await self._run(_DOCUMENTS, after, rows_max, bytes_max)
+        return Page([Document(*row) for row in found], found[-1][0] if found else None)
 
     async def _folded(self, after: str, rows_max: int) -> Page:
         number, rest = split_after(after)

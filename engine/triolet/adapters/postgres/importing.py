@@ -24,6 +24,7 @@ _LOCK: Final = Statement("SELECT pg_advisory_xact_lock(7312648201)")
 _IS_USED: Final = Statement(
     "SELECT EXISTS (SELECT FROM triolet.rooms) OR EXISTS (SELECT FROM triolet.people)"
     " OR EXISTS (SELECT FROM triolet.revocations) OR EXISTS (SELECT FROM triolet.tombstones)"
+    " OR EXISTS (SELECT FROM triolet.documents)"
 )
 _UNDER_WAY: Final = Statement("SELECT state, section, after, rows FROM triolet.transfer FOR UPDATE")
 _BEGIN: Final = Statement(
@@ -39,6 +40,12 @@ _NO_GENERATIONS: Final = Statement("DELETE FROM triolet.generations", writes=Tru
 _GENERATIONS: Final = Statement(
     "INSERT INTO triolet.generations SELECT i, epoch FROM unnest($1) WITH ORDINALITY u(epoch, i)",
     TEXTS,
+    writes=True,
+)
+_VERSION: Final = Statement(
+    "SELECT setval('triolet.document_versions', $1) FROM triolet.document_versions"
+    " WHERE $1 > CASE WHEN is_called THEN last_value ELSE 0 END",
+    INT8,
     writes=True,
 )
 _PRESENT: Final = Statement("UPDATE triolet.store SET gen = $1", INT4, writes=True)
@@ -123,6 +130,7 @@ class PostgresTarget(Target):
                 await transaction.run(_NO_GENERATIONS)
                 await transaction.run(_GENERATIONS, origin.epochs)
                 await transaction.run(_PRESENT, len(origin.epochs))
+                await transaction.run(_VERSION, origin.version)
         return place
 
     async def take(self, rows: Sequence[Row], *, after: Place, upto: Place) -> None:

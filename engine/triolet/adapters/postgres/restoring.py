@@ -5,6 +5,7 @@ from typing import Final
 
 from ..._model.entries import React, Record
 from ..._wire.codec import unpack_fact
+from ...ports.documents import Document
 from ...ports.people import Person, Revocation
 from ...ports.transfer import CidRow, MemberRow, RoomRow, Section, TombstoneRow
 from ...ports.transfer import Row as Taken
@@ -87,6 +88,9 @@ _MEMBERS: Final = _insert(
 )
 _INBOXES: Final = _insert("inboxes", "room_id, usr, room", INT8S, TEXTS, TEXTS)
 _PEOPLE: Final = _insert("people", "usr, status, last_seen, visible_to", TEXTS, TEXTS, INT8S, TEXTS)
+_DOCUMENTS: Final = _insert(
+    "documents", "version, expires_at, key, value", INT8S, INT8S, TEXTS, BYTEAS
+)
 _TOMBSTONES: Final = _insert(
     "tombstones",
     "room_id, seq, at, is_cleared, name, sender, cid, op",
@@ -231,6 +235,11 @@ async def _cids(transaction: Transaction, rows: Sequence[Taken]) -> None:
     await _columns(transaction, _CIDS, taken)
 
 
+async def _documents(transaction: Transaction, rows: Sequence[Taken]) -> None:
+    taken = [(one.version, one.expires_at, one.key, one.value) for one in only(rows, Document)]
+    await _columns(transaction, _DOCUMENTS, taken)
+
+
 TAKE: Final[dict[Section, Callable[[Transaction, Sequence[Taken]], Awaitable[None]]]] = {
     Section.ROOMS: _rooms,
     Section.ENTRIES: _entries,
@@ -239,4 +248,5 @@ TAKE: Final[dict[Section, Callable[[Transaction, Sequence[Taken]], Awaitable[Non
     Section.REVOCATIONS: _revocations,
     Section.CIDS: _cids,
     Section.TOMBSTONES: _tombstones,
+    Section.DOCUMENTS: _documents,
 }

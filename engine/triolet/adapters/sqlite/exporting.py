@@ -15,6 +15,7 @@ import trio
 from ..._model.errors import ConfigurationError
 from ..._model.limits import Limits
 from ...ports.clock import Entropy
+from ...ports.documents import Document
 from ...ports.people import Person, Revocation
 from ...ports.store import Duplicate, Membership
 from ...ports.transfer import (
@@ -65,7 +66,12 @@ _COUNTS: Final = f"""
         (SELECT count(*) FROM people), (SELECT count(*) FROM revocations),
         (SELECT coalesce(sum({HEAD} - r.floor), 0) FROM rooms r),
         (SELECT coalesce(sum(count), 0) FROM segments WHERE level >= 0),
-        (SELECT count(*) FROM tombstones)"""  # noqa: S608 - ours
+        (SELECT count(*) FROM tombstones), (SELECT count(*) FROM documents),
+        (SELECT version FROM store)"""  # noqa: S608 - ours
+
+_DOCUMENTS: Final = (
+    "SELECT key, value, version, expires_at FROM documents WHERE key > ? ORDER BY key LIMIT ?"
+)
 
 # Records of cids that are sorted at once; those of a page's last part may be once more.
 _CIDS_PER_PART: Final = 1024
@@ -112,10 +118,8 @@ class SqliteSource(Source):
 
     async def rows(self, section: Section, *, after: str, rows_max: int, bytes_max: int) -> Page:
         """Return rows of a section, those after `after`."""
-        if section == Section.ENTRIES:
-            work = partial(_entries, after=after, rows_max=rows_max, bytes_max=bytes_max)
-        elif section == Section.FOLDED:
-            work = partial(_folded, after=after, rows_max=rows_max, bytes_max=bytes_max)
+        if section in _LARGE:
+            work = partial(_LARGE[section], after=after, rows_max=rows_max, bytes_max=bytes_max)
         else:
             work = partial(_SMALL[section], after=after, rows_max=rows_max)
         return await self._readers.read(work)
@@ -123,7 +127,9 @@ class SqliteSource(Source):
 
 def _origin(snapshot: Snapshot) -> Origin:
     execute = snapshot.connection.execute
-    rooms, members, people, revocations, entries, cids, gone = execute(_COUNTS).fetchone()
+    rooms, members, people, revocations, entries, cids, *others, version = execute(
+        _COUNTS
+    ).fetchone()
     recent: dict[int, None] = {}
     for window in snapshot.windows:
         recent.update(dict.fromkeys(key >> 1 for key in window.lanes))
@@ -135,11 +141,12 @@ def _origin(snapshot: Snapshot) -> Origin:
         if row is not None and last is not None:
             entries += max(last[SEQ] - row[0], 0)
     epochs = [epoch for (epoch,) in execute("SELECT epoch FROM generations ORDER BY gen")]
-    counts = (rooms, entries, members, people, revocations, cids, gone)
+    counts = (rooms, entries, members, people, revocations, cids, *others)
     return Origin(
         salt=snapshot.salt,
         epochs=tuple(epochs),
-        state=f"{snapshot.batch} {len(epochs)} {counts}",
+        version=version,
+        state=f"{snapshot.batch} {len(epochs)} {version} {counts}",
         counts=counts,
     )
 
@@ -258,6 +265,17 @@ def _cids(snapshot: Snapshot, *, after: str, rows_max: int) -> Page:
     return Page(rows, None)
 
 
+def _documents(snapshot: Snapshot, *, after: str, rows_max: int, bytes_max: int) -> Page:
+    rows: list[Document] = []
+    for row in snapshot.connection.execute(_DOCUMENTS, (after, rows_max)):
+        document = Document(*row)
+        bytes_max -= len(document.value)
+        if bytes_max < 0 and rows:
+            return Page(rows, rows[-1].key)
+        rows.append(document)
+    return Page(rows, rows[-1].key if len(rows) == rows_max else None)
+
+
 _SMALL: Final = {
     Section.ROOMS: _rooms,
     Section.MEMBERS: _members,
@@ -287,3 +305,11 @@ def _folded(snapshot: Snapshot, *, after: str, rows_max: int, bytes_max: int) ->
     if len(targets) == rows_max:
         return Page(rows, after_in_room(room.id, targets[-1]))
     return Page(rows, after_in_room(room.id + 1, ""))
+
+
+# What can be of any size.
+_LARGE: Final = {
+    Section.ENTRIES: _entries,
+    Section.DOCUMENTS: _documents,
+    Section.FOLDED: _folded,
+}

@@ -133,7 +133,7 @@ def _begin(connection: sqlite3.Connection, origin: Origin) -> Place:
     salt, is_used = execute(
         "SELECT salt, EXISTS (SELECT 1 FROM rooms) OR EXISTS (SELECT 1 FROM journal)"
         " OR EXISTS (SELECT 1 FROM people) OR EXISTS (SELECT 1 FROM revocations)"
-        " OR EXISTS (SELECT 1 FROM tombstones) FROM store"
+        " OR EXISTS (SELECT 1 FROM tombstones) OR EXISTS (SELECT 1 FROM documents) FROM store"
     ).fetchone()
     place = place_to_begin_at(
         origin, salt=salt, is_empty=not is_used, under_way=_under_way(connection)
@@ -145,7 +145,10 @@ def _begin(connection: sqlite3.Connection, origin: Origin) -> Place:
         execute("DELETE FROM generations")
         epochs = list(enumerate(origin.epochs, 1))
         connection.executemany("INSERT INTO generations VALUES (?, ?)", epochs)
-        execute("UPDATE store SET gen = ?, salt = ?", (len(epochs), origin.salt))
+        execute(
+            "UPDATE store SET gen = ?, salt = ?, version = max(version, ?)",
+            (len(epochs), origin.salt, origin.version),
+        )
     return place
 
 

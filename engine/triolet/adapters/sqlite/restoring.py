@@ -8,6 +8,7 @@ from typing import Final, final
 
 from ..._model.entries import Edit, React, Record
 from ..._wire.codec import unpack_fact
+from ...ports.documents import Document
 from ...ports.people import Person, Revocation
 from ...ports.transfer import CidRow, MemberRow, RoomRow, Section, TombstoneRow
 from ...ports.transfer import Row as Taken
@@ -31,6 +32,9 @@ _LINEAGE: Final = Bulk("INSERT INTO lineage VALUES ", "(?,?,?)")
 _MEMBERS: Final = Bulk("INSERT INTO members VALUES ", "(?,?,?,?,?,?)")
 _INBOXES: Final = Bulk("INSERT INTO inboxes VALUES ", "(?,?,?)")
 _PEOPLE: Final = Bulk("INSERT INTO people VALUES ", "(?,?,?,?)")
+_DOCUMENTS: Final = Bulk(
+    "INSERT INTO documents (key, value, version, expires_at) VALUES ", "(?,?,?,?)"
+)
 _TOMBSTONES: Final = Bulk("INSERT INTO tombstones VALUES ", "(?,?,?,?,?,?,?,1,1)")
 _REVOCATIONS: Final = Bulk("INSERT INTO revocations VALUES ", "(?,?)")
 _KIND_OF: Final = {kind: code for code, kind in enumerate(KINDS)}
@@ -155,6 +159,13 @@ class Restoring:
             params += (one.subject, one.not_before)
         _REVOCATIONS.run(self._connection, params)
 
+    def documents(self, rows: Sequence[Taken]) -> None:
+        """Keep documents, with the versions that they had."""
+        params: Params = []
+        for one in only(rows, Document):
+            params += (one.key, one.value, one.version, one.expires_at)
+        _DOCUMENTS.run(self._connection, params)
+
     # --- cids ----------------------------------------------------------------------------
 
     def tombstones(self, rows: Sequence[Taken]) -> None:
@@ -214,4 +225,5 @@ TAKE: Final = {
     Section.REVOCATIONS: Restoring.revocations,
     Section.CIDS: Restoring.cids,
     Section.TOMBSTONES: Restoring.tombstones,
+    Section.DOCUMENTS: Restoring.documents,
 }

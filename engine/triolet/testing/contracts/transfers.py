@@ -4,136 +4,16 @@ from contextlib import AbstractAsyncContextManager
 
 import pytest
 
-from ..._model.entries import Message, Meta, Record
+from ..._model.entries import Record
 from ..._model.errors import ConfigurationError, ErrorCode
 from ...adapters._transfers import only
 from ...copying import sum_of, transfer
-from ...ports.people import Person, Revocation
-from ...ports.store import Appended, Duplicate, Mark, RoomSpec, Store
+from ...ports.documents import Change, Document
+from ...ports.store import Appended, Duplicate
 from ...ports.transfer import TAKEN, Page, Place, Row, Section, Source, Target
 from . import drafting as d
+from .filling import ROOMS, everything, fill
 from .home import Contract, Home
-
-USERS = ("anna", "ben", "cleo", "dora")
-ROOMS = ("a", "big", "cut", "empty", "gone", "mine:odd", "zoo")
-# Whose retries are compared: cids of entries that are there, that retention removed, and none.
-CIDS = [
-    *(("a", user, f"{user}-{number}") for user in USERS for number in range(6)),
-    *(("a", "anna", cid) for cid in ("create", "e2", "m1", "m2", "never")),
-    *(("big", "anna", f"big-{number}") for number in (0, 7, 199)),
-    *(("cut", "anna", f"cut-{number}") for number in range(20)),
-    *(("gone", "anna", f"gone-{number}") for number in range(5)),
-    *(("ended", "anna", cid) for cid in ("create", "end")),
-]
-
-
-async def fill(store: Store, home: Home) -> None:
-    """Write something of everything there is, in several generations."""
-    await _lose_the_oldest(store, home)
-    await store.new_generation()
-    await _talk(store, home)
-    await store.new_generation()
-    await d.append(store, d.founding("big", "anna", spec=RoomSpec(kind="channel", public=True)))
-    await d.append(store, *(d.say("big", "anna", f"big-{n}", "x" * n) for n in range(200)))
-    for number in range(30):
-        seat = d.seat("big", "anna", f"q{number}", f"user-{number:02}", "reader", logged=False)
-        await d.append(store, seat)
-    await d.append(store, d.seat("big", "anna", "q99", "user-07", None, logged=False, revokes=True))
-    await d.append(store, d.draft("empty", "ben", "c", op="create", create=RoomSpec(kind="group")))
-    await _end_one(store)
-    await store.new_generation()
-    await d.append(store, d.founding("mine:odd", "anna", "ben", spec=RoomSpec(kind="direct")))
-    await d.append(store, d.founding("zoo", "dora"), d.say("zoo", "dora", "z", "last"))
-    await store.put_marks([Mark(room="a", user="ben", delivered=9, read=8, read_n=4)])
-    await store.put_people([Person("ben", "dnd", 7), Person("eve:x", "", 9)])
-    await store.show_to("eve:x", "nobody")
-    await store.revoke(Revocation("ben", 5))
-    await store.revoke(Revocation("zed", home.clock.ms))
-
-
-async def _end_one(store: Store) -> None:
-    """Delete a room, and with it the greatest number that a room has."""
-    await d.append(store, d.founding("ended", "anna", "ben"), d.say("ended", "ben", "1", "gone"))
-    await d.append_one(store, d.draft("ended", "anna", "end", op="delete_room", deletes=True))
-    while await store.clear_deleted(limit=100) is not None:
-        pass
-
-
-async def _lose_the_oldest(store: Store, home: Home) -> None:
-    """A room that retention has emptied, and one whose beginning is gone with what was changed."""
-    await d.append(store, d.founding("gone", "anna", "ben"))
-    await d.append(store, *(d.say("gone", "anna", f"gone-{n}") for n in range(5)))
-    home.clock.ms += 1000
-    await _prune(store, older_than=home.clock.ms, entries_max=0)
-    await d.append(store, d.founding("cut", "anna", "dora"))
-    await d.append(store, *(d.say("cut", "anna", f"cut-{n}", str(n)) for n in range(20)))
-    await d.append(
-        store,
-        d.edit("cut", "anna", "e1", 5, "of one that goes"),
-        d.edit("cut", "anna", "e2", 20, "of one that stays"),
-        d.react("cut", "dora", "r1", 6),
-        d.react("cut", "dora", "r2", 21),
-        d.delete("cut", "anna", "x1", 22),
-    )
-    await _prune(store, older_than=0, entries_max=15)
-
-
-async def _prune(store: Store, *, older_than: int, entries_max: int) -> None:
-    while await store.prune(older_than=older_than, entries_max=entries_max, limit=1000):
-        pass
-
-
-async def _talk(store: Store, home: Home) -> None:
-    """Messages, and all that can be done to them."""
-    await d.append(store, d.founding("a", *USERS[:3], spec=RoomSpec(kind="group", title="Tea")))
-    for number in range(6):
-        home.clock.ms += 1000
-        batch = [d.say("a", user, f"{user}-{number}", f"{user} {number}") for user in USERS]
-        await d.append(store, *batch)
-    await d.append(
-        store,
-        d.edit("a", "anna", "e1", 5, "better"),
-        d.edit("a", "anna", "e2", 5, "best"),
-        d.edit("a", "ben", "e3", 6, "secret"),
-        d.delete("a", "ben", "x1", 6),
-        d.delete("a", "cleo", "x2", 7),
-        *(d.react("a", user, f"r{user}", 5, "🙂") for user in reversed(USERS)),
-        d.react("a", "ben", "r9", 5, "🙂", on=False),
-        d.react("a", "ben", "r10", 5, "🙂"),
-        d.react("a", "ben", "r11", 8, "+1"),
-        d.react("a", "ben", "r12", 8, "+1", on=False),
-        d.draft("a", "anna", "m1", Meta(title="Cake", public=True), op="meta"),
-        d.draft("a", "anna", "m2", Message({"text": "two"}), Message({"n": 2}, reply_to=5)),
-        d.seat("a", "anna", "s1", "dora", "reader"),
-        d.seat("a", "anna", "s2", "cleo", None, revokes=True),
-    )
-
-
-async def everything(store: Store) -> dict[str, object]:
-    """Return what each read of a store says."""
-    said: dict[str, object] = {
-        "rooms": await store.rooms([*ROOMS, "none"], members_max=d.ALL),
-        "heads": await store.heads(ROOMS),
-        "people": await store.people([*USERS, "eve:x", "none"]),
-        "revocations": await store.revocations(since=0, after=None, limit=d.ALL),
-        "acquainted": [await store.acquainted(user, USERS) for user in USERS],
-        "cids": [await store.find(*cid) for cid in CIDS],
-    }
-    for room in ROOMS:
-        said[f"log {room}"] = await store.page(
-            room, after=0, upto=d.ALL, limit=d.ALL, bytes_max=d.ALL
-        )
-        for user in USERS:
-            said[f"history {room} {user}"] = await d.history(store, room, user)
-            said[f"membership {room} {user}"] = await store.membership(room, user)
-        said[f"members {room}"] = await store.members(room, after=None, limit=d.ALL)
-        said[f"marks {room}"] = await store.marks(room, seq=3, after=None, limit=d.ALL)
-        said[f"n {room}"] = [await store.n_at(room, seq) for seq in range(45)]
-    for user in (*USERS, "user-03", "user-07"):
-        said[f"inbox {user}"] = await store.inbox(user, after=None, limit=d.ALL)
-        said[f"positions {user}"] = await store.positions(user, limit=d.ALL)
-        said[f"revoked {user}"] = await store.revoked(user)
-    return said
 
 
 async def pages(source: Source, section: Section, *, rows_max: int, bytes_max: int) -> list[Page]:
@@ -223,6 +103,10 @@ class TransferContract(Contract):
                     d.draft("ended", "anna", "end", op="delete_room", deletes=True),
                 ]
                 outcomes.append((await store.append(drafts), await everything(store)))
+                # Its version is none that the removed document ever had.
+                assert await store.documents.write([Change("gone", b"again", 0)])
+                assert not await store.documents.write([Change("gone", b"", 3)])
+                assert await store.documents.write([Change("name/ä", b"", 3)])
         assert outcomes[0] == outcomes[1]
         judged = outcomes[0][0]
         assert isinstance(judged[6], Duplicate)
@@ -281,6 +165,15 @@ class TransferContract(Contract):
                 for records in (only(page.rows, Record) for page in parts):
                     size = sum(len(record.packed) for record in records)
                     assert size <= bytes_max or len(records) == 1
+            whole = await pages(source, Section.DOCUMENTS, rows_max=d.ALL, bytes_max=d.ALL)
+            for bytes_max in (1, 100, 333):
+                parts = await pages(source, Section.DOCUMENTS, rows_max=d.ALL, bytes_max=bytes_max)
+                assert [row for page in whole for row in page.rows] == [
+                    row for page in parts for row in page.rows
+                ]
+                for documents in (only(page.rows, Document) for page in parts):
+                    size = sum(len(document.value) for document in documents)
+                    assert size <= bytes_max or len(documents) == 1
 
     async def test_a_transfer_goes_on_where_it_stopped(self, home: Home) -> None:
         """Whatever call was the last one, or is done twice: the copy is the same."""
@@ -354,6 +247,19 @@ class TransferContract(Contract):
         await self._is_refused(other, begun, "unfinished copy of another store")
         async with self.open_store(home) as store:
             await d.append(store, d.say("zoo", "dora", "meanwhile"))
+        await self._is_refused(home, begun, "has changed")
+
+    async def test_a_document_is_something_and_a_change(self, home: Home) -> None:
+        """A store with one is not empty; one that is written, or removed, is another state."""
+        used, begun = home.another(), home.another()
+        async with self.open_store(home) as store, self.open_store(used) as other:
+            assert await other.documents.write([Change("a", b"")])
+            assert await store.documents.write([Change("a", b"")])
+        await self._is_refused(home, used, "not empty")
+        async with self.open_source(home) as source, self.open_target(begun) as target:
+            await target.begin(await source.origin())
+        async with self.open_store(home) as store:
+            assert await store.documents.write([Change("a", b"other")])
         await self._is_refused(home, begun, "has changed")
 
     async def _is_refused(self, home: Home, there: Home, words: str) -> None:
