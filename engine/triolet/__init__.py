@@ -24,6 +24,7 @@ from ._model.entries import Member as Member
 from ._model.entries import Message as Message
 from ._model.entries import Meta as Meta
 from ._model.entries import React as React
+from ._model.errors import Abandon as Abandon
 from ._model.errors import BusUnavailable as BusUnavailable
 from ._model.errors import CloseCode as CloseCode
 from ._model.errors import ConfigurationError as ConfigurationError
@@ -32,6 +33,7 @@ from ._model.errors import ErrorCode as ErrorCode
 from ._model.errors import OutcomeUnknown as OutcomeUnknown
 from ._model.errors import QueueFull as QueueFull
 from ._model.errors import Refusal as Refusal
+from ._model.errors import Retry as Retry
 from ._model.errors import SchemaTooNew as SchemaTooNew
 from ._model.errors import StoreError as StoreError
 from ._model.errors import StoreUnavailable as StoreUnavailable
@@ -53,5 +55,7 @@ from .client import State as State
 from .client import connect as connect
 from .embedded import Engine as Engine
 from .embedded import open_engine as open_engine
+from .ports.jobs import Job as Job
+from .ports.jobs import NewJob as NewJob
 
 __version__ = "0.1.0"

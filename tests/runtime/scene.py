@@ -135,6 +135,7 @@ class ScriptedStore:
         self._steps = {}
         self._always = {}
         self.documents = ScriptedPart(self, "documents")
+        self.jobs = ScriptedPart(self, "jobs")
 
     def script(self, name, *, before=False, after=False, error=None, error_after=None, hook=None):
         """Say what becomes of the next call of `name`, behind those said already.

@@ -11,6 +11,8 @@ The tree, by whose fault it is::
     ├── BusUnavailable        other nodes cannot be reached; the store knows all the same
     ├── ConnectionClosed      the other side of a client's connection is gone, for good
     ├── QueueFull             a client has too much waiting for a connection
+    ├── Retry                 a job's handler asks to be called again later
+    ├── Abandon               a job's handler gives the job up
     └── ConfigurationError    settings that cannot work
 
 Codes are stable and never reused.
@@ -172,3 +174,22 @@ class QueueFull(TrioletError):
 @final
 class ConfigurationError(TrioletError):
     """A setting that cannot work, said in terms of its name."""
+
+
+@final
+class Retry(TrioletError):
+    """Raised by a job's handler: not now. It counts as an attempt that failed.
+
+    Attributes:
+        after_s: try again so much later, at most `Limits.jobs_retry_s_max`; None: when any other
+            failure would be.
+    """
+
+    def __init__(self, reason: str = "", *, after_s: float | None = None) -> None:
+        super().__init__(reason)
+        self.after_s = after_s
+
+
+@final
+class Abandon(TrioletError):
+    """Raised by a job's handler: never. The job is dead at once, whatever attempts it has left."""

@@ -211,6 +211,31 @@ class Limits(Struct, frozen=True, kw_only=True):
     # again is a connection and a backoff more: a quarter of a storm came 3 s later for it.
     hello_wait_s: float = 3
 
+    # --- jobs --------------------------------------------------------------------------
+    # Of one kind at once on one node, where a handler does not say: most of them wait for others.
+    jobs_concurrency: int = 16
+    # A handler that takes longer is cancelled, where it does not say: requests take seconds.
+    jobs_timeout_s: float = 60
+    # What is claimed is another node's after so long, if its own has died: three of its quarters
+    # may be lost before its handler is cancelled, and clocks may differ by the fourth.
+    jobs_lease_s: float = 60
+    # Claimed ahead, of one kind, as many as are done within it, at most so many: a claim and an
+    # ending of 500 hold SQLite's writer for a few milliseconds.
+    jobs_ahead_s: float = 0.25
+    jobs_batch_max: int = 500
+    # Waiting to be kept: more than a second of SQLite's.
+    jobs_pending_max: int = 20_000
+    # Look for what no doorbell has told.
+    jobs_check_s: float = 5
+    # The pause after the first failure, and the longest one: the ten attempts that a job has by
+    # itself take half an hour.
+    jobs_retry_s: float = 4
+    jobs_retry_s_max: float = 3600
+    # Handlers of a node that leaves have so long to end; what they leave is given back.
+    jobs_drain_s: float = 5
+    # Done jobs are remembered by their key: whoever adds one again has heard of it within a day.
+    jobs_keep_done_s: float = 86_400
+
     # --- keeping -----------------------------------------------------------------------
     # How long a cid is remembered; 0: for ever.
     dedupe_days: int = 0

@@ -1,9 +1,9 @@
 """How a node leaves: not ready, then refusing what is durable, then empty.
 
 In this order: it answers that it is not ready, and goes on serving until load balancers have
-looked away; it takes no more connections, and tells clients when to come back; it refuses
-durable requests, commits what it has accepted, and rings for it; and it closes its connections,
-spread over the window, so that other nodes do not get them all at once.
+looked away; it takes no more connections, ends its jobs or gives them back, and tells clients
+when to come back; it refuses durable requests, commits what it has accepted, and rings for it; and
+it closes its connections, spread over the window, so that other nodes do not get them all at once.
 """
 
 from collections.abc import Sequence
@@ -17,6 +17,7 @@ from .._model.limits import Limits
 from ..ports.clock import Entropy
 from .edge import Edge
 from .heartbeat import Heartbeat
+from .jobs import Jobs
 from .nodes import Nodes
 from .sequencer import Sequencer
 from .session import Session
@@ -43,9 +44,12 @@ class Departure:
         nodes: Nodes | None,
         entropy: Entropy,
         limits: Limits,
+        *,
+        jobs: Jobs,
     ) -> None:
         self._heartbeat = heartbeat
         self._sequencer = sequencer
+        self._jobs = jobs
         self._nodes = nodes
         self._entropy = entropy
         self._limits = limits
@@ -74,6 +78,8 @@ class Departure:
         await trio.sleep(self._limits.lb_delay_s)
         for edge in self.edges:
             await edge.close()
+        # While what its handlers write is still taken.
+        await self._jobs.leave()
         window_s = self._limits.drain_window_s
         sessions = [connection.session for connection in self._heartbeat.connections]
         for session in sessions:

@@ -7,6 +7,7 @@ import logging
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -20,6 +21,7 @@ from ..ports.clock import Clock, Entropy
 from ..ports.gate import Gate, Identity, Opening
 from ..ports.store import Store
 from . import ops  # noqa: F401 - fills the table of handlers
+from .applied import applied, membership_moved
 from .asking import Asking
 from .binding import bind
 from .connection import Connection
@@ -34,8 +36,9 @@ from .flusher import Flusher
 from .forwarding import Forwarding
 from .heartbeat import Heartbeat
 from .hub import Hub
+from .jobs import Jobs
 from .keeping import Keeping
-from .marks import Marks, mark_of
+from .marks import Marks
 from .nodes import Nodes
 from .outbox import Outbox
 from .oversight import Oversight
@@ -43,8 +46,7 @@ from .pipe import IN_PROCESS, Carriage, Pipe
 from .poller import Poller, Watcher
 from .presence import Presence
 from .relay import Relay
-from .room import Cursor, Room
-from .seat import Seat
+from .room import Cursor
 from .sequencer import Sequencer
 from .session import Session
 from .states import States
@@ -98,8 +100,8 @@ class Engine:
             store,
             self.flusher,
             limits,
-            applied=self._applied,
-            membership_moved=self._membership_moved,
+            applied=partial(applied, self),
+            membership_moved=partial(membership_moved, self),
             marks=self.marks,
             channels=None if self.nodes is None else RoomChannels(self.nodes),
         )
@@ -109,6 +111,7 @@ class Engine:
         )
         self.writer = Writer(self.sequencer, self.hub, self.feeder, self.spawn)
         self._keeping = Keeping(store, self.hub, self.feeder, clock, limits)
+        self.jobs = Jobs(store.jobs, clock, entropy, limits, self.nodes)
         self.heartbeat = Heartbeat(clock, limits, counters)
         self.entrance = Entrance(self, addresses)
         self.admission, self.bans = self.entrance.admission, self.entrance.bans
@@ -121,7 +124,9 @@ class Engine:
         self.oversight = Oversight(self, counters, self.spawn)
         self.observe = self.oversight.observe
         self.announce = self.oversight.announce
-        self._departure = Departure(self.heartbeat, self.sequencer, self.nodes, entropy, limits)
+        self._departure = Departure(
+            self.heartbeat, self.sequencer, self.nodes, entropy, limits, jobs=self.jobs
+        )
         self.require_running = self._departure.check
         self._stack = AsyncExitStack()
         self._nursery: trio.Nursery | None = None
@@ -172,6 +177,8 @@ class Engine:
                         yield
                     finally:
                         self._departure.is_begun = True
+                        # While its handlers may be connected.
+                        await self.jobs.leave()
                         self.connection_nursery = None
                         connections.cancel_scope.cancel()
             finally:
@@ -196,6 +203,7 @@ class Engine:
                     self.heartbeat.run,
                     self.entrance.run,
                     self.oversight.dashboard.run,
+                    self.jobs.run,
                     *(() if self.relay is None else (self.relay.run,)),
                 ):
                     self._nursery.start_soon(run)
@@ -319,32 +327,6 @@ class Engine:
         """A cursor has gone from its room."""
         cursor.room.retire_seat(cursor.seat.user)
         self.hub.released(cursor.room)
-
-    def _applied(self, room: Room, author: Seat | None) -> None:
-        is_ours = self.nodes is None or not self.nodes.is_hearing
-        if not room.is_feed_due or self.relay is not None:
-            self.feeder.moved(room, here=is_ours)
-        if author is None:
-            return
-        # The node that committed it writes its author's marks, and those the author is connected
-        # to: what was committed here may have waited for what was then heard.
-        present = self.presence.present.get(author.user)
-        is_here = present is not None and bool(present.sessions)
-        if not is_ours and not is_here:
-            self.marks.rung.take(mark_of(author))
-        elif not author.are_marks_due:
-            self.marks.moved(author)
-        if room.typists.until and room.typists.stop(author.user):
-            room.typing_moved = True
-            self.states.mark(room)
-            if self.relay is not None and is_ours:
-                self.relay.typing(room, author.user, on=False)
-
-    def _membership_moved(self, room: Room, user: str, gained: bool) -> None:
-        if gained:
-            self.feeder.gained(user, room)
-        else:
-            self.feeder.lost(user, room)
 
     # --- leaving -----------------------------------------------------------------------
 

@@ -19,6 +19,9 @@ from .questions import Answer, Question
 
 VERSION: Final = 1
 
+# Where it is not known of which kinds jobs wait.
+ANY_KIND: Final = ""
+
 
 @final
 class Entries(Struct, frozen=True, array_like=True, tag="entries"):
@@ -194,6 +197,13 @@ class Forwarded(Struct, frozen=True, array_like=True, tag="forwarded"):
     payload: bytes
 
 
+@final
+class JobsAdded(Struct, frozen=True, array_like=True, tag="jobs"):
+    """Jobs of these kinds wait, and are due soon: claim them. `ANY_KIND`: of whatever kind."""
+
+    kinds: tuple[str, ...]
+
+
 PeerMessage: TypeAlias = (
     Entries
     | Grown
@@ -214,6 +224,7 @@ PeerMessage: TypeAlias = (
     | Answered
     | Announced
     | Forwarded
+    | JobsAdded
 )
 
 

@@ -4,11 +4,13 @@ What every adapter promises, and `triolet.testing.contracts` proves:
 
 - *Durable.* When `add` has returned, the jobs survive a crash; what was finished stays so.
 - *One key, one job.* Of one kind and key there is one job that waits or runs; adding it again
-  changes nothing of it. Done jobs are remembered by their key for `keep_done_s`, dead ones until
-  they are requeued or dropped.
+  changes nothing of it. Done jobs are remembered by their key, without their payload, until
+  `prune` forgets them: the engine has it do so after `Limits.jobs_keep_done_s`. Dead ones are
+  kept until they are requeued or dropped.
 - *One worker.* A claimed job is nobody else's until its lease ends. Of several nodes that claim
   at the same time each gets other jobs, and none waits for another.
-- *Fenced.* Who lost the lease changes nothing any more: another may have finished by then.
+- *Fenced.* Who lost the lease changes nothing any more: another may have finished by then. It is
+  lost when a claim finds that it has ended, so who is late and was not missed still ends its job.
 - *In order.* The higher priority first, then the earlier `due_at`, then the earlier added.
 
 So each job's effect happens at least once. A handler makes it once by the job's key: it writes
@@ -23,6 +25,19 @@ from msgspec import Struct
 
 # Payloads are small, and name what they are about; large ones belong elsewhere.
 PAYLOAD_BYTES_MAX = 64 * 1024
+KIND_CHARS_MAX = 64
+KEY_CHARS_MAX = 200
+PRIORITY_MAX = 100
+ATTEMPTS_MAX = 1000
+# What a failed attempt said is cut there: the end of a long traceback helps nobody.
+ERROR_CHARS_MAX = 1000
+# The error of an attempt that never ended: its worker died, or was cut off.
+LEASE_ENDED = "its lease ended: the worker died, was cut off, or took too long"
+# Jobs of one `add`, and what all other calls take or return at once: a transaction that others
+# do not wait for.
+JOBS_MAX = 1000
+# Milliseconds that every store and every client's language can count.
+_MS_MAX = 2**53
 
 
 @final
@@ -41,11 +56,14 @@ class NewJob(Struct, frozen=True, kw_only=True):
 
     Attributes:
         kind: which handler does it: `push`, `billing.invoice`; 1 to 64 characters.
-        key: one kind and key is one job; 1 to 200 characters.
-        payload: what the handler is given.
+        key: one kind and key is one job; 1 to 200 characters, without U+0000.
+        payload: what the handler is given; at most 64 KiB.
         priority: -100 to 100; the higher first.
-        due_at: not before it (ms).
-        attempts_max: so many attempts, then it is dead.
+        due_at: not before it (ms); 0: at once, which is kept as the time it was added.
+        attempts_max: so many attempts, then it is dead; 1 to 1,000.
+
+    Raises:
+        ValueError: one of them is out of its bounds.
     """
 
     kind: str
@@ -55,6 +73,27 @@ class NewJob(Struct, frozen=True, kw_only=True):
     due_at: int = 0
     attempts_max: int = 10
 
+    def __post_init__(self) -> None:
+        """See the class."""
+        _check_text("kind", self.kind, KIND_CHARS_MAX)
+        _check_text("key", self.key, KEY_CHARS_MAX)
+        if len(self.payload) > PAYLOAD_BYTES_MAX:
+            raise ValueError(f"the payload has {len(self.payload)} B, {PAYLOAD_BYTES_MAX} may be")
+        _check_number("priority", self.priority, -PRIORITY_MAX, PRIORITY_MAX)
+        _check_number("due_at", self.due_at, 0, _MS_MAX)
+        _check_number("attempts_max", self.attempts_max, 1, ATTEMPTS_MAX)
+
+
+def _check_text(field: str, text: str, chars_max: int) -> None:
+    # What UTF-8 cannot say (lone surrogates) raises a ValueError, too.
+    if not 0 < len(text) <= chars_max or b"\0" in text.encode():
+        raise ValueError(f"{field} is 1 to {chars_max} characters, without U+0000: {text[:80]!r}")
+
+
+def _check_number(field: str, number: int, least: int, most: int) -> None:
+    if not least <= number <= most:
+        raise ValueError(f"{field} is {least} to {most}, not {number}")
+
 
 @final
 class Job(Struct, frozen=True, kw_only=True):
@@ -62,10 +101,11 @@ class Job(Struct, frozen=True, kw_only=True):
 
     Attributes:
         id: its number, greater than that of every job that was added before.
+        payload: empty when it is done.
         attempts: begun so far, a running one included.
         added_at: when it was added (ms).
         lease_until: while it runs: until then it is its worker's (ms).
-        error: what the last failed attempt said.
+        error: what the last failed attempt said; `LEASE_ENDED` if it said nothing.
         finished_at: when it was done or died (ms), else 0.
     """
 
@@ -86,7 +126,7 @@ class Job(Struct, frozen=True, kw_only=True):
 
 @final
 class Lease(Struct, frozen=True):
-    """Somebody's right to a job: it holds for this attempt alone."""
+    """Somebody's right to a job: it holds for this attempt alone (`Job.attempts`)."""
 
     id: int
     attempt: int
@@ -97,14 +137,17 @@ class Ending(Struct, frozen=True, kw_only=True):
     """What became of an attempt.
 
     Attributes:
-        error: empty: it is done. Else it failed.
+        error: empty: it is done. Else it failed; at most 1,000 characters of it are kept.
         retry_at: when it is tried again (ms); None: never, it is dead. The last attempt that
             fails is dead in any case.
+        is_returned: it neither succeeded nor failed: its worker had to leave. The job waits until
+            `retry_at` (None: not at all), and gets one attempt more for the one it lost.
     """
 
     lease: Lease
     error: str = ""
     retry_at: int | None = None
+    is_returned: bool = False
 
 
 @final
@@ -129,7 +172,6 @@ class JobStore(Protocol):
         Raises:
             StoreUnavailable: none was kept.
             OutcomeUnknown: they may have been; adding them again finds out.
-            ValueError: a field out of its bounds.
         """
         ...
 
@@ -137,6 +179,8 @@ class JobStore(Protocol):
         self, kinds: Sequence[str], *, now: int, lease_until: int, limit: int
     ) -> list[Job]:
         """Take up to `limit` jobs of these kinds that are due; they are the caller's until then.
+
+        In their order. `limit` is 1 to 1,000.
 
         A running job whose lease has ended is taken like a waiting one; if that was its last
         attempt it dies instead, and is not returned.
@@ -185,6 +229,12 @@ class JobStore(Protocol):
     ) -> list[Job]:
         """Return jobs in a state, the newest first: those with an id below `after` (0: all).
 
+        Args:
+            state: which.
+            kind: of this kind alone; empty: of all.
+            after: the last id that was returned before.
+            limit: at most so many, 1 to 1,000.
+
         Raises:
             StoreUnavailable: they could not be read.
         """
@@ -192,6 +242,8 @@ class JobStore(Protocol):
 
     async def requeue(self, ids: Sequence[int], *, now: int) -> int:
         """Let dead jobs wait again with all their attempts, due at once; return how many.
+
+        Each gets a new id, as if it were added now: whoever had its last lease stays fenced.
 
         Raises:
             StoreError: some may not.

@@ -21,6 +21,7 @@ from msgspec import Struct
 from .._model.entries import Fact, FoldedMessage, Record, Role, RoomKind
 from .._model.errors import ErrorCode
 from .documents import Documents
+from .jobs import JobStore
 from .people import People
 
 
@@ -200,9 +201,11 @@ class Store(People, Protocol):
 
     Attributes:
         documents: what is kept beside rooms.
+        jobs: what is to be done later.
     """
 
     documents: Documents
+    jobs: JobStore
 
     async def append(self, batch: Sequence[Draft]) -> list[Outcome]:
         """Store a batch in order, in one transaction, and say what became of each draft.

@@ -16,6 +16,7 @@ _STEPS: Final[tuple[tuple[str, ...], ...]] = (
     ("documents.sql",),
     ("families.sql",),
     ("people.sql",),
+    ("jobs.sql",),
 )
 
 

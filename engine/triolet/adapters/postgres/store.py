@@ -30,6 +30,7 @@ from .appending import Appender
 from .documents import PostgresDocuments
 from .foreign import ForeignCids
 from .identity import refuse_unfinished
+from .jobs import PostgresJobs
 from .migrations import migrate
 from .pool import Pool, open_pool
 from .retention import Retention
@@ -80,6 +81,7 @@ class PostgresStore(Store):
         self._pool = pool
         self._retention = Retention(pool)
         self.documents = PostgresDocuments(pool, clock)
+        self.jobs = PostgresJobs(pool)
 
     # --- the log -------------------------------------------------------------------------
 

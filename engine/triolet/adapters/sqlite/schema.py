@@ -166,6 +166,32 @@ _DOCUMENTS: Final = (
 # Who may see whether somebody is here.
 _VISIBILITY: Final = ("ALTER TABLE people ADD COLUMN visible_to TEXT NOT NULL DEFAULT 'shared'",)
 
+# Jobs: `state` is 0 waiting, 1 running, 2 done, 3 dead. Each state has an index of its own, so that
+# a call costs its rows; each ends with the row's id, by which the oldest goes first.
+_JOBS: Final = (
+    """CREATE TABLE jobs (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        kind TEXT NOT NULL,
+        key TEXT NOT NULL,
+        payload BLOB NOT NULL,
+        priority INTEGER NOT NULL,
+        due_at INTEGER NOT NULL,
+        attempts_max INTEGER NOT NULL,
+        state INTEGER NOT NULL DEFAULT 0,
+        attempts INTEGER NOT NULL DEFAULT 0,
+        added_at INTEGER NOT NULL,
+        lease_until INTEGER NOT NULL DEFAULT 0,
+        error TEXT NOT NULL DEFAULT '',
+        finished_at INTEGER NOT NULL DEFAULT 0,
+        UNIQUE (kind, key)
+    )""",
+    "CREATE INDEX jobs_waiting ON jobs (kind, priority DESC, due_at) WHERE state = 0",
+    "CREATE INDEX jobs_running ON jobs (kind, lease_until) WHERE state = 1",
+    "CREATE INDEX jobs_done ON jobs (finished_at) WHERE state = 2",
+    "CREATE INDEX jobs_dead ON jobs (kind) WHERE state = 3",
+    "CREATE INDEX jobs_dead_ids ON jobs (id) WHERE state = 3",
+)
+
 # Only in a store that takes another one's rows, and until it has all of them: how far it is, and
 # the state of the other one. So no other file has to know of it.
 TRANSFER: Final = """CREATE TABLE transfer (
@@ -187,7 +213,13 @@ N: Final = f"max(r.floor_n, {_LAST.format('n')})"
 AT: Final = f"max(r.oldest_at, {_LAST.format('at')})"
 
 # Only ever appended to; a released step is never changed.
-MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_FIRST, _TOMBSTONES, _DOCUMENTS, _VISIBILITY)
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
+    _FIRST,
+    _TOMBSTONES,
+    _DOCUMENTS,
+    _VISIBILITY,
+    _JOBS,
+)
 
 
 def check(connection: sqlite3.Connection, path: str) -> int:

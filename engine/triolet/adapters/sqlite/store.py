@@ -32,6 +32,7 @@ from . import deleting, directory, reading, retention
 from .appending import append
 from .documents import SqliteDocuments
 from .grouping import Grouping
+from .jobs import SqliteJobs
 from .opening import Opened, opened
 from .revocations import Revocations
 from .snapshot import Snapshot
@@ -72,6 +73,7 @@ class SqliteStore(Store):
         self._revocations = Revocations()
         grouping = Grouping(parts.writer, parts.ledger)
         self.documents = SqliteDocuments(parts.readers, grouping, parts.ledger, clock=clock)
+        self.jobs = SqliteJobs(parts.readers, grouping, parts.ledger)
         self._clock = clock
         self._entropy = entropy
         # Where the search for what is old goes on: a call need not begin at the first room.

@@ -14,15 +14,16 @@ pytest-trio are needed, and Hypothesis for the law of history::
 
 Each test opens a store at a home of its own, with a clock that stands still until it is moved
 and entropy that counts. The docstring of each test is the sentence of the port that it proves.
-An adapter of `ports.bus.Bus` is proved in the same way by `BusContract`, one of
-`ports.limiter.Limiter` by `LimiterContract`, and the source and the target of `ports.transfer`
-by `TransferContract`.
+The store's jobs (`ports.jobs`) are proved by `JobContract` in the same way, an adapter of
+`ports.bus.Bus` by `BusContract`, one of `ports.limiter.Limiter` by `LimiterContract`, and the
+source and the target of `ports.transfer` by `TransferContract`.
 """
 
 from ..entropy import CountingEntropy as CountingEntropy
 from .bus import BusContract as BusContract
 from .home import Home as Home
 from .home import StandingClock as StandingClock
+from .jobs import JobContract as JobContract
 from .limiting import LimiterContract as LimiterContract
 from .store import StoreContract as StoreContract
 from .transfers import TransferContract as TransferContract

@@ -33,6 +33,7 @@ from ...ports.store import (
 )
 from .chance import SeededEntropy, SkewedClock
 from .documents import NodeDocuments
+from .jobs import NodeJobs
 
 T = TypeVar("T")
 
@@ -111,6 +112,7 @@ class NodeStore(Store):
         self._may_pass.set()
         self.doom: Doom | None = None
         self.documents = NodeDocuments(disk.memory.documents, self)
+        self.jobs = NodeJobs(disk.memory.jobs, self)
 
     def cut(self) -> None:
         """Reach nothing from now on: the node is dead. What was committed stays."""

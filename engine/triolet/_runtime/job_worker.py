@@ -1,0 +1,267 @@
+"""What does the jobs of one kind: claims them, a little ahead, and calls the handler.
+
+Claims cost a commit each, so as many are taken as the handler does within `jobs_ahead_s`: one
+that takes a millisecond gets hundreds at once, one that takes a minute gets what it can begin.
+"""
+
+import logging
+import math
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeAlias, final
+
+import trio
+from msgspec import Struct
+
+from .._domain.retrying import pause_s
+from .._model.errors import Abandon, Retry, StoreError
+from .._model.limits import Limits
+from ..ports.clock import Clock, Entropy
+from ..ports.jobs import ERROR_CHARS_MAX, Ending, Job, JobStore
+from .complaint import Complaint
+from .failing import leaves_of, only_cancelled
+from .job_endings import JobEndings
+from .job_held import HeldJob
+from .job_leases import JobLeases
+
+logger = logging.getLogger(__name__)
+
+Handler: TypeAlias = Callable[[Job], Awaitable[None]]
+
+# Between two tries of a store that does not answer.
+_RETRY_S: Final = 1.0
+# How much the last job counts in what a job is expected to take.
+_NEWEST_PART: Final = 0.1
+
+
+@final
+class Task(Struct, frozen=True, kw_only=True):
+    """How the jobs of a kind are done.
+
+    Attributes:
+        concurrency: so many at once on this node.
+        timeout_s: an attempt that takes longer has failed.
+    """
+
+    kind: str
+    handler: Handler
+    concurrency: int
+    timeout_s: float
+
+
+@final
+class Hall(Struct, frozen=True, eq=False):
+    """What the workers of a node share."""
+
+    store: JobStore
+    leases: JobLeases
+    endings: JobEndings
+    clock: Clock
+    entropy: Entropy
+    limits: Limits
+
+
+@final
+class Worker:
+    """See the module.
+
+    Attributes:
+        running: how many handlers are at work.
+    """
+
+    def __init__(self, task: Task, hall: Hall) -> None:
+        self._task = task
+        self._hall = hall
+        self._limits = hall.limits
+        self.running = 0
+        # Claimed, and not begun.
+        self._queue: deque[HeldJob] = deque()
+        self._hands = 0
+        # When there may be something to claim (ms).
+        self._due_at = 0
+        self._news = trio.Event()
+        self._is_leaving = False
+        # Set while no hand is at work.
+        self._is_idle = trio.Event()
+        self._is_idle.set()
+        # What a job takes, s; at first the most careful guess.
+        self._took_s = math.inf
+        self._failures = Complaint(logger, now=trio.current_time)
+        self._complaint = Complaint(logger, now=trio.current_time)
+
+    # --- told by others ------------------------------------------------------------------
+
+    def wake_at(self, due_at: int) -> None:
+        """Know that there may be something to claim at a time (ms)."""
+        if due_at < self._due_at:
+            self._due_at = due_at
+            self._news.set()
+
+    def leave(self) -> None:
+        """Claim no more, and give back what is not begun."""
+        self._is_leaving = True
+        self._news.set()
+        now = self._hall.clock.now_ms()
+        while self._queue:
+            held = self._queue.popleft()
+            self._hall.endings.put(held, held.returned(now=now))
+
+    async def wait_idle(self) -> None:
+        """Wait until no handler is at work."""
+        await self._is_idle.wait()
+
+    # --- claiming ------------------------------------------------------------------------
+
+    async def run(self, nursery: trio.Nursery) -> None:
+        """Claim jobs and have them done in `nursery`, until told to leave."""
+        while not self._is_leaving:
+            room = self._room()
+            wait_s = self._wait_s()
+            if room and wait_s <= 0:
+                await self._claim(room, nursery)
+                continue
+            self._news = trio.Event()
+            with trio.move_on_after(wait_s if room else math.inf):
+                await self._news.wait()
+
+    def _room(self) -> int:
+        """Return how many to claim: none while all are busy, and half of what is wanted is here."""
+        concurrency = self._task.concurrency
+        soon = int(concurrency * self._limits.jobs_ahead_s / max(self._took_s, 1e-6))
+        wanted = min(concurrency + soon, max(concurrency, self._limits.jobs_batch_max))
+        here = len(self._queue) + self.running
+        if here >= concurrency and here > wanted // 2:
+            return 0
+        return min(wanted - here, self._limits.jobs_batch_max)
+
+    def _wait_s(self) -> float:
+        """Return how long to wait for what is due, s; wall clocks may be set meanwhile."""
+        wait_s = (self._due_at - self._hall.clock.now_ms()) / 1000
+        return min(wait_s, self._limits.jobs_check_s)
+
+    async def _claim(self, room: int, nursery: trio.Nursery) -> None:
+        hall = self._hall
+        self._due_at = look_at = self._look_at()
+        held_until = hall.leases.held_until()
+        try:
+            jobs = await hall.store.claim(
+                [self._task.kind],
+                now=hall.clock.now_ms(),
+                lease_until=hall.leases.until_ms(),
+                limit=room,
+            )
+            self._take(jobs, held_until, nursery)
+            if len(jobs) == room:
+                self._due_at = 0
+            else:
+                due_at = await hall.store.next_due([self._task.kind])
+                self.wake_at(look_at if due_at is None else due_at)
+        except StoreError as error:
+            self._complaint.again(f"jobs cannot be claimed: {error!r}")
+            self.wake_at(hall.clock.now_ms() + int(1000 * _RETRY_S))
+        else:
+            self._complaint.over("jobs are claimed again")
+
+    def _look_at(self) -> int:
+        """Return when to look for what nobody has told of (ms); not all nodes at once."""
+        check_s = self._limits.jobs_check_s
+        wait_s = self._hall.entropy.uniform(0.75 * check_s, check_s)
+        return self._hall.clock.now_ms() + int(1000 * wait_s)
+
+    def _take(self, jobs: list[Job], held_until: float, nursery: trio.Nursery) -> None:
+        for job in jobs:
+            held = HeldJob(job, held_until, self.wake_at)
+            self._hall.leases.hold(held)
+            self._queue.append(held)
+        if self._is_leaving:
+            self.leave()
+        for _ in range(min(self._task.concurrency - self._hands, len(self._queue))):
+            self._hands += 1
+            if self._is_idle.is_set():
+                self._is_idle = trio.Event()
+            nursery.start_soon(self._work)
+
+    # --- doing ---------------------------------------------------------------------------
+
+    async def _work(self) -> None:
+        """Do one job after the other, until none waits here."""
+        try:
+            while self._queue:
+                held = self._queue.popleft()
+                if not held.is_ours():
+                    self._hall.leases.let_go(held)
+                    continue
+                self.running += 1
+                try:
+                    await self._attempt(held)
+                finally:
+                    self.running -= 1
+                if self._room():
+                    self._news.set()
+                await self._hall.endings.wait_room()
+        finally:
+            self._hands -= 1
+            if not self._hands:
+                self._is_idle.set()
+
+    async def _attempt(self, held: HeldJob) -> None:
+        """Call the handler, and have written what became of it.
+
+        Raises:
+            Cancelled: the node leaves; the job is given back.
+        """
+        began = trio.current_time()
+        try:
+            with held.begin(timeout_s=self._task.timeout_s) as scope:
+                await self._task.handler(held.job)
+            ending = self._cut_short(held) if scope.cancelled_caught else held.done()
+        except Exception as error:  # noqa: BLE001 - a handler's errors are the job's
+            ending = self._failed(held, error)
+        except BaseException as error:  # noqa: BLE001 - what remains of it is raised
+            self._hall.endings.put(held, held.returned(now=self._hall.clock.now_ms()))
+            raise only_cancelled(error) from None
+        if ending is None:
+            self._hall.leases.let_go(held)
+        else:
+            self._hall.endings.put(held, ending)
+        self._took(trio.current_time() - began)
+
+    def _took(self, took_s: float) -> None:
+        before_s = self._took_s if self._took_s < math.inf else took_s
+        self._took_s = before_s + _NEWEST_PART * (took_s - before_s)
+
+    # --- failing -------------------------------------------------------------------------
+
+    def _cut_short(self, held: HeldJob) -> Ending | None:
+        """Return what became of an attempt that was cancelled; None: another may have the job."""
+        if not held.is_ours():
+            logger.warning("job %d was cancelled: its lease could not be kept", held.job.id)
+            return None
+        return self._failed(held, trio.TooSlowError(f"it took {self._task.timeout_s} s"))
+
+    def _failed(self, held: HeldJob, error: Exception) -> Ending:
+        job, reasons = held.job, leaves_of(error)
+        abandoned = [one for one in reasons if isinstance(one, Abandon)]
+        wishes = [one for one in reasons if isinstance(one, Retry)]
+        telling = abandoned or wishes or reasons
+        said = "; ".join(f"{type(one).__name__}: {one}" for one in telling)
+        said = said.replace("\0", "")[:ERROR_CHARS_MAX]
+        # What errors say may be private: whoever may see the job reads it there.
+        name = f"job {job.id} ({job.kind}), attempt {job.attempts} of {job.attempts_max}"
+        logger.debug("%s failed", name, exc_info=error)
+        if abandoned or job.attempts >= job.attempts_max:
+            self._failures.again(f"{name}: dead by {type(telling[0]).__name__}")
+            return held.failed(said, retry_at=None)
+        wait_s = self._pause_s(job, wishes)
+        self._failures.again(f"{name}: {type(telling[0]).__name__}, again in {wait_s:.1f} s")
+        return held.failed(said, retry_at=self._hall.clock.now_ms() + int(1000 * wait_s))
+
+    def _pause_s(self, job: Job, wishes: list[Retry]) -> float:
+        limits = self._limits
+        wished = [one.after_s for one in wishes if one.after_s is not None]
+        if wished:
+            return min(max(0.0, *wished), limits.jobs_retry_s_max)
+        chance = self._hall.entropy.uniform(0, 1)
+        return pause_s(
+            job.attempts, first_s=limits.jobs_retry_s, most_s=limits.jobs_retry_s_max, chance=chance
+        )

@@ -1,0 +1,344 @@
+"""Jobs in the file: a row each, and partial indexes by which each call costs its own rows alone.
+
+A claim goes from priority to priority by `jobs_waiting`, so neither what is done nor a million
+jobs that are not due yet are in its way.
+"""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any, Final, final
+
+from msgspec.structs import replace
+
+from ...ports.jobs import (
+    ERROR_CHARS_MAX,
+    JOBS_MAX,
+    LEASE_ENDED,
+    PRIORITY_MAX,
+    Ending,
+    Job,
+    JobCounts,
+    JobState,
+    JobStore,
+    Lease,
+    NewJob,
+)
+from .bulk import Among, Bulk, Params
+from .grouping import Grouping
+from .ledger import Ledger
+from .readers import Readers
+from .snapshot import Snapshot
+
+# As they are kept; the order of these rows is part of the file.
+_STATES: Final = (JobState.WAITING, JobState.RUNNING, JobState.DONE, JobState.DEAD)
+_CODES: Final = {state: code for code, state in enumerate(_STATES)}
+# Jobs of one statement.
+_PAGE: Final = 256
+
+_ADD: Final = Bulk(
+    "INSERT INTO jobs (kind, key, payload, priority, due_at, attempts_max, added_at) VALUES ",
+    "(?,?,?,?,?,?,?)",
+    " ON CONFLICT (kind, key) DO NOTHING RETURNING kind, key",
+)
+_NEXT_PRIORITY: Final = (
+    "SELECT priority FROM jobs WHERE state = 0 AND kind = ? AND priority < ? "
+    "ORDER BY priority DESC LIMIT 1"
+)
+_DUE: Final = (
+    "SELECT due_at, id FROM jobs WHERE state = 0 AND kind = ? AND priority = ? AND due_at <= ? "
+    "ORDER BY due_at, id LIMIT ?"
+)
+_FIRST_DUE: Final = "SELECT min(due_at) FROM jobs WHERE state = 0 AND kind = ? AND priority = ?"
+_FIRST_LEASE: Final = "SELECT min(lease_until) FROM jobs WHERE state = 1 AND kind = ?"
+_LET_GO: Final = """
+    UPDATE jobs SET lease_until = 0, error = ?1,
+        state = CASE WHEN attempts >= attempts_max THEN 3 ELSE 0 END,
+        finished_at = CASE WHEN attempts >= attempts_max THEN ?2 ELSE 0 END
+    WHERE id IN (SELECT id FROM jobs WHERE state = 1 AND kind = ?3 AND lease_until <= ?2 LIMIT ?4)
+"""
+_TAKE: Final = Among(
+    "UPDATE jobs SET state = 1, attempts = attempts + 1, lease_until = ? WHERE id IN ({}) "
+    "RETURNING *"
+)
+# In each of these: the lease's job and attempt come first.
+_HELD: Final = "WHERE jobs.id = e.column1 AND jobs.attempts = e.column2 AND jobs.state = 1"
+_DONE: Final = Bulk(
+    "UPDATE jobs SET state = 2, payload = x'', lease_until = 0, finished_at = e.column3 "
+    "FROM (VALUES ",
+    "(?,?,?)",
+    f") e {_HELD} RETURNING jobs.id, jobs.attempts",
+)
+_FAIL: Final = Bulk(
+    "UPDATE jobs SET lease_until = 0, error = e.column3, "
+    "state = CASE WHEN e.column4 IS NULL OR attempts >= attempts_max THEN 3 ELSE 0 END, "
+    "due_at = CASE WHEN e.column4 IS NULL OR attempts >= attempts_max THEN due_at "
+    "ELSE e.column4 END, "
+    "finished_at = CASE WHEN e.column4 IS NULL OR attempts >= attempts_max THEN e.column5 "
+    "ELSE 0 END FROM (VALUES ",
+    "(?,?,?,?,?)",
+    f") e {_HELD} RETURNING jobs.id, jobs.attempts",
+)
+_RETURN: Final = Bulk(
+    "UPDATE jobs SET lease_until = 0, state = 0, attempts_max = attempts_max + 1, "
+    "error = CASE WHEN e.column3 = '' THEN error ELSE e.column3 END, due_at = e.column4 "
+    "FROM (VALUES ",
+    "(?,?,?,?)",
+    f") e {_HELD} RETURNING jobs.id, jobs.attempts",
+)
+_EXTEND: Final = Bulk(
+    "UPDATE jobs SET lease_until = e.column3 FROM (VALUES ",
+    "(?,?,?)",
+    f") e {_HELD} RETURNING jobs.id, jobs.attempts",
+)
+_WITHDRAW: Final = "DELETE FROM jobs WHERE kind = ? AND key = ? AND state = 0"
+_DEAD: Final = "SELECT * FROM jobs WHERE id = ? AND state = 3"
+_DROP: Final = "DELETE FROM jobs WHERE id = ? AND state = 3"
+_REQUEUE: Final = (
+    "INSERT INTO jobs (kind, key, payload, priority, due_at, attempts_max, added_at, error) "
+    "VALUES (?,?,?,?,?,?,?,?)"
+)
+_PRUNE: Final = (
+    "DELETE FROM jobs WHERE id IN "
+    "(SELECT id FROM jobs WHERE state = 2 AND finished_at < ? ORDER BY finished_at LIMIT ?)"
+)
+_KINDS: Final = (
+    "WITH RECURSIVE k (kind) AS ("
+    "SELECT min(kind) FROM jobs WHERE state = {0} UNION ALL "
+    "SELECT (SELECT min(kind) FROM jobs WHERE state = {0} AND kind > k.kind) FROM k "
+    "WHERE k.kind IS NOT NULL) "
+    "SELECT kind, (SELECT count(*) FROM jobs WHERE state = {0} AND jobs.kind = k.kind) "
+    "FROM k WHERE kind IS NOT NULL"
+)
+
+
+@final
+class SqliteJobs(JobStore):
+    """Reads are of a snapshot; writes that wait at the same time are one transaction."""
+
+    def __init__(self, readers: Readers, grouping: Grouping, ledger: Ledger) -> None:
+        self._read = readers.read
+        self._write = grouping.do
+        self._ledger = ledger
+
+    async def add(self, jobs: Sequence[NewJob], *, now: int) -> list[bool]:
+        """Keep jobs, and return which are new."""
+        return await self._write(partial(add, self._ledger, tuple(jobs), now))
+
+    async def claim(
+        self, kinds: Sequence[str], *, now: int, lease_until: int, limit: int
+    ) -> list[Job]:
+        """Take up to `limit` jobs that are due."""
+        work = partial(claim, now=now, lease_until=lease_until, limit=limit)
+        return await self._write(partial(work, self._ledger.connection, tuple(kinds)))
+
+    async def finish(self, endings: Sequence[Ending], *, now: int) -> list[bool]:
+        """Say what became of attempts."""
+        return await self._write(partial(finish, self._ledger.connection, tuple(endings), now))
+
+    async def extend(self, leases: Sequence[Lease], *, lease_until: int) -> list[bool]:
+        """Keep jobs longer."""
+        return await self._write(
+            partial(extend, self._ledger.connection, tuple(leases), lease_until)
+        )
+
+    async def withdraw(self, kind: str, keys: Sequence[str]) -> int:
+        """Remove jobs that wait."""
+        rows = [(kind, key) for key in keys]
+        return await self._write(
+            lambda: self._ledger.connection.executemany(_WITHDRAW, rows).rowcount if rows else 0
+        )
+
+    async def next_due(self, kinds: Sequence[str]) -> int | None:
+        """Return when the next job may be claimed (ms), or None."""
+        return await self._read(partial(next_due, kinds=tuple(kinds)))
+
+    async def listed(
+        self, state: JobState, *, kind: str = "", after: int = 0, limit: int
+    ) -> list[Job]:
+        """Return jobs in a state, the newest first."""
+        return await self._read(partial(listed, state=state, kind=kind, after=after, limit=limit))
+
+    async def requeue(self, ids: Sequence[int], *, now: int) -> int:
+        """Let dead jobs wait again with all their attempts, due at once."""
+        return await self._write(partial(requeue, self._ledger.connection, tuple(ids), now))
+
+    async def drop(self, ids: Sequence[int]) -> int:
+        """Remove dead jobs."""
+        rows = [(job_id,) for job_id in ids]
+        return await self._write(
+            lambda: self._ledger.connection.executemany(_DROP, rows).rowcount if rows else 0
+        )
+
+    async def counts(self) -> list[JobCounts]:
+        """Return how many jobs there are, by kind."""
+        return await self._read(counts)
+
+    async def prune(self, *, done_before: int, limit: int) -> int:
+        """Forget jobs done before a moment (ms)."""
+        return await self._write(
+            lambda: self._ledger.connection.execute(_PRUNE, (done_before, limit)).rowcount
+        )
+
+
+# --- in the writer's thread --------------------------------------------------------------
+
+
+def add(ledger: Ledger, jobs: Sequence[NewJob], now: int) -> list[bool]:
+    """Keep jobs, and return which are new."""
+    params: Params = []
+    for job in jobs:
+        due_at = job.due_at or now
+        params += (job.kind, job.key, job.payload, job.priority, due_at, job.attempts_max, now)
+    new = {(kind, key): True for rows in _ADD.each(ledger.connection, params) for kind, key in rows}
+    ledger.document_bytes += sum(len(job.payload) for job in jobs)
+    # Of two that are the same the first one is new.
+    return [new.pop((job.kind, job.key), False) for job in jobs]
+
+
+def claim(
+    connection: sqlite3.Connection, kinds: Sequence[str], *, now: int, lease_until: int, limit: int
+) -> list[Job]:
+    """Take up to `limit` jobs that are due, in their order."""
+    for kind in kinds:
+        connection.execute(_LET_GO, (LEASE_ENDED, now, kind, JOBS_MAX))
+    due = sorted(row for kind in kinds for row in _due(connection, kind, now, limit))
+    ids = [job_id for *_, job_id in due[:limit]]
+    taken: dict[int, Job] = {}
+    for start in range(0, len(ids), _PAGE):
+        rows = _TAKE.execute(connection, ids[start : start + _PAGE], lease_until)
+        taken.update((row[0], _job(row)) for row in rows.fetchall())
+    return [taken[job_id] for job_id in ids]
+
+
+def _due(
+    connection: sqlite3.Connection, kind: str, now: int, limit: int
+) -> Iterator[tuple[int, int, int]]:
+    """Yield the first `(-priority, due_at, id)` of those of a kind that are due."""
+    for priority in _priorities(connection, kind):
+        for due_at, job_id in connection.execute(_DUE, (kind, priority, now, limit)):
+            yield -priority, due_at, job_id
+            limit -= 1
+        if limit <= 0:
+            return
+
+
+def _priorities(connection: sqlite3.Connection, kind: str) -> Iterator[int]:
+    """Yield the priorities of those of a kind that wait, the highest first."""
+    below = PRIORITY_MAX + 1
+    while (row := connection.execute(_NEXT_PRIORITY, (kind, below)).fetchone()) is not None:
+        (below,) = row
+        yield below
+
+
+def finish(connection: sqlite3.Connection, endings: Sequence[Ending], now: int) -> list[bool]:
+    """Say what became of attempts; return for each whether the lease still held."""
+    done: Params = []
+    failed: Params = []
+    returned: Params = []
+    for ending in endings:
+        lease, error = ending.lease, ending.error[:ERROR_CHARS_MAX]
+        if ending.is_returned:
+            retry_at = now if ending.retry_at is None else ending.retry_at
+            returned += (lease.id, lease.attempt, error, retry_at)
+        elif error:
+            failed += (lease.id, lease.attempt, error, ending.retry_at, now)
+        else:
+            done += (lease.id, lease.attempt, now)
+    bulks = ((_DONE, done), (_FAIL, failed), (_RETURN, returned))
+    held = {
+        Lease(*row): True
+        for bulk, params in bulks
+        for rows in bulk.each(connection, params)
+        for row in rows.fetchall()
+    }
+    return [held.pop(ending.lease, False) for ending in endings]
+
+
+def extend(connection: sqlite3.Connection, leases: Sequence[Lease], lease_until: int) -> list[bool]:
+    """Keep jobs longer; return for each whether it is still the caller's."""
+    params: Params = []
+    for lease in leases:
+        params += (lease.id, lease.attempt, lease_until)
+    held = {Lease(*row) for rows in _EXTEND.each(connection, params) for row in rows.fetchall()}
+    return [lease in held for lease in leases]
+
+
+def requeue(connection: sqlite3.Connection, ids: Sequence[int], now: int) -> int:
+    """Let dead jobs wait again with all their attempts, due at once; return how many."""
+    count = 0
+    for job_id in ids:
+        row = connection.execute(_DEAD, (job_id,)).fetchone()
+        if row is None:
+            continue
+        job = _job(row)
+        connection.execute(_DROP, (job_id,))
+        fields = (job.kind, job.key, job.payload, job.priority, now, job.attempts_max)
+        connection.execute(_REQUEUE, (*fields, job.added_at, job.error))
+        count += 1
+    return count
+
+
+# --- on a snapshot -----------------------------------------------------------------------
+
+
+def next_due(snapshot: Snapshot, kinds: Sequence[str]) -> int | None:
+    """Return when the next job may be claimed (ms), or None."""
+    connection = snapshot.connection
+    dues: list[int | None] = []
+    for kind in kinds:
+        dues += connection.execute(_FIRST_LEASE, (kind,)).fetchone()
+        dues.append(_first_due(connection, kind))
+    return min((due for due in dues if due is not None), default=None)
+
+
+def _first_due(connection: sqlite3.Connection, kind: str) -> int | None:
+    priorities = list(_priorities(connection, kind))
+    dues = [connection.execute(_FIRST_DUE, (kind, one)).fetchone()[0] for one in priorities]
+    return min(dues, default=None)
+
+
+def listed(snapshot: Snapshot, *, state: JobState, kind: str, after: int, limit: int) -> list[Job]:
+    """Return jobs in a state, the newest first."""
+    below = after or 2**63 - 1
+    of_kind, params = ("AND kind = ? ", [kind]) if kind else ("", [])
+    rows = snapshot.connection.execute(
+        f"SELECT * FROM jobs WHERE state = {_CODES[state]} AND id < ? {of_kind}"  # noqa: S608
+        "ORDER BY id DESC LIMIT ?",
+        [below, *params, limit],
+    )
+    return [_job(row) for row in rows]
+
+
+def counts(snapshot: Snapshot) -> list[JobCounts]:
+    """Return how many jobs there are, by kind."""
+    connection = snapshot.connection
+    found: dict[str, JobCounts] = {}
+    for state in (JobState.WAITING, JobState.RUNNING, JobState.DEAD):
+        for kind, number in connection.execute(_KINDS.format(_CODES[state])):
+            before = found.get(kind) or JobCounts(kind=kind, waiting=0, running=0, dead=0)
+            found[kind] = replace(before, **{state.value: number})
+    return [
+        replace(found[kind], oldest_due_at=_first_due(connection, kind) or 0)
+        for kind in sorted(found)
+    ]
+
+
+def _job(row: tuple[Any, ...]) -> Job:
+    job_id, kind, key, payload, priority, due_at, attempts_max, state, attempts, *rest = row
+    added_at, lease_until, error, finished_at = rest
+    return Job(
+        id=job_id,
+        kind=kind,
+        key=key,
+        payload=payload,
+        priority=priority,
+        due_at=due_at,
+        attempts_max=attempts_max,
+        state=_STATES[state],
+        attempts=attempts,
+        added_at=added_at,
+        lease_until=lease_until,
+        error=error,
+        finished_at=finished_at,
+    )
