@@ -446,6 +446,9 @@ async def leaves_nothing(scene):
         _leaves_no_session(participant.session)
     _leaves_no_room(engine.hub)
     _leaves_no_news(engine)
+    counters = engine.counters
+    gauges = (counters.sessions, counters.users, counters.cursors, counters.slow)
+    assert gauges == (0, 0, 0, 0)
     assert engine.sequencer.pending_bytes == 0
     assert engine.sequencer._waiting == engine.sequencer._committing == []
 

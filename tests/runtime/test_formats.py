@@ -14,8 +14,9 @@ from triolet._model.events import Event, Outgoing
 from triolet._runtime import pipe
 from triolet._runtime.outbox import MessageOutbox
 
-# What the script does not bring about: they need a fork, or a token that ends.
-NOT_HEARD = {"reset", "notice"}
+# What the script does not bring about: they need a fork, a token that ends, or an admin; what
+# `stats` tells of a process is never twice the same.
+NOT_HEARD = {"reset", "notice", "stats"}
 
 
 async def converse(scene):

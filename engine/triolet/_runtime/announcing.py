@@ -1,6 +1,6 @@
 """Announcements: a notice to all sessions of all nodes, or to some of them. At most once."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final, final
 
@@ -22,9 +22,9 @@ from .room import event_frame
 if TYPE_CHECKING:
     from .session import Session
 
-# Sessions told between two checkpoints: the flusher writes 64 of them in a part, so that their
-# frames leave while the next ones are told.
-_TOLD_PER_TURN: Final = 500
+# Sessions told between two checkpoints, 1 to 2 ms; the flusher writes 64 of them in a part, so
+# that their frames leave while the next ones are told.
+_TOLD_PER_TURN: Final = 250
 
 
 @final
@@ -98,11 +98,12 @@ class Announcing:
                 count += 1
         return count
 
-    def _sessions(self, message: Announced) -> "list[Session]":
+    def _sessions(self, message: Announced) -> "Iterable[Session]":
         if message.room is not None:
             room = self._hub.rooms.get(message.room)
             return [] if room is None else list(room.cursors)
         if message.users is None:
-            return [connection.session for connection in self._heartbeat.connections]
+            # One by one, for they are in no cache: 15,000 of them at once take 9 ms.
+            return (connection.session for connection in list(self._heartbeat.connections))
         present = (self._presence.present.get(user) for user in dict.fromkeys(message.users))
         return [one for found in present if found is not None for one in found.sessions.values()]

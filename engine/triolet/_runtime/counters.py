@@ -30,6 +30,8 @@ class Counters:
     """See the module.
 
     Attributes:
+        cursors: subscriptions there are now; likewise `sessions`, their `users`, and those whose
+            peers take nothing (`slow`).
         batches: stored, or tried to be.
         messages: entries that are messages; `entries` are all of them.
         acknowledged: durable requests that were answered `ok`, `duplicates` among them.
@@ -57,6 +59,7 @@ class Counters:
         "bytes_in",
         "bytes_out",
         "closes",
+        "cursors",
         "deliveries",
         "duplicates",
         "entries",
@@ -66,10 +69,17 @@ class Counters:
         "messages",
         "opened",
         "refusals",
+        "sessions",
+        "slow",
         "store_failures",
+        "users",
     )
 
     def __init__(self, *, now: float = 0.0) -> None:
+        self.cursors = 0
+        self.sessions = 0
+        self.slow = 0
+        self.users = 0
         self.batches = 0
         self.messages = 0
         self.entries = 0
@@ -111,6 +121,16 @@ class Counters:
         self.messages += messages
         if len(tally) > ROOMS_MAX:
             self.busiest.trim()
+
+    def arrived(self, sessions: int) -> None:
+        """A session was welcomed; its user has so many now."""
+        self.sessions += 1
+        self.users += sessions == 1
+
+    def departed(self, sessions: int) -> None:
+        """A session that was welcomed has ended; its user has so many left."""
+        self.sessions -= 1
+        self.users -= not sessions
 
     def refused(self, reason: str) -> None:
         """A request was answered with an error."""

@@ -312,6 +312,7 @@ class Engine:
             self.relay.gone(session)
         if session.present is not None:
             self.presence.depart(session)
+            self.counters.departed(len(session.present.sessions))
 
     def check_hello(self) -> float:
         """Admit one hello of the node's rate; return how long it must wait for its turn, s.
@@ -325,6 +326,7 @@ class Engine:
 
     def left(self, cursor: Cursor) -> None:
         """A cursor has gone from its room."""
+        self.counters.cursors -= 1
         cursor.room.retire_seat(cursor.seat.user)
         self.hub.released(cursor.room)
 

@@ -38,7 +38,7 @@ class Observer:
         self._began = trio.current_time()
 
     def sample(self) -> Sample:
-        """Return how this node is now: 2 ms with 18,000 connections."""
+        """Return how this node is now: nothing is walked through for it."""
         engine, counters = self._engine, self._counters
         nodes = engine.nodes
         errors = list(counters.errors)[-ERRORS_SHOWN:]
@@ -68,17 +68,13 @@ class Observer:
     def _gauges(self) -> dict[str, int]:
         engine = self._engine
         now = engine.statistics()
-        slow = sum(
-            connection.session.outbox.blocked_since is not None
-            for connection in engine.heartbeat.connections
-        )
         return {
             "connections": now.connections,
             "sessions": now.sessions,
             "users": now.users,
             "rooms": now.rooms,
             "cursors": now.cursors,
-            "slow_clients": slow,
+            "slow_clients": self._counters.slow,
             "pending_bytes": now.pending_bytes,
             "memory_bytes": memory_bytes(),
         }

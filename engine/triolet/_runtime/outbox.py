@@ -132,6 +132,18 @@ class Outbox:
         self.urgent = self.ordinary = None
         self.size = 0
         self.on_low = None
+        self._unblocked()
+
+    def _blocked(self) -> None:
+        """The peer takes nothing from now on."""
+        if self.blocked_since is None:
+            self._flusher.counters.slow += 1
+        self.blocked_since = trio.current_time()
+
+    def _unblocked(self) -> None:
+        if self.blocked_since is not None:
+            self._flusher.counters.slow -= 1
+            self.blocked_since = None
 
     def _shrunk(self) -> None:
         if self.on_low is not None and self.size <= self.bytes_low:
@@ -197,7 +209,7 @@ class SocketOutbox(Outbox):
             self.urgent = [tail, *(self.urgent or ())]
         self.flush()
         if not self._tail:
-            self.blocked_since = None
+            self._unblocked()
             self._sink.wait_writable(wanted=False)
 
     def cut_short(self, data: bytes, taken: int) -> None:
@@ -208,7 +220,7 @@ class SocketOutbox(Outbox):
         self._flusher.counters.bytes_out -= len(self._tail)
         # From the last byte taken: a vain attempt is no sign of life.
         if self.blocked_since is None or taken:
-            self.blocked_since = trio.current_time()
+            self._blocked()
         self._sink.wait_writable(wanted=True)
 
     def refused(self, data: bytes, error: OSError) -> None:
@@ -223,7 +235,6 @@ class SocketOutbox(Outbox):
         """See `Outbox.discard`."""
         super().discard()
         self._tail = b""
-        self.blocked_since = None
 
 
 class MessageSink(Protocol):
@@ -258,13 +269,8 @@ class MessageOutbox(Outbox):
 
     def resume(self) -> None:
         """Go on: the sink has room again."""
-        self.blocked_since = None
+        self._unblocked()
         self.flush()
-
-    def discard(self) -> None:
-        """See `Outbox.discard`."""
-        super().discard()
-        self.blocked_since = None
 
     def _put(self, frames: list[bytes] | None) -> list[bytes] | None:
         """Pass messages on; return what the sink did not take, None if it took all."""
@@ -274,7 +280,7 @@ class MessageOutbox(Outbox):
                 if not self._sink.put_nowait(payload):
                     self.size -= taken
                     frames[0] = frames[0][taken:]
-                    self.blocked_since = trio.current_time()
+                    self._blocked()
                     return frames
                 taken = end
             self.size -= taken

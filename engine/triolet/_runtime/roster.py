@@ -1,5 +1,6 @@
 """The sessions of all nodes, to be looked at and ended."""
 
+from collections.abc import Iterator
 from heapq import nsmallest
 from typing import TYPE_CHECKING, Final, final
 
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
     from .engine import Engine
     from .session import Session
 
-# Sessions looked at between two checkpoints: about a millisecond.
-_SESSIONS_PER_TURN: Final = 2000
+# Sessions looked at between two checkpoints: 15,000 of them are in no cache, so 1 to 2 ms.
+_SESSIONS_PER_TURN: Final = 500
 # Rows of one page.
 ROWS_MAX: Final = 200
 
@@ -61,37 +62,38 @@ class Roster:
         found: list[tuple[tuple[str, str], Session]] = []
         # One more than is asked for: it tells that there are others.
         count = min(wanted.limit, ROWS_MAX) + 1
-        sessions = self._sessions(wanted.user)
-        for start in range(0, len(sessions), _SESSIONS_PER_TURN):
+        for some in self._sessions(wanted.user):
             await trio.lowlevel.checkpoint()
-            chunk = (
+            chunk = [
                 ((session.user, session.id), session)
-                for session in sessions[start : start + _SESSIONS_PER_TURN]
+                for session in some
                 if _is_wanted(session, wanted)
-            )
-            found = nsmallest(count, [*found, *chunk], key=_first)
+            ]
+            if chunk:
+                found = nsmallest(count, [*found, *chunk], key=_first)
         rows = tuple(self._row(session) for _, session in found if not session.is_gone)
         return SessionsFound(rows[: count - 1], len(found) == count)
 
     async def _end(self, ending: SessionsEnding) -> SessionsEnded:
-        await trio.lowlevel.checkpoint()
-        due = [
-            session
-            for session in self._sessions(ending.user)
-            if session.present is not None
-            and session.closing is None
-            and (session.id == ending.session or session.user == ending.user)
-        ]
-        for session in due:
-            session.close(Close(CloseCode.UNAUTHENTICATED, "ended by an administrator"))
-        return SessionsEnded(len(due))
+        count = 0
+        for some in self._sessions(ending.user):
+            await trio.lowlevel.checkpoint()
+            for session in some:
+                if _is_meant(session, ending):
+                    session.close(Close(CloseCode.UNAUTHENTICATED, "ended by an administrator"))
+                    count += 1
+        return SessionsEnded(count)
 
-    def _sessions(self, user: str) -> "list[Session]":
+    def _sessions(self, user: str) -> "Iterator[list[Session]]":
+        """Yield the sessions of a user, or all connections', some at a time."""
         engine = self._engine
         if user:
             present = engine.presence.present.get(user)
-            return [] if present is None else list(present.sessions.values())
-        return [connection.session for connection in engine.heartbeat.connections]
+            yield [] if present is None else list(present.sessions.values())
+            return
+        connections = list(engine.heartbeat.connections)
+        for start in range(0, len(connections), _SESSIONS_PER_TURN):
+            yield [one.session for one in connections[start : start + _SESSIONS_PER_TURN]]
 
     def _row(self, session: "Session") -> SessionRow:
         nodes, identity = self._engine.nodes, session.identity
@@ -115,6 +117,12 @@ def _is_wanted(session: "Session", wanted: SessionsWanted) -> bool:
     if session.present is None or wanted.session not in ("", session.id):
         return False
     return (session.user, session.id) > wanted.after
+
+
+def _is_meant(session: "Session", ending: SessionsEnding) -> bool:
+    if session.present is None or session.closing is not None:
+        return False
+    return session.id == ending.session or session.user == ending.user
 
 
 def _place(row: SessionRow) -> tuple[str, str]:

@@ -265,6 +265,7 @@ class Session:
         self.step(SessionEvent.ADMITTED)
         self.admit(identity)
         self.present = engine.presence.arrive(self)
+        engine.counters.arrived(len(self.present.sessions))
         self.since = engine.clock.now_ms()
         self.write(
             Welcome(

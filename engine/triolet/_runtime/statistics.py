@@ -33,13 +33,13 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
 
 def statistics_of(engine: "Engine") -> Statistics:
     """Return what an engine is doing now."""
-    present, nodes = engine.presence.present.values(), engine.nodes
+    nodes, counters = engine.nodes, engine.counters
     return Statistics(
         connections=len(engine.heartbeat.connections),
-        sessions=sum(len(one.sessions) for one in present),
-        users=sum(1 for one in present if one.sessions),
+        sessions=counters.sessions,
+        users=counters.users,
         rooms=len(engine.hub.rooms),
-        cursors=sum(len(room.cursors) for room in engine.hub.rooms.values()),
+        cursors=counters.cursors,
         pending_bytes=engine.sequencer.pending_bytes,
         draining=engine.is_draining,
         node="" if nodes is None else nodes.name,

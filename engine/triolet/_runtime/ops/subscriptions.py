@@ -265,6 +265,7 @@ def _place(session: Session, room: Room, seat: Seat, position: int) -> None:
     """Insert the cursor, and feed it what is at hand."""
     cursor = Cursor(session, room, seat, position)
     session.cursors[room.name] = cursor
+    session.engine.counters.cursors += 1
     room.enter(cursor)
     if not catch_up(cursor, session.engine.limits):
         session.fall_behind(cursor)
