@@ -94,6 +94,18 @@ TESTED_ELSEWHERE: dict[str, tuple[str, str]] = {
         "tests/runtime/test_sequencer.py",
         "a protocol; what it is told, and when, is seen where the sequencer tells it",
     ),
+    "engine/triolet/_runtime/applied.py": (
+        "tests/runtime/test_engine.py",
+        "the engine's part of each commit, which feeds and other nodes see",
+    ),
+    "engine/triolet/_runtime/job_endings.py": (
+        "tests/runtime/test_job_worker.py",
+        "what a worker says of a job is seen when it is written",
+    ),
+    "engine/triolet/_runtime/job_held.py": (
+        "tests/runtime/test_job_leases.py",
+        "what a lease may cancel is seen when it ends",
+    ),
     "engine/triolet/_runtime/gaps.py": (
         "tests/runtime/test_hub.py",
         "a part of the hub, which is what everybody else sees",
@@ -220,6 +232,10 @@ TESTED_ELSEWHERE: dict[str, tuple[str, str]] = {
     ),
     "engine/triolet/ports/documents.py": (
         "tests/adapters/test_memory.py",
+        "a promise, proved of each store by the contract suite",
+    ),
+    "engine/triolet/ports/jobs.py": (
+        "tests/adapters/test_memory_jobs.py",
         "a promise, proved of each store by the contract suite",
     ),
     "engine/triolet/ports/limiter.py": (

@@ -124,9 +124,8 @@ class Engine:
         self.oversight = Oversight(self, counters, self.spawn)
         self.observe = self.oversight.observe
         self.announce = self.oversight.announce
-        self._departure = Departure(
-            self.heartbeat, self.sequencer, self.nodes, entropy, limits, jobs=self.jobs
-        )
+        leaving = (self.heartbeat, self.sequencer, self.nodes, entropy, limits)
+        self._departure = Departure(*leaving, jobs=self.jobs)
         self.require_running = self._departure.check
         self._stack = AsyncExitStack()
         self._nursery: trio.Nursery | None = None

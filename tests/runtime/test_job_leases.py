@@ -1,0 +1,90 @@
+"""Laws of leases: while its handler runs a job is nobody else's, and it ends with the lease."""
+
+import trio
+from scene import NOW_MS, settled
+from stage import open_stage
+from test_jobs import Book, one
+
+from triolet._model.errors import StoreUnavailable
+from triolet.ports.jobs import JobState
+
+
+async def test_a_lease_is_extended_for_as_long_as_the_handler_runs():
+    async with open_stage(2) as stage:
+        book = Book(takes_s=300)
+        for scene in stage:
+            scene.engine.jobs.handle("report", book, timeout_s=400)
+        await stage[0].engine.jobs.add("report", "2026")
+        await trio.sleep(310)
+
+        assert (book.begun, book.done) == (1, ["2026"])
+        done = await one(stage[0].engine.jobs, JobState.DONE)
+        assert (done.attempts, done.error) == (1, "")
+        await trio.sleep(60)
+        assert stage[0].store.count("jobs.extend") + stage[1].store.count("jobs.extend") <= 21
+
+
+async def test_a_handler_whose_lease_cannot_be_extended_ends_before_another_begins():
+    async with open_stage(2) as stage:
+        running = most = 0
+        began = []
+
+        async def handler(job):
+            nonlocal running, most
+            running, most = running + 1, max(most, running + 1)
+            began.append(trio.current_time())
+            try:
+                await trio.sleep(100)
+            finally:
+                running -= 1
+
+        for scene in stage:
+            scene.engine.jobs.handle("report", handler, timeout_s=200)
+            scene.store.always("jobs.extend", StoreUnavailable("gone"))
+        await stage[0].engine.jobs.add("report", "2026")
+        await trio.sleep(59)
+        assert running == 0
+        await trio.sleep(10)
+
+        assert (most, len(began)) == (1, 2)
+        assert began[1] >= 60
+        for scene in stage:
+            scene.store.always("jobs.extend")
+        await trio.sleep(100)
+        assert (await one(stage[0].engine.jobs, JobState.DONE)).attempts == 2
+
+
+async def test_a_handler_whose_job_is_anothers_is_cancelled(scene, caplog):
+    """By a clock that is far ahead, say."""
+    book = Book(takes_s=100)
+    scene.engine.jobs.handle("report", book, timeout_s=200)
+    await scene.engine.jobs.add("report", "2026")
+    await settled()
+    far = NOW_MS + 10**6
+    await scene.store.real.jobs.claim(["report"], now=far, lease_until=2 * far, limit=1)
+    await trio.sleep(20)
+
+    assert (await scene.engine.jobs.statistics()).running_here == 0
+    assert "is another worker's by now" in caplog.text
+    await trio.sleep(100)
+    assert book.done == []
+
+
+async def test_what_was_claimed_ahead_and_never_begun_is_left_to_others():
+    """Its lease may have ended while a handler held the loop's turn."""
+    async with open_stage(1, jobs_lease_s=4) as stage:
+        scene = stage[0]
+        jobs, book = scene.engine.jobs, Book()
+        jobs.handle("mail", book, concurrency=1)
+        for key in "abcdef":
+            await jobs.add("mail", key)
+        await settled()
+        # The next ones are expected to be as quick, so several are claimed ahead.
+        book.takes_s = 1.5
+        scene.store.always("jobs.extend", StoreUnavailable("gone"))
+        for key in "ghijkl":
+            await jobs.add("mail", key)
+        await trio.sleep(30)
+
+        assert sorted(set(book.done)) == list("abcdefghijkl")
+        assert len(book.done) == 12
