@@ -30,6 +30,8 @@ from .departure import Departure
 from .doorbells import Doorbells, RoomChannels
 from .edge import Edge, Fallback
 from .entrance import Entrance
+from .erasure import Erasure
+from .export import Export
 from .failing import is_alone
 from .feed import Feeder
 from .flusher import Flusher
@@ -120,6 +122,9 @@ class Engine:
         self.admit, self.ask, self.ask_each = asking.admit, asking.ask, asking.ask_each
         self.view, self.members, self.search = asking.view, asking.members, asking.search
         self.forward = Forwarding(self.presence, self.nodes).forward
+        self.erasure = Erasure(self)
+        self.erase = self.erasure.erase
+        self.export = Export(store).export
         self.relay = None if self.nodes is None else self._join(self.nodes)
         self.oversight = Oversight(self, counters, self.spawn)
         self.observe = self.oversight.observe
