@@ -9,11 +9,14 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Final, final
 
+import trio
+
 from ...ports.clock import Clock
 from ...ports.documents import Change, Document, Documents
 from .._documents import Span, check_changes, check_keys, check_scan, is_key, span
 from .bulk import Among
 from .grouping import Grouping
+from .known import KEYS_MAX, Known
 from .ledger import Ledger
 from .readers import Readers
 from .snapshot import Snapshot
@@ -42,21 +45,46 @@ _PRUNE: Final = """
 
 @final
 class SqliteDocuments(Documents):
-    """Reads are of a snapshot; writes that wait at the same time are one transaction."""
+    """Reads are of a snapshot, or of what is known of it; writes share transactions.
+
+    `known` is settled by the grouping after each.
+    """
 
     def __init__(
-        self, readers: Readers, grouping: Grouping, ledger: Ledger, *, clock: Clock
+        self,
+        readers: Readers,
+        grouping: Grouping,
+        ledger: Ledger,
+        *,
+        known: Known,
+        clock: Clock,
     ) -> None:
         self._readers = readers
         self._grouping = grouping
         self._ledger = ledger
+        self._known = known
         self._clock = clock
 
     async def read(self, keys: Sequence[str]) -> list[Document | None]:
         """Return the documents of these keys, in their order, None where there is none."""
         check_keys(keys)
-        found = await self._readers.read(partial(_read, keys=keys, now=self._clock.now_ms()))
-        return [found.get(key) for key in keys]
+        now = self._clock.now_ms()
+        if len(keys) > KEYS_MAX:
+            read = await self._readers.read(partial(_read, keys=keys, now=now))
+            return [read.get(key) for key in keys]
+        known = self._known.find(keys)
+        if known is None:
+            return await self._read_and_know(keys, now)
+        await trio.lowlevel.checkpoint()
+        return [one if one is None or _is_present(one, now) else None for one in known]
+
+    async def _read_and_know(self, keys: Sequence[str], now: int) -> list[Document | None]:
+        reading, found = self._known.begin(keys), None
+        try:
+            found = await self._readers.read(partial(_read, keys=keys, now=now))
+            return [found.get(key) for key in keys]
+        finally:
+            self._known.end(reading, found)
 
     async def scan(
         self, prefix: str, *, after: str = "", limit: int, descending: bool = False
@@ -72,7 +100,7 @@ class SqliteDocuments(Documents):
     async def write(self, changes: Sequence[Change]) -> bool:
         """Make all changes, or none: False, if a version was another than a change says."""
         check_changes(changes)
-        work = partial(_write, self._ledger, tuple(changes), self._clock.now_ms())
+        work = partial(_write, self._ledger, self._known, tuple(changes), self._clock.now_ms())
         return await self._grouping.do(work)
 
     async def prune(self, *, now: int, limit: int) -> int:
@@ -101,7 +129,11 @@ def _scan(
     return [Document(*row) for row in rows]
 
 
-def _write(ledger: Ledger, changes: Sequence[Change], now: int) -> bool:
+def _is_present(document: Document, now: int) -> bool:
+    return not 0 < document.expires_at <= now
+
+
+def _write(ledger: Ledger, known: Known, changes: Sequence[Change], now: int) -> bool:
     """Judge all, then change all; nothing is changed by what is judged False."""
     connection = ledger.connection
     expected = {one.key: one.version for one in changes if one.version is not None}
@@ -110,6 +142,7 @@ def _write(ledger: Ledger, changes: Sequence[Change], now: int) -> bool:
         present.update(_VERSIONS.execute(connection, part, now).fetchall())
     if any(version != present.get(key, 0) for key, version in expected.items()):
         return False
+    known.doubt(one.key for one in changes)
     (version,) = connection.execute(_NEXT_VERSION).fetchone()
     for one in changes:
         if one.value is None:

@@ -39,11 +39,16 @@ class Grouping:
     Args:
         writer: whose thread does them.
         ledger: its transactions.
+        after_all: called in the thread after each transaction, whatever became of it, and before
+            anybody is told.
     """
 
-    def __init__(self, writer: Writer, ledger: Ledger) -> None:
+    def __init__(
+        self, writer: Writer, ledger: Ledger, after_all: Callable[[], None] = lambda: None
+    ) -> None:
         self._writer = writer
         self._ledger = ledger
+        self._after_all = after_all
         # Handed over, and not done; each has a job in the writer's queue.
         self._waiting: deque[_Waiting[Any]] = deque()
 
@@ -71,6 +76,8 @@ class Grouping:
                 for each in works:
                     # An exception of one's own: tasks write into it as it passes.
                     each.result = outcome.Error(copy(error))
+            finally:
+                self._after_all()
         assert one.result is not None, "it was among those that waited"
         return one.result.unwrap()
 

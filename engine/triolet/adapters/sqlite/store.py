@@ -33,6 +33,7 @@ from .appending import append
 from .documents import SqliteDocuments
 from .grouping import Grouping
 from .jobs import SqliteJobs
+from .known import Known
 from .opening import Opened, opened
 from .revocations import Revocations
 from .snapshot import Snapshot
@@ -71,8 +72,11 @@ class SqliteStore(Store):
         self._readers = parts.readers
         self._ledger = parts.ledger
         self._revocations = Revocations()
-        grouping = Grouping(parts.writer, parts.ledger)
-        self.documents = SqliteDocuments(parts.readers, grouping, parts.ledger, clock=clock)
+        known = Known()
+        grouping = Grouping(parts.writer, parts.ledger, known.settle)
+        self.documents = SqliteDocuments(
+            parts.readers, grouping, parts.ledger, known=known, clock=clock
+        )
         self.jobs = SqliteJobs(parts.readers, grouping, parts.ledger)
         self._clock = clock
         self._entropy = entropy
