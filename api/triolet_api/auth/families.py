@@ -98,7 +98,7 @@ class Families:
             used=now,
             device=device,
             agent=agent,
-            address=network,
+            network=network,
         )
         held = await self.of(user)
         await self._documents.write([self._change(family, version=0)])

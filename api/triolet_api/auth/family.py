@@ -43,7 +43,7 @@ class Family(Struct, frozen=True, kw_only=True):
         salt: makes its tokens, with the server's key.
         generation: of the one token that is good.
         used: when the present generation was made.
-        address: of whoever signed in, shortened to its network.
+        network: of whoever signed in.
         ended: it has: no token of it is good.
     """
 
@@ -55,7 +55,7 @@ class Family(Struct, frozen=True, kw_only=True):
     generation: int = 0
     device: str = ""
     agent: str = ""
-    address: str = ""
+    network: str = ""
     ended: bool = False
 
 

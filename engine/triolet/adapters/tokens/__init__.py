@@ -1,6 +1,7 @@
 """Who is who by JSON Web Tokens: the gate that admits them, and how one is made.
 
 - `TokenGate`: the `Gate` port; HS256 by a secret, RS256, ES256 and EdDSA by public keys.
+- `SigningKeys`: keys of one's own, for tokens that others can verify.
 - `mint`: a token for `triolet token`, for tests, and for a host's own sign-in.
 """
 
@@ -10,3 +11,9 @@ from .jwt import TOKEN_BYTES_MAX as TOKEN_BYTES_MAX
 from .jwt import check_secret as check_secret
 from .jwt import encode_segment as encode_segment
 from .jwt import mint as mint
+from .jwt import sign_hs256 as sign_hs256
+from .jwt import write_claims as write_claims
+from .signing import SigningAlgorithm as SigningAlgorithm
+from .signing import SigningKeys as SigningKeys
+from .signing import new_signing_key as new_signing_key
+from .signing import read_signing_keys as read_signing_keys

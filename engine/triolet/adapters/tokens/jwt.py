@@ -9,6 +9,7 @@ The tests hold the two against each other.
 import hmac
 import re
 from binascii import a2b_base64, b2a_base64
+from collections.abc import Callable
 from typing import Annotated, Final, TypeAlias, final
 
 import msgspec
@@ -209,6 +210,46 @@ def mint(
     'eyJhbGciOiJIUzI1NiIs'
     """
     check_secret(secret)
+    claims = write_claims(
+        user,
+        ttl_s=ttl_s,
+        now_ms=now_ms,
+        tier=tier,
+        roles=roles,
+        device=device,
+        token_id=token_id,
+        family=family,
+        issuer=issuer,
+        audience=audience,
+    )
+    return sign_hs256(secret, claims)
+
+
+def sign_hs256(secret: bytes, claims: bytes) -> str:
+    """Return a token that says `claims` (JSON), signed by a secret that was checked."""
+    return put_together(
+        _HS256_HEADER, claims, lambda message: hmac.digest(secret, message, "sha256")
+    )
+
+
+def write_claims(
+    user: str,
+    *,
+    ttl_s: float,
+    now_ms: int,
+    tier: str = "",
+    roles: tuple[str, ...] = (),
+    device: str = "",
+    token_id: str = "",
+    family: str = "",
+    issuer: str = "",
+    audience: str = "",
+) -> bytes:
+    """Return what a token for `user` says, as JSON.
+
+    Raises:
+        ValueError: as `mint`.
+    """
     if not is_user(user):
         raise ValueError("a user id is 1 to 64 of A-Z a-z 0-9 _ . @ -")
     if not ttl_s > 0:
@@ -226,9 +267,19 @@ def mint(
         _decode_claims(payload)
     except msgspec.ValidationError as error:
         raise ValueError(str(error)) from None
-    signing_input = _HS256_HEADER + b"." + encode_segment(payload)
-    signature = encode_segment(hmac.digest(secret, signing_input, "sha256"))
-    return (signing_input + b"." + signature).decode("ascii")
+    return payload
+
+
+def put_together(header: bytes, claims: bytes, sign: Callable[[bytes], bytes]) -> str:
+    """Return a compact token.
+
+    Args:
+        header: encoded already.
+        claims: JSON.
+        sign: returns the signature of what it is given.
+    """
+    signing_input = header + b"." + encode_segment(claims)
+    return (signing_input + b"." + encode_segment(sign(signing_input))).decode("ascii")
 
 
 def _to_seconds(at_ms: int) -> int | float:

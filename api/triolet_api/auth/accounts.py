@@ -1,0 +1,270 @@
+"""Accounts: who may sign in by a password, and as what.
+
+One is a document, `account/NAME`, in which the name is lower case. A name that was removed stays
+taken: whoever had it next would find its former owner's rooms. Only an operator gives it again.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final, final
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from triolet._model.errors import ErrorCode, Refusal, StoreUnavailable
+from triolet.ports.clock import Clock
+from triolet.ports.documents import Change, Document, Documents
+from triolet.ports.people import People
+
+from .hashing import Hashing
+from .names import account_name, check_free_to_take
+from .passwords import check_password
+from .settings import AuthSettings
+
+_PREFIX: Final = "account/"
+# Each try that another writer spoils was a good one of theirs.
+_TRIES: Final = 8
+
+
+@final
+class Account(Struct, frozen=True, kw_only=True):
+    """What is kept of somebody who may sign in; times in ms.
+
+    Attributes:
+        password: its hash.
+        era: grows by whatever ends all that was before: a new password, being disabled.
+        removed: the name stays, so that nobody else gets it.
+    """
+
+    user: str
+    password: str
+    created: int
+    password_changed: int
+    roles: tuple[str, ...] = ()
+    tier: str = ""
+    era: int = 0
+    disabled: bool = False
+    removed: bool = False
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Account).decode
+
+
+@final
+class Accounts:
+    """See the module.
+
+    Args:
+        documents: where they are kept.
+        people: who has been here by tokens from elsewhere; their names are not for others.
+        hashing: of passwords.
+        clock: when something is made.
+        settings: what a password must be.
+    """
+
+    def __init__(
+        self,
+        documents: Documents,
+        people: People,
+        hashing: Hashing,
+        *,
+        clock: Clock,
+        settings: AuthSettings,
+    ) -> None:
+        self._documents = documents
+        self._people = people
+        self._hashing = hashing
+        self._clock = clock
+        self._length_min = settings.password_length_min
+
+    # --- looking -----------------------------------------------------------------------
+
+    async def find(self, name: str) -> Account | None:
+        """Return the account of a name in any case, if there is one.
+
+        Raises:
+            StoreError: it could not be looked for.
+        """
+        found = await self._read(name)
+        account = None if found is None else _decode(found.value)
+        return None if account is None or account.removed else account
+
+    async def page(self, *, after: str = "", limit: int) -> tuple[list[Account], str]:
+        """Return accounts by name, and the last name that was looked at; empty: there are no more.
+
+        Raises:
+            StoreError: they could not be read.
+        """
+        after_key = _PREFIX + after if after else ""
+        found = await self._documents.scan(_PREFIX, after=after_key, limit=limit)
+        accounts = [_decode(one.value) for one in found]
+        last = accounts[-1].user if len(found) == limit else ""
+        return [one for one in accounts if not one.removed], last
+
+    async def is_unchanged(self, account: Account) -> bool:
+        """Whether nothing has ended meanwhile what was begun for an account.
+
+        Raises:
+            StoreError: it could not be looked for.
+        """
+        found = await self.find(account.user)
+        return found is not None and (found.created, found.era) == (account.created, account.era)
+
+    async def authenticate(self, name: str, password: str) -> Account:
+        """Return the account of somebody who knows its password.
+
+        The work is the same whether there is such an account: one hash is compared.
+
+        Raises:
+            Refusal: `UNAUTHENTICATED` there is none, or it is not its password; `BANNED` it is,
+                and the account is disabled; `RATE_LIMITED` too many sign in.
+            StoreError: it could not be looked for.
+        """
+        account = await self.find(name)
+        known = None if account is None else account.password
+        verdict = await self._hashing.verify(known, password)
+        if account is None or not verdict.is_right:
+            raise Refusal(ErrorCode.UNAUTHENTICATED, "the name or the password is wrong")
+        if account.disabled:
+            raise Refusal(ErrorCode.BANNED, "this account is disabled")
+        if verdict.renewed is not None:
+            await self._renew(account, verdict.renewed)
+        return account
+
+    # --- making and changing -----------------------------------------------------------
+
+    async def register(self, name: str, password: str, *, also: Sequence[Change] = ()) -> Account:
+        """Make an account for whoever comes first.
+
+        Args:
+            name: in any case.
+            password: it must do.
+            also: what is written with it, or it is not made.
+
+        Raises:
+            Refusal: `INVALID_FIELD` the name or the password does not do; `ALREADY_EXISTS` the
+                name is somebody's, or was; `RATE_LIMITED` too many sign in.
+            StoreError: it was not made, or that is not known: try to sign in.
+        """
+        user = account_name(name)
+        check_free_to_take(user)
+        check_password(password, name=user, length_min=self._length_min)
+        if await self._read(user) is not None or await self._has_been_here(user):
+            raise _taken(user)
+        account = await self._new(user, password)
+        if await self._documents.write([self._change(account, 0), *also]):
+            return account
+        if await self._read(user) is not None:
+            raise _taken(user)
+        raise StoreUnavailable("what goes with this account was changed: try again")
+
+    async def add(
+        self, name: str, password: str, *, roles: Sequence[str] = (), tier: str = ""
+    ) -> Account:
+        """Make an account as an operator: under any name that no account has now.
+
+        Raises:
+            Refusal, StoreError: as `register`.
+        """
+        user = account_name(name)
+        check_password(password, name=user, length_min=self._length_min)
+        found = await self._read(user)
+        former = None if found is None else _decode(found.value)
+        if former is not None and not former.removed:
+            raise _taken(user)
+        account = replace(await self._new(user, password), roles=tuple(roles), tier=tier)
+        if former is not None:
+            account = replace(account, era=former.era + 1)
+        if not await self._documents.write([self._change(account, found.version if found else 0)]):
+            raise _taken(user)
+        return account
+
+    async def set_password(self, name: str, password: str) -> Account:
+        """Give an account another password.
+
+        Raises:
+            Refusal: `NO_SUCH_ENTRY` there is no such account; the others as `register`.
+            StoreError: it is not known which one it has.
+        """
+        user = account_name(name)
+        check_password(password, name=user, length_min=self._length_min)
+        hashed, now = await self._hashing.hash(password), self._clock.now_ms()
+        return await self._alter(
+            user,
+            lambda one: replace(one, password=hashed, password_changed=now, era=one.era + 1),
+        )
+
+    async def set_disabled(self, name: str, *, disabled: bool) -> Account:
+        """Let somebody in no more, or again.
+
+        Raises:
+            Refusal: `NO_SUCH_ENTRY`.
+            StoreError: it is not known how it is.
+        """
+        return await self._alter(name, lambda one: replace(one, disabled=disabled, era=one.era + 1))
+
+    async def set_standing(
+        self, name: str, *, roles: Sequence[str] | None = None, tier: str | None = None
+    ) -> Account:
+        """Give an account other roles or another tier; None: they stay.
+
+        Raises:
+            Refusal, StoreError: as `set_disabled`.
+        """
+
+        def change(one: Account) -> Account:
+            return replace(
+                one,
+                roles=one.roles if roles is None else tuple(roles),
+                tier=one.tier if tier is None else tier,
+            )
+
+        return await self._alter(name, change)
+
+    async def remove(self, name: str) -> Account:
+        """Remove an account; its name stays taken.
+
+        Raises:
+            Refusal, StoreError: as `set_disabled`.
+        """
+        gone = {"password": "", "roles": (), "tier": "", "removed": True}
+        return await self._alter(name, lambda one: replace(one, era=one.era + 1, **gone))
+
+    async def _alter(self, name: str, change: Callable[[Account], Account]) -> Account:
+        for _ in range(_TRIES):
+            found = await self._read(name)
+            account = None if found is None else _decode(found.value)
+            if found is None or account is None or account.removed:
+                raise Refusal(ErrorCode.NO_SUCH_ENTRY, "there is no such account")
+            changed = change(account)
+            if await self._documents.write([self._change(changed, found.version)]):
+                return changed
+        raise StoreUnavailable("an account is changed by too many at once")
+
+    async def _renew(self, account: Account, hashed: str) -> None:
+        """Keep the hash of the present parameters, unless the password was changed meanwhile."""
+
+        def change(one: Account) -> Account:
+            return replace(one, password=hashed) if one.password == account.password else one
+
+        await self._alter(account.user, change)
+
+    async def _new(self, user: str, password: str) -> Account:
+        hashed, now = await self._hashing.hash(password), self._clock.now_ms()
+        return Account(user=user, password=hashed, created=now, password_changed=now)
+
+    async def _has_been_here(self, user: str) -> bool:
+        (person,) = await self._people.people([user])
+        return person.last_seen > 0
+
+    async def _read(self, name: str) -> Document | None:
+        (found,) = await self._documents.read([_PREFIX + name.lower()])
+        return found
+
+    def _change(self, account: Account, version: int) -> Change:
+        return Change(_PREFIX + account.user, _encode(account), version)
+
+
+def _taken(user: str) -> Refusal:
+    return Refusal(ErrorCode.ALREADY_EXISTS, f"the name {user} is taken")

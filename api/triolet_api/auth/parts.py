@@ -1,0 +1,126 @@
+"""Accounts and their endpoints, put together; and what is done for them from time to time."""
+
+import logging
+from collections.abc import Sequence
+from typing import Final, final
+
+import trio
+from msgspec import Struct
+
+from triolet._model.errors import ConfigurationError, StoreError
+from triolet._model.limits import Limits
+from triolet.adapters.tokens import SigningKeys
+from triolet.ports.clock import Clock, Entropy
+from triolet.ports.store import Store
+
+from ..secret import Secret
+from ..settings import Settings
+from .accounts import Accounts
+from .administration import AdminAccounts, AdminInvites
+from .attempts import Attempts
+from .cookies import RefreshCookie
+from .families import Families, Revoke
+from .hashing import Hashes, Hashing
+from .invites import Invites
+from .issuing import Issuer
+from .own import Keys, Own
+from .settings import ACCESS_TTL_S_MAX, AuthSettings
+from .sign_in import Auth
+from .signing_in import SigningIn
+
+logger = logging.getLogger(__name__)
+
+# Revocations of families are forgotten so often, and so many in one transaction.
+_FORGET_INTERVAL_S: Final = 300
+_FORGET_AT_ONCE: Final = 1000
+
+
+@final
+class AuthParts(Struct, frozen=True):
+    """What signs people in.
+
+    Attributes:
+        endpoints: objects with endpoints.
+    """
+
+    signing_in: SigningIn
+    invites: Invites
+    hashing: Hashing
+    endpoints: Sequence[object]
+
+
+def has_accounts(settings: AuthSettings, *, signs: bool) -> bool:
+    """Whether people sign in here; `signs`: there is a secret.
+
+    Raises:
+        ConfigurationError: they shall, and nothing signs their tokens.
+    """
+    if settings.accounts and not signs:
+        raise ConfigurationError("auth.accounts: without `secret` nothing signs their tokens")
+    return signs if settings.accounts is None else settings.accounts
+
+
+def make_auth(
+    store: Store,
+    revoke: Revoke,
+    settings: Settings,
+    *,
+    secret: Secret,
+    keys: SigningKeys | None,
+    attempts: Attempts,
+    clock: Clock,
+    entropy: Entropy,
+    hashes: Hashes | None = None,
+) -> AuthParts:
+    """Put together what signs people in.
+
+    Args:
+        store: where accounts and families are kept.
+        revoke: ends sessions and access tokens (`Engine.revoke`).
+        settings: what an operator decided.
+        secret: signs access tokens, and refresh tokens in any case.
+        keys: sign access tokens instead, if there are any.
+        attempts: throttles guessing.
+        clock: when.
+        entropy: the source of names.
+        hashes: of passwords; argon2id if not given.
+    """
+    auth, documents = settings.auth, store.documents
+    hashing = Hashing(auth, hashes)
+    accounts = Accounts(documents, store, hashing, clock=clock, settings=auth)
+    families = Families(
+        documents, revoke, clock=clock, entropy=entropy, settings=auth, secret=secret.reveal()
+    )
+    issuer = Issuer(
+        secret,
+        keys,
+        settings=auth,
+        issuer=settings.issuer,
+        audience=settings.audience[0] if settings.audience else "",
+    )
+    signing_in = SigningIn(accounts, families, issuer, store, revoke=revoke, clock=clock)
+    invites = Invites(documents, clock=clock, entropy=entropy)
+    cookie = RefreshCookie(
+        is_allowed=auth.refresh_cookie, ttl_days=auth.refresh_ttl_days, origins=settings.origins
+    )
+    endpoints = (
+        Auth(signing_in, invites, attempts, cookie, auth.registration),
+        Own(signing_in, attempts, cookie),
+        Keys(issuer),
+        AdminAccounts(signing_in, revoke),
+        AdminInvites(invites),
+    )
+    return AuthParts(signing_in, invites, hashing, endpoints)
+
+
+async def forget_families(store: Store, clock: Clock, limits: Limits) -> None:
+    """Forget, for as long as it runs, revoked families of which no access token lives any more."""
+    lifetime_ms = round(1000 * (ACCESS_TTL_S_MAX + limits.token_leeway_s))
+    while True:
+        older_than = clock.now_ms() - lifetime_ms
+        try:
+            while await store.forget_revocations(older_than=older_than, limit=_FORGET_AT_ONCE):
+                await trio.lowlevel.checkpoint()
+        except StoreError as error:
+            logger.warning("ended sign-ins are kept in memory for longer: %s", error)
+        await trio.sleep(_FORGET_INTERVAL_S)
