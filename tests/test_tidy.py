@@ -30,6 +30,10 @@ REGISTRY_HOSTS = re.compile(r"\b(pypi|pythonhosted|npmjs|deb\.debian)\.(com|org)
 SUITES = "engine/triolet/testing/contracts/"
 # Modules whose laws another test states: where, and why there.
 TESTED_ELSEWHERE: dict[str, tuple[str, str]] = {
+    "api/triolet_api/auth/attempts.py": (
+        "tests/api/auth/test_sign_in.py",
+        "a promise: who tries is told of, before and after",
+    ),
     "api/triolet_api/admin/settings.py": (
         "tests/api/test_settings.py",
         "values; how they are read and refused is shown there for all",

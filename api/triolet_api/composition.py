@@ -22,6 +22,8 @@ from .admin.observing import Admin
 from .admin.rooms import AdminRooms
 from .admin.sessions import AdminSessions
 from .app import create_app
+from .auth.issuing import Signing
+from .auth.parts import has_accounts, open_accounts
 from .dispatch import Dispatcher
 from .endpoints import Endpoint
 from .pages.assets import Assets
@@ -45,8 +47,19 @@ class Api(Struct, frozen=True):
 
 
 @asynccontextmanager
-async def open_api(engine: Engine, settings: Settings) -> AsyncIterator[Api]:
-    """Put the HTTP layer of a running engine together; at the end, its tasks have ended."""
+async def open_api(
+    engine: Engine, settings: Settings, signing: Signing | None = None
+) -> AsyncIterator[Api]:
+    """Put the HTTP layer of a running engine together; at the end, its tasks have ended.
+
+    Args:
+        engine: what it is a door to.
+        settings: what an operator decided.
+        signing: signs the tokens of who signs in here; None: tokens come from elsewhere.
+
+    Raises:
+        ConfigurationError: people shall sign in here, and nothing signs their tokens.
+    """
     app = create_app(settings.web, origins=settings.origins)
     days = settings.admin.audit_days
     audit = Audit(engine.store.documents, engine.clock, engine.entropy, days=days)
@@ -72,6 +85,9 @@ async def open_api(engine: Engine, settings: Settings) -> AsyncIterator[Api]:
         Streams(engine),
         Commands(engine),
     )
+    if has_accounts(settings.auth, signs=signing is not None):
+        assert signing is not None, "there are accounts where something signs"
+        dispatcher.add(*await open_accounts(engine, settings, signing))
     await trio.lowlevel.checkpoint()
     with recent_errors(engine.counters):
         yield Api(app, dispatcher.endpoints)

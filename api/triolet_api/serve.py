@@ -26,10 +26,10 @@ from triolet.embedded import Engine, open_bus, open_store
 from triolet.ports.clock import Clock
 from triolet.ports.store import Store
 
+from .auth.issuing import Signing, open_signing
 from .composition import open_api
 from .http import HttpDoor, open_http_door
 from .logs import set_up_logs
-from .secret import Secret, make_or_keep_secret
 from .settings import Settings, load_settings
 from .worker import READY, STARTING, supervised
 from .workers import Supervisor
@@ -199,11 +199,12 @@ async def open_server(settings: Settings, *, shares_port: bool = False) -> Async
         )
         ringing = open_bus(settings.bus_url.reveal(), store=url, entropy=entropy, limits=limits)
         bus = await stack.enter_async_context(ringing)
-        gate = make_gate(settings, clock, store)
+        signing = open_signing(settings)
+        gate = make_gate(settings, clock, store, signing)
         engine = await stack.enter_async_context(
             Engine(store=store, gate=gate, clock=clock, entropy=entropy, limits=limits, bus=bus)
         )
-        api = await stack.enter_async_context(open_api(engine, settings))
+        api = await stack.enter_async_context(open_api(engine, settings, signing))
         door = await stack.enter_async_context(open_http_door(api.app))
         try:
             host, port = await engine.listen(
@@ -230,20 +231,19 @@ def _tell_of_secrets(settings: Settings) -> None:
         )
 
 
-def make_gate(settings: Settings, clock: Clock, store: Store) -> TokenGate:
-    """Return the gate that the settings describe; the first start makes its secret.
+def make_gate(settings: Settings, clock: Clock, store: Store, signing: Signing | None) -> TokenGate:
+    """Return the gate that the settings describe; it admits what is signed here.
 
     Raises:
         ConfigurationError: a key that cannot be read or used.
     """
-    secret: Secret | None = settings.secret
-    if settings.makes_its_secret:
-        secret = make_or_keep_secret(settings.data)
+    own = None if signing is None else signing.keys
     return TokenGate(
         clock=clock,
         limits=settings.limits,
-        secret=None if secret is None else secret.reveal(),
+        secret=None if signing is None else signing.secret.reveal(),
         keys=[_read_key(path) for path in settings.keys],
+        own=() if own is None else own.public,
         jwks=settings.jwks,
         revoked=store.revoked,
         revoked_now=store.revoked_now,

@@ -10,6 +10,7 @@ import json
 import logging
 import warnings
 
+import msgspec
 import pytest
 import trio
 import trio.testing
@@ -28,7 +29,14 @@ from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 
 from triolet._model.errors import ConfigurationError, ErrorCode, Refusal, StoreUnavailable
 from triolet._model.limits import Limits
-from triolet.adapters.tokens import TokenGate, mint
+from triolet.adapters.tokens import (
+    SigningKeys,
+    TokenGate,
+    mint,
+    new_signing_key,
+    read_signing_keys,
+    write_claims,
+)
 from triolet.adapters.tokens.jwks import JWKS_CHECK_S
 from triolet.adapters.tokens.jwt import (
     Claims,
@@ -789,3 +797,41 @@ class TestMint:
         token = mint(SECRET, "anna", ttl_s=1e15, now_ms=NOW)
 
         assert read_claims(take_apart(token).payload).exp * 1000 == FOREVER
+
+
+class TestSigningKeys:
+    """Keys of one's own: the first signs, all of them verify."""
+
+    @pytest.mark.parametrize("algorithm", ["EdDSA", "ES256"])
+    async def test_a_new_key_in_front_of_the_old_ones_tokens(self, algorithm):
+        old = SigningKeys([new_signing_key("ES256")])
+        kept = msgspec.json.decode(old.private_set())["keys"]
+        both = SigningKeys([new_signing_key(algorithm), *kept])
+        claims = write_claims("anna", ttl_s=60, now_ms=NOW)
+        gate = make_gate(secret=None, own=both.public)
+        for keys in (old, both):
+            assert (await gate.admit(keys.sign(claims), OPENING)).user == "anna"
+        only_old = make_gate(secret=None, own=old.public)
+        assert await refusal(only_old, both.sign(claims)) == INVALID
+
+    def test_what_is_written_is_read(self):
+        keys = SigningKeys([new_signing_key("EdDSA"), new_signing_key("ES256")])
+        again = read_signing_keys(keys.private_set())
+        assert again.public_jwks == keys.public_jwks
+        assert "d" not in again.public_jwks[0]
+        assert again.public_jwks[0]["x"] not in repr(again)
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            b"",
+            b"[]",
+            b'{"keys": []}',
+            b'{"keys": [{"kty": "OKP", "crv": "Ed25519", "x": "AA", "kid": "a"}]}',
+            b'{"keys": [{"kty": "OKP", "crv": "Ed25519", "x": "AA", "d": "AA", "kid": "a"}]}',
+            b'{"keys": [{"kty": "OKP", "crv": "X25519", "x": "AA", "d": "AA", "kid": "a"}]}',
+        ],
+    )
+    def test_what_cannot_sign_is_refused(self, text):
+        with pytest.raises(ConfigurationError):
+            read_signing_keys(text)

@@ -1,18 +1,20 @@
 """Access tokens: what they say, and what signs them."""
 
-from pathlib import Path
 from typing import Final, final
 
+from msgspec import Struct
+
+from triolet._model.errors import ConfigurationError
 from triolet.adapters.tokens import (
     SigningKeys,
-    check_secret,
     new_signing_key,
     read_signing_keys,
     sign_hs256,
     write_claims,
 )
 
-from ..secret import Secret, make_or_keep
+from ..secret import Secret, make_or_keep, make_or_keep_secret
+from ..settings import Settings
 from .accounts import Account
 from .family import Family
 from .settings import AuthSettings
@@ -20,19 +22,37 @@ from .settings import AuthSettings
 KEYS_FILE: Final = "signing-keys.json"
 
 
-def open_signing_keys(folder: Path, settings: AuthSettings) -> SigningKeys | None:
-    """Return the keys kept in `folder`, made on the first start; None: the secret signs.
+@final
+class Signing(Struct, frozen=True):
+    """What signs here: the secret, and for access tokens keys, if there are any."""
+
+    secret: Secret
+    keys: SigningKeys | None = None
+
+
+def open_signing(settings: Settings) -> Signing | None:
+    """Return what signs here, made on the first start; None: tokens come from elsewhere.
 
     Raises:
-        ConfigurationError: they cannot be made, read or used.
+        ConfigurationError: it cannot be made, read or used.
     """
-    if settings.algorithm == "HS256":
+    secret = settings.secret
+    if settings.makes_its_secret:
+        secret = make_or_keep_secret(settings.data)
+    if secret is None:
         return None
-    algorithm = settings.algorithm
+    algorithm = settings.auth.algorithm
+    if algorithm == "HS256":
+        return Signing(secret)
     kept = make_or_keep(
-        folder, KEYS_FILE, lambda: SigningKeys([new_signing_key(algorithm)]).private_set()
+        settings.data,
+        KEYS_FILE,
+        lambda: SigningKeys([new_signing_key(algorithm)]).private_set(),
     )
-    return read_signing_keys(kept.reveal())
+    try:
+        return Signing(secret, read_signing_keys(kept.reveal()))
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{settings.data / KEYS_FILE}: {error}") from None
 
 
 @final
@@ -40,23 +60,20 @@ class Issuer:
     """Makes access tokens.
 
     Args:
-        secret: signs them, where there are no keys.
-        keys: sign them.
+        signing: signs them.
         issuer, audience: what they name, as tokens admitted here must; empty: nothing.
     """
 
     def __init__(
         self,
-        secret: Secret,
-        keys: SigningKeys | None,
+        signing: Signing,
         *,
         settings: AuthSettings,
         issuer: str = "",
         audience: str = "",
     ) -> None:
-        check_secret(secret.reveal())
-        self._secret = secret.reveal()
-        self._keys = keys
+        self._secret = signing.secret.reveal()
+        self._keys = signing.keys
         self.ttl_s = settings.access_ttl_s
         self._issuer = issuer
         self._audience = audience

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 from typing import Final, final
 
 import trio
@@ -9,20 +10,19 @@ from msgspec import Struct
 
 from triolet._model.errors import ConfigurationError, StoreError
 from triolet._model.limits import Limits
-from triolet.adapters.tokens import SigningKeys
+from triolet._runtime.engine import Engine
 from triolet.ports.clock import Clock, Entropy
 from triolet.ports.store import Store
 
-from ..secret import Secret
 from ..settings import Settings
 from .accounts import Accounts
 from .administration import AdminAccounts, AdminInvites
-from .attempts import Attempts
+from .attempts import Attempts, Unthrottled
 from .cookies import RefreshCookie
 from .families import Families, Revoke
 from .hashing import Hashes, Hashing
 from .invites import Invites
-from .issuing import Issuer
+from .issuing import Issuer, Signing
 from .own import Keys, Own
 from .settings import ACCESS_TTL_S_MAX, AuthSettings
 from .sign_in import Auth
@@ -65,8 +65,7 @@ def make_auth(
     revoke: Revoke,
     settings: Settings,
     *,
-    secret: Secret,
-    keys: SigningKeys | None,
+    signing: Signing,
     attempts: Attempts,
     clock: Clock,
     entropy: Entropy,
@@ -78,8 +77,7 @@ def make_auth(
         store: where accounts and families are kept.
         revoke: ends sessions and access tokens (`Engine.revoke`).
         settings: what an operator decided.
-        secret: signs access tokens, and refresh tokens in any case.
-        keys: sign access tokens instead, if there are any.
+        signing: signs access tokens, and refresh tokens by its secret.
         attempts: throttles guessing.
         clock: when.
         entropy: the source of names.
@@ -89,11 +87,15 @@ def make_auth(
     hashing = Hashing(auth, hashes)
     accounts = Accounts(documents, store, hashing, clock=clock, settings=auth)
     families = Families(
-        documents, revoke, clock=clock, entropy=entropy, settings=auth, secret=secret.reveal()
+        documents,
+        revoke,
+        clock=clock,
+        entropy=entropy,
+        settings=auth,
+        secret=signing.secret.reveal(),
     )
     issuer = Issuer(
-        secret,
-        keys,
+        signing,
         settings=auth,
         issuer=settings.issuer,
         audience=settings.audience[0] if settings.audience else "",
@@ -111,6 +113,24 @@ def make_auth(
         AdminInvites(invites),
     )
     return AuthParts(signing_in, invites, hashing, endpoints)
+
+
+async def open_accounts(
+    engine: Engine, settings: Settings, signing: Signing, attempts: Attempts | None = None
+) -> Sequence[object]:
+    """Return the endpoints of accounts, around a running engine."""
+    parts = make_auth(
+        engine.store,
+        engine.revoke,
+        settings,
+        signing=signing,
+        attempts=attempts or Unthrottled(),
+        clock=engine.clock,
+        entropy=engine.entropy,
+    )
+    await parts.hashing.prepare()
+    engine.spawn(partial(forget_families, engine.store, engine.clock, engine.limits))
+    return parts.endpoints
 
 
 async def forget_families(store: Store, clock: Clock, limits: Limits) -> None:
