@@ -7,6 +7,7 @@ from .channels import Channels
 from .floor import Floor
 from .nats import Nats
 from .python_socketio import PythonSocketIo
+from .quart_trio import QuartTrio
 from .socketio import SocketIo, SocketIoRecovery
 from .trio_websocket import TrioWebsocket
 from .triolet import Triolet
@@ -46,5 +47,6 @@ PEERS: Final[dict[str, Peer]] = {
         TrioWebsocket(),
         PythonSocketIo(),
         Channels(),
+        QuartTrio(),
     )
 }

@@ -161,6 +161,7 @@ class Triolet(Peer):
             "latency",
             "ping",
             "slow",
+            "http",
         )
     )
     keeps_for_late_readers = True
@@ -208,6 +209,10 @@ class Triolet(Peer):
             _ANNOUNCEMENT,
             parent=parent,
         )
+
+    def token(self, user: str) -> str:
+        """Return what requests of a user are to bear."""
+        return mint(self._secret, user)
 
     def crowd(self, plan: Plan, *, text: str) -> TrioletCrowd:
         """See `Peer.crowd`."""

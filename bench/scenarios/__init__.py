@@ -153,6 +153,7 @@ def every() -> dict[str, Scenario]:
         direct,
         fanout,
         growth,
+        http,
         idle,
         latency,
         ping,
@@ -160,5 +161,5 @@ def every() -> dict[str, Scenario]:
         slow,
     )
 
-    modules = (fanout, ping, slow, direct, latency, idle, connect, resume, growth, day)
+    modules = (fanout, ping, slow, direct, latency, idle, connect, resume, growth, day, http)
     return {one.SCENARIO.name: one.SCENARIO for one in modules}
