@@ -19,6 +19,7 @@ from ..ports.store import Store
 from .flusher import Flusher
 from .gaps import Gaps
 from .heads import Heads
+from .histories import Histories
 from .loading import Channels, Load, Rooms
 from .marks import Marks
 from .members import Members
@@ -70,6 +71,7 @@ class Hub:
             channels=channels,
         )
         self.rooms = self._rooms.loaded
+        self.histories = Histories(self.rooms, is_alone=channels is None)
         self.pinned = self._rooms.pinned
         self.open = self._rooms.open
         self.load = self._rooms.load

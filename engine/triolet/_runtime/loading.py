@@ -272,6 +272,7 @@ class Rooms:
     def drop(self, room: Room) -> None:
         """Let go of a loaded room."""
         self._rings.drop(room.ring)
+        room.histories.clear()
         if self.loaded.get(room.name) is room:
             del self.loaded[room.name]
             self._idle_seats -= self.idle.pop(room.name, 0)

@@ -16,7 +16,7 @@ from .._model.entries import Member, Meta, Record, Role
 from .._model.events import Closed, Event, Reset
 from .._wire.codec import encode, unpack_fact
 from .._wire.websocket import binary_frame, text_frame
-from ..ports.store import Membership, RoomState
+from ..ports.store import HistorySlice, Membership, RoomState
 from .audience import Audience
 from .flusher import Flusher
 from .outbox import Outbox
@@ -100,6 +100,8 @@ class Room:
         self.member_changes = 0
         # Moves with each deletion, so that a page read before one is read again.
         self.erasures = 0
+        # Pages read since the last entry: by who asked for what, each with the floor of then.
+        self.histories: dict[tuple[str, int | None, int | None, int], tuple[int, HistorySlice]] = {}
         self.reload(state)
 
     def reload(self, state: RoomState) -> None:
@@ -209,6 +211,8 @@ class Room:
             The seat of a message's author, if there is one here.
         """
         self.head = seq = record.seq
+        if self.histories:
+            self.histories.clear()
         self.n = record.n
         author: Seat | None = None
         ended: Sequence[Cursor] = ()

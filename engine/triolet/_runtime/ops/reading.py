@@ -3,6 +3,8 @@
 from functools import partial
 from typing import Final
 
+import trio
+
 from ..._domain.inbox import unread
 from ..._domain.room import require_sight
 from ..._model.commands import History, ListReceipts, ListRooms, Ping, Sync
@@ -11,7 +13,7 @@ from ..._model.errors import ErrorCode, Refusal
 from ..._model.events import HistoryPage, Inbox, InboxRow, Pong, ReceiptPage, Synced
 from ..._wire.codec import encode_body
 from ...ports.gate import Action
-from ...ports.store import InboxItem, Mark
+from ...ports.store import HistorySlice, InboxItem, Mark
 from ..asker import Asker
 from ..pipeline import ALONE, HANDLERS, Job
 from ..rights import role_for
@@ -25,18 +27,8 @@ _SYNC_ROWS_MAX: Final = 1000
 
 
 async def _history(asker: Asker, command: History) -> None:
-    engine = asker.engine
     await require_reading(asker, command.room)
-    page = await engine.store.history(
-        command.room,
-        asker.user,
-        before=command.before,
-        after=command.after,
-        limit=command.limit,
-        bytes_max=engine.limits.page_bytes_max,
-    )
-    if page is None:
-        raise Refusal(ErrorCode.NO_SUCH_ROOM)
+    page = await _page(asker, command)
     asker.write(
         HistoryPage(
             ref=command.ref,
@@ -45,6 +37,26 @@ async def _history(asker: Asker, command: History) -> None:
             as_of=(page.epoch, page.head),
         )
     )
+
+
+async def _page(asker: Asker, command: History) -> HistorySlice:
+    engine, user = asker.engine, asker.user
+    page = engine.hub.histories.find(user, command)
+    if page is not None:
+        await trio.lowlevel.checkpoint()
+        return page
+    page = await engine.store.history(
+        command.room,
+        user,
+        before=command.before,
+        after=command.after,
+        limit=command.limit,
+        bytes_max=engine.limits.page_bytes_max,
+    )
+    if page is None:
+        raise Refusal(ErrorCode.NO_SUCH_ROOM)
+    engine.hub.histories.keep(user, command, page)
+    return page
 
 
 async def _receipts(asker: Asker, command: ListReceipts) -> None:
