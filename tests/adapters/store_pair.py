@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from triolet._model.entries import Member, Message, Meta
 from triolet.adapters.memory import MemoryStore
+from triolet.ports.documents import Change
 from triolet.ports.people import Person
 from triolet.ports.store import Mark
 from triolet.testing.contracts import CountingEntropy
@@ -13,6 +14,7 @@ from triolet.testing.contracts import drafting as d
 
 ROOMS = ("a", "b", "c")
 USERS = ("anna", "ben", "cleo")
+KEYS = ("a", "a/1", "a/\ufffd", "a/😀", "b")
 ALL = 10_000
 
 draft_shapes = st.tuples(
@@ -38,12 +40,22 @@ draft_shapes = st.tuples(
     st.sampled_from(USERS),
     st.integers(1, 12),
 )
+# A key, what it is to be, on which version (the present one, none, an early one, any), and until
+# when.
+change_shapes = st.tuples(
+    st.sampled_from(KEYS),
+    st.sampled_from((None, b"", b"1", b"22" * 600)),
+    st.sampled_from(("present", "nothing", "early", "any", "any")),
+    st.sampled_from((0, 0, -10, 10, 30)),
+)
 steps = st.one_of(
     st.tuples(st.just("batch"), st.lists(draft_shapes, min_size=1, max_size=6)),
     st.tuples(st.just("batch"), st.lists(draft_shapes, min_size=1, max_size=6)),
     st.tuples(st.just("batch"), st.lists(draft_shapes, min_size=1, max_size=6)),
     st.tuples(st.sampled_from(("marks", "prune", "age", "cids", "people")), st.integers(1, 9)),
+    st.tuples(st.just("write"), st.lists(change_shapes, max_size=4, unique_by=lambda one: one[0])),
     st.tuples(st.sampled_from(("generation", "reopen", "copy", "tick")), st.integers(1, 9)),
+    st.tuples(st.sampled_from(("expire", "tick")), st.integers(1, 9)),
 )
 
 
@@ -132,6 +144,14 @@ class Pair:
         elif what == "people":
             people = [Person(user, "dnd" if value > 4 else "", value) for user in USERS]
             await self.both(lambda store: store.put_people(people))
+        elif what == "write":
+            found = await self.both(lambda store: store.documents.read(KEYS))
+            versions = {one.key: one.version for one in found if one is not None}
+            changes = [change(shape, versions, self.home.clock.ms) for shape in value]
+            await self.both(lambda store: store.documents.write(changes))
+        elif what == "expire":
+            now = self.home.clock.ms
+            await self.both(lambda store: store.documents.prune(now=now, limit=len(KEYS)))
         elif what == "prune":
             await self.both(lambda store: prune(store, older_than=0, entries_max=value))
         elif what == "age":
@@ -153,6 +173,13 @@ class Pair:
             await self.open()
         elif what == "copy" and self.check_copy is not None:
             await self.check_copy(self)
+
+
+def change(shape, versions, now):
+    """Return a document's change."""
+    key, value, on, lives = shape
+    version = {"present": versions.get(key, 0), "nothing": 0, "early": 1, "any": None}[on]
+    return Change(key, value, version, now + lives if lives else 0)
 
 
 class CountingToken:
@@ -206,3 +233,8 @@ async def compare(one, other):
     for name, args, bounds in questions(head):
         expected = await getattr(one, name)(*args, **bounds)
         assert expected == await getattr(other, name)(*args, **bounds), (name, args, bounds)
+    for after in ("", "a/1"):
+        for descending in (False, True):
+            bounds = {"after": after, "limit": 3, "descending": descending}
+            expected = await one.documents.scan("a", **bounds)
+            assert expected == await other.documents.scan("a", **bounds), bounds

@@ -176,3 +176,17 @@ async def test_nobody_hears_of_an_old_document_after_a_new_one(home):
             for _ in range(4):
                 nursery.start_soon(look)
             nursery.start_soon(write)
+
+
+async def test_a_clock_that_is_set_back_finds_what_the_file_has(home):
+    """What has expired is known as what it is; what was removed meanwhile is gone."""
+    async with open_plain(home) as store:
+        expires_at = home.clock.ms + 1
+        assert await store.documents.write([Change("a", b"1", expires_at=expires_at)])
+        for ahead_ms, is_there in ((1, False), (-1, True), (1, False)):
+            home.clock.ms += ahead_ms
+            (found,) = await store.documents.read(["a"])
+            assert is_there == (found is not None)
+        assert 1 == await store.documents.prune(now=home.clock.ms, limit=9)
+        home.clock.ms -= 1
+        assert [None] == await store.documents.read(["a"])

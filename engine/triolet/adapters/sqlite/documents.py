@@ -23,7 +23,8 @@ from .snapshot import Snapshot
 
 _COLUMNS: Final = "key, value, version, expires_at"
 _PRESENT: Final = "(expires_at = 0 OR expires_at > ?)"
-_READ: Final = Among(f"SELECT {_COLUMNS} FROM documents WHERE {_PRESENT} AND key IN ({{}})")  # noqa: S608 - ours
+# Those that have expired, too: what is known outlives a clock that is set back.
+_READ: Final = Among(f"SELECT {_COLUMNS} FROM documents WHERE key IN ({{}})")  # noqa: S608 - ours
 _VERSIONS: Final = Among(f"SELECT key, version FROM documents WHERE {_PRESENT} AND key IN ({{}})")  # noqa: S608 - ours
 # Keys in one IN.
 _KEYS: Final = 256
@@ -40,7 +41,8 @@ _REMOVE: Final = "DELETE FROM documents WHERE key = ?"
 _PRUNE: Final = """
     DELETE FROM documents WHERE rowid IN (
         SELECT rowid FROM documents WHERE expires_at > 0 AND expires_at <= ?
-        ORDER BY expires_at LIMIT ?)"""
+        ORDER BY expires_at LIMIT ?)
+    RETURNING key"""
 
 
 @final
@@ -70,21 +72,21 @@ class SqliteDocuments(Documents):
         check_keys(keys)
         now = self._clock.now_ms()
         if len(keys) > KEYS_MAX:
-            read = await self._readers.read(partial(_read, keys=keys, now=now))
-            return [read.get(key) for key in keys]
-        known = self._known.find(keys)
-        if known is None:
-            return await self._read_and_know(keys, now)
-        await trio.lowlevel.checkpoint()
-        return [one if one is None or _is_present(one, now) else None for one in known]
+            found = await self._readers.read(partial(_read, keys=keys))
+        elif (known := self._known.find(keys)) is None:
+            found = await self._read_and_know(keys)
+        else:
+            await trio.lowlevel.checkpoint()
+            return [_present(one, now) for one in known]
+        return [_present(found.get(key), now) for key in keys]
 
-    async def _read_and_know(self, keys: Sequence[str], now: int) -> list[Document | None]:
+    async def _read_and_know(self, keys: Sequence[str]) -> dict[str, Document]:
         reading, found = self._known.begin(keys), None
         try:
-            found = await self._readers.read(partial(_read, keys=keys, now=now))
-            return [found.get(key) for key in keys]
+            found = await self._readers.read(partial(_read, keys=keys))
         finally:
             self._known.end(reading, found)
+        return found
 
     async def scan(
         self, prefix: str, *, after: str = "", limit: int, descending: bool = False
@@ -105,7 +107,7 @@ class SqliteDocuments(Documents):
 
     async def prune(self, *, now: int, limit: int) -> int:
         """Remove documents with `0 < expires_at <= now` (ms), at most `limit`."""
-        return await self._grouping.do(partial(_prune, self._ledger, now, limit))
+        return await self._grouping.do(partial(_prune, self._ledger, self._known, now, limit))
 
 
 def _parts(keys: Sequence[str]) -> Iterator[list[str]]:
@@ -113,11 +115,11 @@ def _parts(keys: Sequence[str]) -> Iterator[list[str]]:
         yield list(keys[start : start + _KEYS])
 
 
-def _read(snapshot: Snapshot, *, keys: Sequence[str], now: int) -> dict[str, Document]:
+def _read(snapshot: Snapshot, *, keys: Sequence[str]) -> dict[str, Document]:
     return {
         row[0]: Document(*row)
         for part in _parts([key for key in keys if is_key(key)])
-        for row in _READ.execute(snapshot.connection, part, now).fetchall()
+        for row in _READ.execute(snapshot.connection, part).fetchall()
     }
 
 
@@ -129,8 +131,9 @@ def _scan(
     return [Document(*row) for row in rows]
 
 
-def _is_present(document: Document, now: int) -> bool:
-    return not 0 < document.expires_at <= now
+def _present(document: Document | None, now: int) -> Document | None:
+    is_gone = document is not None and 0 < document.expires_at <= now
+    return None if is_gone else document
 
 
 def _write(ledger: Ledger, known: Known, changes: Sequence[Change], now: int) -> bool:
@@ -153,5 +156,7 @@ def _write(ledger: Ledger, known: Known, changes: Sequence[Change], now: int) ->
     return True
 
 
-def _prune(ledger: Ledger, now: int, limit: int) -> int:
-    return ledger.connection.execute(_PRUNE, (now, limit)).rowcount
+def _prune(ledger: Ledger, known: Known, now: int, limit: int) -> int:
+    keys = [key for (key,) in ledger.connection.execute(_PRUNE, (now, limit)).fetchall()]
+    known.doubt(keys)
+    return len(keys)
