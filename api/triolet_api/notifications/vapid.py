@@ -1,6 +1,8 @@
 """RFC 8292: how a push service knows who sends, by a token that the server's own key signs."""
 
+import hmac
 from base64 import urlsafe_b64encode
+from hashlib import sha256
 from pathlib import Path
 from typing import Final, final
 from urllib.parse import urlsplit
@@ -67,6 +69,11 @@ class VapidKey:
     def __repr__(self) -> str:
         return f"VapidKey({self.public!r})"
 
+    def derived(self, purpose: bytes) -> bytes:
+        """Return a secret for something else, which only who has the key can make."""
+        number = self._private.private_numbers().private_value.to_bytes(32, "big")
+        return hmac.new(number, b"triolet " + purpose, sha256).digest()
+
     def authorization(self, endpoint: str, *, subject: str, now: int) -> str:
         """Return the header `Authorization` of a push request.
 
@@ -92,7 +99,7 @@ def make_or_keep_key(folder: Path) -> VapidKey:
     Raises:
         ConfigurationError: it cannot be made, read or used.
     """
-    kept: Secret = make_or_keep(folder, FILE_NAME, _new_pem)
+    kept: Secret = make_or_keep(folder, FILE_NAME, new_pem)
     try:
         return VapidKey.from_pem(kept.reveal())
     except ConfigurationError as error:
@@ -103,6 +110,7 @@ def _is_p256(key: ec.EllipticCurvePrivateKey) -> bool:
     return isinstance(key.curve, ec.SECP256R1)
 
 
-def _new_pem() -> bytes:
+def new_pem() -> bytes:
+    """Return a key that nobody has had, in PEM."""
     private = ec.generate_private_key(ec.SECP256R1())
     return private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
