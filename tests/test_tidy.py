@@ -110,6 +110,26 @@ TESTED_ELSEWHERE: dict[str, tuple[str, str]] = {
         "tests/runtime/test_job_leases.py",
         "what a lease may cancel is seen when it ends",
     ),
+    "api/triolet_api/notifications/planning.py": (
+        "tests/api/notifications/test_sending.py",
+        "whom it rings for is seen by who is told",
+    ),
+    "api/triolet_api/notifications/people.py": (
+        "tests/api/notifications/test_sending.py",
+        "what is known of users decides who is told",
+    ),
+    "api/triolet_api/notifications/reading.py": (
+        "tests/api/notifications/test_sending.py",
+        "what is unread is what is told",
+    ),
+    "api/triolet_api/notifications/rings.py": (
+        "tests/api/notifications/test_sending.py",
+        "payloads and keys of jobs, each of which is done there",
+    ),
+    "api/triolet_api/notifications/notifying.py": (
+        "tests/api/notifications/test_sending.py",
+        "the parts together, as each of those tests has them",
+    ),
     "engine/triolet/_runtime/gaps.py": (
         "tests/runtime/test_hub.py",
         "a part of the hub, which is what everybody else sees",

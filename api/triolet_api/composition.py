@@ -5,10 +5,9 @@ see what there is, and the only one that knows all of it.
 """
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import final
 
-import trio
 from msgspec import Struct
 from quart_trio import QuartTrio
 
@@ -26,6 +25,8 @@ from .auth.issuing import Signing
 from .auth.parts import has_accounts, open_accounts
 from .dispatch import Dispatcher
 from .endpoints import Endpoint
+from .notifications.notifying import open_notifying
+from .notifications.routes import Notifications
 from .pages.assets import Assets
 from .pages.docs import Docs
 from .pages.health import Health
@@ -58,7 +59,9 @@ async def open_api(
         signing: signs the tokens of who signs in here; None: tokens come from elsewhere.
 
     Raises:
-        ConfigurationError: people shall sign in here, and nothing signs their tokens.
+        ConfigurationError: people shall sign in here, and nothing signs their tokens; or other
+            settings that a part cannot work with.
+        StoreError: the store cannot be reached.
     """
     app = create_app(settings.web, origins=settings.origins)
     days = settings.admin.audit_days
@@ -88,6 +91,9 @@ async def open_api(
     if has_accounts(settings.auth, signs=signing is not None):
         assert signing is not None, "there are accounts where something signs"
         dispatcher.add(*await open_accounts(engine, settings, signing))
-    await trio.lowlevel.checkpoint()
-    with recent_errors(engine.counters):
-        yield Api(app, dispatcher.endpoints)
+    async with AsyncExitStack() as stack:
+        if settings.push.enabled:
+            notifying = await stack.enter_async_context(open_notifying(engine, settings))
+            dispatcher.add(Notifications(engine, notifying))
+        with recent_errors(engine.counters):
+            yield Api(app, dispatcher.endpoints)

@@ -58,6 +58,10 @@ def of_chairs(status="200", **more):
     return Row(f"401 404 403 {status} 404 403 401", **more)
 
 
+SUBSCRIPTION = {
+    "endpoint": "https://127.0.0.1/push",
+    "keys": {"p256dh": "B" * 87, "auth": "B" * 22},
+}
 ROWS = {
     "assets.chat": open_to_all(),
     "assets.dashboard": open_to_all(),
@@ -93,6 +97,22 @@ ROWS = {
     "streams.follow": signed_in(),
     "streams.follow_from": signed_in(body={}),
     "commands.carry_out": signed_in(body={"op": "ping", "ref": 1}),
+    "notifications.key": open_to_all(),
+    # This endpoint is in a private network.
+    "notifications.subscribe": signed_in("422", body=SUBSCRIPTION),
+    "notifications.list_devices": signed_in(),
+    # One that is none of mine is none.
+    "notifications.unsubscribe": signed_in("204", path={"device": "0123456789abcdef"}),
+    "notifications.test": signed_in(),
+    "notifications.preferences": signed_in(),
+    "notifications.set_preferences": signed_in(body={}),
+    "notifications.set_room": signed_in(body={"level": "none"}),
+    "notifications.inbox": signed_in(),
+    "notifications.send": admins(body={"user": "mia", "title": "Tea"}),
+    "notifications.verify_email": admins("204", body={"email": ""}, path={"user": "mia"}),
+    # By what was mailed, and nothing else.
+    "notifications.leave": open_to_all("403", query=f"user=mia&token={64 * '0'}"),
+    "notifications.leave_page": open_to_all(query=f"user=mia&token={64 * '0'}"),
     "admin.stats": admins(),
     "admin.announce": admins(body={"body": {"text": "soon"}}),
     "admin.audit": admins(),

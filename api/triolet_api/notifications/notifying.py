@@ -2,10 +2,10 @@
 
 import logging
 import secrets
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from ipaddress import ip_network
-from typing import Final, final
+from typing import Final, Protocol, final
 
 import trio
 
@@ -18,7 +18,7 @@ from ..settings import Settings
 from .addresses import Network
 from .devices import Devices
 from .mail import Mail, check_mail
-from .outgoing import AddressRefused, check_url, open_outgoing
+from .outgoing import AddressRefused, Outgoing, check_url, open_outgoing
 from .people import People
 from .planning import Planner
 from .providers import Notice, Provider
@@ -35,6 +35,14 @@ _log = logging.getLogger(__name__)
 # Where nodes share a store, they share the key by it.
 _KEY_DOCUMENT: Final = "secret/vapid"
 TEXT_CHARACTERS_MAX: Final = 1000
+
+
+class WayOut(Protocol):
+    """How the network is reached: `open_outgoing`."""
+
+    def __call__(self, *, allowed: Sequence[Network]) -> AbstractAsyncContextManager[Outgoing]:
+        """Have a way out that reaches the private networks that are allowed, for a while."""
+        ...
 
 
 @final
@@ -111,8 +119,15 @@ class Notifying:
 
 
 @asynccontextmanager
-async def open_notifying(engine: Engine, settings: Settings) -> AsyncIterator[Notifying]:
+async def open_notifying(
+    engine: Engine, settings: Settings, *, way_out: WayOut = open_outgoing
+) -> AsyncIterator[Notifying]:
     """Notify for as long as the block lasts; what is left then is told by who comes next.
+
+    Args:
+        engine: who is told of whose messages.
+        settings: what an operator decided.
+        way_out: how the network is reached.
 
     Raises:
         ConfigurationError: a key, a URL or a server that is none.
@@ -123,10 +138,10 @@ async def open_notifying(engine: Engine, settings: Settings) -> AsyncIterator[No
     key = await _key(engine, settings)
     async with AsyncExitStack() as stack:
         outgoing = await stack.enter_async_context(
-            open_outgoing(allowed=_networks("push", push.networks))
+            way_out(allowed=_networks("push", push.networks))
         )
         devices = Devices(engine.store.documents, outgoing)
-        webhook = await _webhook(stack, engine, webhook_settings)
+        webhook = await _webhook(stack, engine, webhook_settings, way_out)
         mail = Mail(settings.mail, key.derived(b"mail")) if settings.mail.server.reveal() else None
         people = People(
             engine.store.documents,
@@ -181,7 +196,7 @@ async def _key(engine: Engine, settings: Settings) -> VapidKey:
 
 
 async def _webhook(
-    stack: AsyncExitStack, engine: Engine, settings: WebhookSettings
+    stack: AsyncExitStack, engine: Engine, settings: WebhookSettings, way_out: WayOut
 ) -> Provider | None:
     url = settings.url.reveal()
     if not url:
@@ -194,7 +209,7 @@ async def _webhook(
     if secret is None or len(secret.reveal()) < SECRET_BYTES_MIN:
         raise ConfigurationError(f"webhook.secret: at least {SECRET_BYTES_MIN} bytes")
     networks = _networks("webhook", settings.networks)
-    outgoing = await stack.enter_async_context(open_outgoing(allowed=networks))
+    outgoing = await stack.enter_async_context(way_out(allowed=networks))
     return Webhook(outgoing, url, secret, engine.clock)
 
 

@@ -310,7 +310,8 @@ class Notifications:
         action = f"/v1/notifications/leave?user={query.user}&amp;token={query.token}"
         page = (
             "<!doctype html><title>Digests</title>"
-            f'<form method="post" action="{action}"><button>Send me no mails any more</button></form>'
+            f'<form method="post" action="{action}">'
+            "<button>Send me no mails any more</button></form>"
         )
         policy = "default-src 'none'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
         headers = {"Content-Security-Policy": policy}

@@ -9,10 +9,10 @@ from typing import Final, TypeVar, final
 
 import msgspec
 from msgspec import Struct
-from triolet._runtime.jobs import Jobs
 
 from triolet._model.errors import Abandon, Retry
 from triolet._runtime.engine import Engine
+from triolet._runtime.jobs import Jobs
 from triolet.ports.jobs import Job, NewJob
 
 from .deciding import Later, Void, decide, hold, wants
