@@ -62,6 +62,7 @@ class Dashboard {
 
   async look() {
     try {
+      await this.client.waitOnline();
       await this.client.stats({ on: !document.hidden, intervalMs: 1000 });
     } catch (error) {
       this.say("bad", error.reason === "forbidden" ? "You are no admin here" : error.message);

@@ -1,0 +1,86 @@
+"""A server in a process of its own, for browsers and scripts, and where their files are."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from triolet.adapters.tokens import mint
+
+BROWSER = Path(__file__).parents[2] / "api/triolet_api/browser"
+SCRIPTS = Path(__file__).with_name("node")
+SECRET = "a secret of thirty-two bytes and more"
+START_TIMEOUT_S = 30
+
+
+class Server:
+    """`triolet serve` in a process of its own; it can be killed and started again on its port."""
+
+    def __init__(self, folder: Path, **settings: str) -> None:
+        self.folder = folder
+        self.log = folder / "log"
+        self.settings = settings
+        self.port = 0
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        plain = {name: value for name, value in os.environ.items() if "TRIOLET_" not in name}
+        settings = {
+            "TRIOLET_SECRET": SECRET,
+            "TRIOLET_DATA": str(self.folder / "data"),
+            "TRIOLET_PORT": str(self.port),
+        }
+        begin = self.log.stat().st_size if self.log.exists() else 0
+        with self.log.open("ab") as out:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "triolet_api", "serve"],
+                env=plain | settings | self.settings,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+            )
+        until = time.monotonic() + START_TIMEOUT_S
+        while not (found := re.search(r"http://127\.0\.0\.1:(\d+)", self.said[begin:])):
+            assert self.process.poll() is None, self.said
+            assert time.monotonic() < until, "the server did not start"
+            time.sleep(0.05)  # another process
+        self.port = int(found[1])
+
+    @property
+    def said(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+    def token(self, user: str, *, ttl_s: float = 3600, roles: tuple[str, ...] = ()) -> str:
+        now_ms = time.time_ns() // 10**6
+        return mint(SECRET.encode(), user, ttl_s=ttl_s, now_ms=now_ms, roles=roles)
+
+
+@contextmanager
+def serving(folder: Path, **settings: str) -> Iterator[Server]:
+    server = Server(folder, **settings)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()

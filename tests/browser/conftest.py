@@ -1,0 +1,68 @@
+"""What tests of the browser's side share: a server, Node's packages, and Chromium."""
+
+import json
+import os
+import shutil
+import subprocess
+
+import pytest
+from browser_scene import BROWSER, SCRIPTS, serving
+
+# Besides `ws` and msgpack: React and what runs it without a browser, IndexedDB in memory, and
+# TypeScript, whose 20 MiB take the longest.
+NPM_PACKAGES = ("react@18", "react-test-renderer@18", "fake-indexeddb@6", "typescript@5")
+NPM_TYPES = ("@types/react@18",)
+NPM_TIMEOUT_S = 120
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    with serving(tmp_path_factory.mktemp("server")) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def installed(node_modules):
+    """Return a folder in which Node finds `triolet` as it would be installed, and what it needs."""
+    packages = [*NPM_PACKAGES, *NPM_TYPES]
+    command = ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", *packages]
+    try:
+        subprocess.run(
+            command, cwd=node_modules, capture_output=True, check=True, timeout=NPM_TIMEOUT_S
+        )
+    except subprocess.SubprocessError as error:
+        told = (getattr(error, "stderr", None) or b"").decode(errors="replace")
+        pytest.skip(f"Node's packages cannot be installed: {error} {told[-500:]}")
+    files = json.loads((BROWSER / "package.json").read_text())["files"]
+    target = node_modules / "node_modules" / "triolet"
+    target.mkdir()
+    for name in ("package.json", *files):
+        shutil.copy(BROWSER / name, target)
+    return node_modules
+
+
+@pytest.fixture
+def run_script(installed, server):
+    """Run a script of `node/` with the server's address and tokens; it asserts by itself."""
+
+    def run(name: str) -> None:
+        shutil.copy(SCRIPTS / name, installed)
+        done = subprocess.run(
+            ["node", "--unhandled-rejections=strict", name],
+            cwd=installed,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            env=os.environ
+            | {
+                "URL_WS": server.url.replace("http", "ws") + "/ws",
+                "TOKEN_ANNA": server.token("anna"),
+                "TOKEN_BEN": server.token("ben"),
+                "TOKEN_ROOT": server.token("root", roles=("admin",)),
+                "NODE_ENV": "test",
+            },
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    return run

@@ -1,0 +1,73 @@
+"""The client of browsers, its hooks and its types, in Node against a real server."""
+
+import re
+import shutil
+import subprocess
+
+import pytest
+from browser_scene import BROWSER, SCRIPTS
+
+SAMPLE = """
+import { connect, Refusal, type Entry } from "triolet";
+import { useRoom, useConnection, usePresence, useTyping } from "triolet/react";
+
+const client = connect("wss://chat.example/ws", { token: async () => "token" });
+const room = client.room("lobby");
+export async function talk(): Promise<number> {
+  for await (const entry of room) {
+    const seen: Entry = entry;
+    if (seen.kind === "message") await room.react(seen.seq, "+", { on: true });
+    if (seen.kind === "member") return seen.user.length;
+  }
+  try {
+    return (await room.send("hi", { replyTo: 1 })).seq;
+  } catch (error) {
+    if (error instanceof Refusal) return error.code;
+    throw error;
+  }
+}
+export function Component(): string {
+  const { messages, send } = useRoom(client, "lobby");
+  const { state } = useConnection(client);
+  const seen = usePresence(client, ["anna"]);
+  const { users, typing } = useTyping(client, "lobby");
+  void send("hi");
+  typing(true);
+  return `${messages.length} ${state} ${seen.anna?.status} ${users.join()}`;
+}
+// @ts-expect-error a room is needed
+client.send({ text: "hi" });
+"""
+
+
+@pytest.mark.parametrize("script", sorted(path.name for path in SCRIPTS.glob("*.mjs")))
+def test_a_script(run_script, script):
+    run_script(script)
+
+
+def test_the_types_fit_a_program(installed):
+    (installed / "sample.ts").write_text(SAMPLE)
+    options = ["--strict", "--noEmit", "--module", "nodenext", "--target", "es2022"]
+    done = subprocess.run(
+        ["node", "node_modules/typescript/bin/tsc", *options, "--lib", "es2022,dom", "sample.ts"],
+        cwd=installed,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.stdout == ""
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize("name", ["triolet", "react"])
+def test_the_types_name_what_the_module_gives(name):
+    names = re.compile(r"^export (?:async )?(?:const|class|function) (\w+)", re.MULTILINE).findall
+
+    given = names((BROWSER / f"{name}.js").read_text())
+    assert sorted(names((BROWSER / f"{name}.d.ts").read_text())) == sorted(given)
+
+
+def test_the_package_is_what_is_installed(installed):
+    assert shutil.which("node") is not None
+    assert (installed / "node_modules/triolet/timeline.js").is_file()
