@@ -15,7 +15,9 @@ from triolet._runtime.engine import Engine
 
 from .admin.audit import Audit
 from .admin.backup import AdminBackup
+from .admin.bans import AdminBans
 from .admin.errors import recent_errors
+from .admin.jobs import AdminJobs
 from .admin.metrics import Metrics
 from .admin.observing import Admin
 from .admin.rooms import AdminRooms
@@ -78,6 +80,8 @@ async def open_api(
         Admin(engine, audit),
         AdminSessions(engine),
         AdminRooms(engine),
+        AdminBans(engine),
+        AdminJobs(engine),
         AdminBackup(
             settings.store_url.reveal(),
             settings.data,

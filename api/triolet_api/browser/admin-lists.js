@@ -119,19 +119,22 @@ function sessions(ask) {
   }).element;
 }
 
+// Addresses have colons, or nothing but digits and dots; a user who is called like one is banned by curl.
+const whom = (target) => (/:|^[\d.]+(\/\d+)?$/.test(target) ? { network: target } : { user: target });
+
 function bans(ask) {
   return new List({
     title: "Bans",
     names: ["Whom", "Reason", "By", "Since", "Until"],
     form: (list) =>
       asked(list, "Ban", [field("User, address or network", "target", { required: true, placeholder: "eve, 192.0.2.7, 198.51.100.0/24" }), field("Reason", "reason"), field("Hours (empty: for ever)", "hours", { type: "number", min: "1" })], ({ target, reason, hours }) =>
-        ask("POST", "bans", { target, reason, expires_at: hours ? Date.now() + 3_600_000 * hours : 0 })),
+        ask("POST", "bans", { ...whom(target.trim()), reason, until: hours ? Date.now() + 3_600_000 * hours : 0 })),
     read: async (after) => {
       const { bans: rows, next } = await ask("GET", `bans?${query({ after })}`);
       return { rows, next };
     },
-    cells: (row) => [row.target, row.reason ?? "", row.by ?? "", when(row.at), row.expires_at ? when(row.expires_at) : "for ever"],
-    deeds: [{ label: "Lift", does: ({ target }) => ask("DELETE", `bans/${name(target)}`) }],
+    cells: (row) => [row.user ?? row.network, row.reason ?? "", row.by ?? "", when(row.at), row.until ? when(row.until) : "for ever"],
+    deeds: [{ label: "Lift", does: ({ user, network }) => ask("DELETE", `bans?${query({ user, network })}`) }],
     empty: "Nobody is banned.",
   }).element;
 }

@@ -127,8 +127,7 @@ class Engine:
         self.export = Export(store).export
         self.relay = None if self.nodes is None else self._join(self.nodes)
         self.oversight = Oversight(self, counters, self.spawn)
-        self.observe = self.oversight.observe
-        self.announce = self.oversight.announce
+        self.observe, self.announce = self.oversight.observe, self.oversight.announce
         leaving = (self.heartbeat, self.sequencer, self.nodes, entropy, limits)
         self._departure = Departure(*leaving, jobs=self.jobs)
         self.require_running = self._departure.check

@@ -15,7 +15,13 @@ from triolet_api.endpoints import Access
 # What to ask of each endpoint that changes something: its body, where it has one. Path
 # parameters are these; a new endpoint that needs others says so here.
 PATH = {"session": "s", "user": "ben", "room": "tea"}
-BODIES = {"admin.announce": {"body": {"text": "hi"}}}
+BODIES = {
+    "admin.announce": {"body": {"text": "hi"}},
+    "admin-bans.ban": {"user": "eve"},
+    "admin-jobs.requeue": {"ids": [1]},
+}
+# And the query, where it has to have one.
+QUERIES = {"admin-bans.lift": {"user": "eve"}, "admin-jobs.drop": {"ids": 1}}
 
 
 @pytest.fixture
@@ -38,6 +44,7 @@ async def test_every_endpoint_that_changes_something_leaves_a_row(house):
             one.method,
             path,
             json=BODIES.get(one.name),
+            params=QUERIES.get(one.name),
             headers={"Authorization": "Bearer root"},
         )
         assert answer.status_code != 422, answer.text
