@@ -30,9 +30,17 @@ REGISTRY_HOSTS = re.compile(r"\b(pypi|pythonhosted|npmjs|deb\.debian)\.(com|org)
 SUITES = "engine/triolet/testing/contracts/"
 # Modules whose laws another test states: where, and why there.
 TESTED_ELSEWHERE: dict[str, tuple[str, str]] = {
+    "api/triolet_api/auth/administering.py": (
+        "tests/api/auth/test_administration.py",
+        "what the endpoints do, and the command in tests/api/auth/test_desk.py",
+    ),
     "api/triolet_api/auth/attempts.py": (
         "tests/api/auth/test_sign_in.py",
         "a promise: who tries is told of, before and after",
+    ),
+    "api/triolet_api/auth/revoking.py": (
+        "tests/api/auth/test_desk.py",
+        "what is ended where no engine runs is found in the store there",
     ),
     "api/triolet_api/admin/settings.py": (
         "tests/api/test_settings.py",

@@ -26,10 +26,12 @@ from triolet.embedded import Engine, open_bus, open_store
 from triolet.ports.clock import Clock
 from triolet.ports.store import Store
 
-from .auth.issuing import Signing, open_signing
+from .auth.issuing import KEYS_FILE, Signing, open_signing
+from .auth.parts import has_accounts
 from .composition import open_api
 from .http import HttpDoor, open_http_door
 from .logs import set_up_logs
+from .running import told_where
 from .settings import Settings, load_settings
 from .worker import READY, STARTING, supervised
 from .workers import Supervisor
@@ -217,12 +219,26 @@ async def open_server(settings: Settings, *, shares_port: bool = False) -> Async
         except OSError as error:
             place = f"{settings.host}:{settings.port}"
             raise ConfigurationError(f"host, port: cannot listen on {place}: {error}") from None
-        yield Server(engine, door, settings, host, port)
+        server = Server(engine, door, settings, host, port)
+        if not is_shared(url):
+            # Nobody else can open the store meanwhile: commands ask this server.
+            stack.enter_context(told_where(settings.data, server.address))
+        yield server
 
 
 def _tell_of_secrets(settings: Settings) -> None:
     """A node on another machine would make a secret of its own, and refuse this one's tokens."""
     is_far = settings.host not in ("127.0.0.1", "::1", "localhost")
+    signs = settings.secret is not None or settings.makes_its_secret
+    if is_far and settings.auth.registration == "open" and has_accounts(settings.auth, signs=signs):
+        _log.warning(
+            "whoever reaches this server may register: TRIOLET_AUTH_REGISTRATION=invite or closed"
+        )
+    if settings.auth.algorithm != "HS256" and is_shared(settings.store_url.reveal()):
+        _log.warning(
+            "the keys that sign are in %s: give nodes on all machines the same ones",
+            settings.data / KEYS_FILE,
+        )
     if is_far and settings.makes_its_secret and is_shared(settings.store_url.reveal()):
         _log.warning(
             "the secret is made here, in %s: give nodes on all machines the same one, "
@@ -290,7 +306,9 @@ def announce(settings: Settings, address: str) -> None:
         kept = "in memory, until it stops"
     beside = "" if settings.data == Settings().data else f" --data {settings.data}"
     sign_in = f"triolet token NAME{beside}"
-    if settings.secret is None and not settings.makes_its_secret:
+    signs = settings.secret is not None or settings.makes_its_secret
+    accounts = has_accounts(settings.auth, signs=signs)
+    if not signs:
         sign_in = "from whoever holds the keys"
     lines = [
         ("Triolet", f"{__version__} is running at http://{address}"),
@@ -298,6 +316,7 @@ def announce(settings: Settings, address: str) -> None:
         ("data", kept),
         *([("bus", str(settings.bus) or "postgresql:")] if is_shared(url) else ()),
         ("token", sign_in),
+        *([("admin", f"triolet user add NAME --role admin{beside}")] if accounts else ()),
         ("chat", f"triolet chat ws://{address}/ws --as NAME{beside}"),
         *([("workers", str(settings.workers))] if settings.workers > 1 else ()),
         ("stop", "Ctrl-C"),

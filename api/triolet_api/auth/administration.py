@@ -1,26 +1,22 @@
-"""Endpoints for admins: accounts and invites. `triolet user` asks them, too.
-
-What is taken from somebody takes effect within a second: their sessions end, and begin again with
-what they still may, if anything.
-"""
+"""Endpoints for admins: accounts and invites."""
 
 from typing import Annotated, Final, TypeAlias, final
 
 from msgspec import Meta, Struct
 
-from triolet._model.errors import ErrorCode, Refusal
+from triolet._model.errors import ErrorCode
 
 from ..endpoints import Access, Call, endpoint
-from .accounts import Account
-from .families import Revoke
+from .administering import (
+    AccountChange,
+    AccountsPage,
+    AccountToAdd,
+    AccountView,
+    Administering,
+)
 from .invites import Invite, Invites
 from .names import Name
-from .passwords import Password
-from .signing_in import SigningIn
 
-Label: TypeAlias = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.:-]{1,64}\Z")]
-Roles: TypeAlias = Annotated[tuple[Label, ...], Meta(max_length=32)]
-Tier: TypeAlias = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.:-]{0,64}\Z")]
 InviteId: TypeAlias = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
 _STORE: Final = (ErrorCode.STORE_UNAVAILABLE, ErrorCode.OUTCOME_UNKNOWN)
@@ -33,46 +29,6 @@ class AccountsQuery(Struct, frozen=True):
 
     after: Annotated[str, Meta(max_length=64, pattern=r"^[A-Za-z0-9_.@-]*\Z")] = ""
     limit: Annotated[int, Meta(ge=1, le=500)] = 100
-
-
-@final
-class AccountView(Struct, frozen=True, kw_only=True):
-    """An account; times in ms."""
-
-    user: str
-    roles: tuple[str, ...]
-    tier: str
-    created: int
-    password_changed: int
-    disabled: bool
-
-
-@final
-class AccountsPage(Struct, frozen=True):
-    """Accounts by name; `after`: asks for the next page, empty: there is none."""
-
-    accounts: tuple[AccountView, ...]
-    after: str
-
-
-@final
-class AccountToAdd(Struct, frozen=True, kw_only=True):
-    """An account that an admin makes; reserved names are free to them."""
-
-    user: Name
-    password: Password
-    roles: Roles = ()
-    tier: Tier = ""
-
-
-@final
-class AccountChange(Struct, frozen=True, kw_only=True):
-    """What is to become of an account; what is absent stays."""
-
-    password: Password | None = None
-    roles: Roles | None = None
-    tier: Tier | None = None
-    disabled: bool | None = None
 
 
 @final
@@ -112,17 +68,14 @@ class InvitesPage(Struct, frozen=True):
 class AdminAccounts:
     """Endpoints of accounts, for admins."""
 
-    def __init__(self, signing_in: SigningIn, revoke: Revoke) -> None:
-        self._signing_in = signing_in
-        self._accounts = signing_in.accounts
-        self._revoke = revoke
+    def __init__(self, administering: Administering) -> None:
+        self._administering = administering
 
     @endpoint("GET", "/v1/admin/accounts", access=Access.ADMIN, rate="admin", refuses=_STORE)
     async def list_all(self, call: Call, query: AccountsQuery) -> AccountsPage:
         """List accounts."""
         del call
-        found, last = await self._accounts.page(after=query.after.lower(), limit=query.limit)
-        return AccountsPage(tuple(map(_shown, found)), last)
+        return await self._administering.page(after=query.after, limit=query.limit)
 
     @endpoint(
         "POST",
@@ -135,8 +88,7 @@ class AdminAccounts:
     async def add(self, call: Call, body: AccountToAdd) -> AccountView:
         """Make an account."""
         del call
-        added = await self._accounts.add(body.user, body.password, roles=body.roles, tier=body.tier)
-        return _shown(added)
+        return await self._administering.add(body)
 
     @endpoint(
         "GET",
@@ -148,7 +100,7 @@ class AdminAccounts:
     async def show(self, call: Call, user: Name) -> AccountView:
         """Show an account."""
         del call
-        return _shown(await self._find(user))
+        return await self._administering.show(user)
 
     @endpoint(
         "PATCH",
@@ -165,20 +117,7 @@ class AdminAccounts:
         next refresh on.
         """
         del call
-        account = await self._find(user)
-        if body.roles is not None or body.tier is not None:
-            before = account
-            account = await self._accounts.set_standing(user, roles=body.roles, tier=body.tier)
-            if not set(before.roles) <= set(account.roles) or before.tier not in ("", account.tier):
-                await self._revoke(account.user)
-        if body.password is not None:
-            account = await self._accounts.set_password(user, body.password)
-            await self._signing_in.end_everywhere(account.user)
-        if body.disabled is not None:
-            account = await self._accounts.set_disabled(user, disabled=body.disabled)
-            if body.disabled:
-                await self._signing_in.end_everywhere(account.user)
-        return _shown(account)
+        return await self._administering.change(user, body)
 
     @endpoint(
         "DELETE",
@@ -193,14 +132,7 @@ class AdminAccounts:
         Its name stays taken, so that nobody else finds its rooms; an admin may give it again.
         """
         del call
-        account = await self._accounts.remove(user)
-        await self._signing_in.end_everywhere(account.user)
-
-    async def _find(self, name: str) -> Account:
-        account = await self._accounts.find(name)
-        if account is None:
-            raise Refusal(ErrorCode.NO_SUCH_ENTRY, "there is no such account")
-        return account
+        await self._administering.remove(user)
 
 
 @final
@@ -236,14 +168,3 @@ class AdminInvites:
         """Take an invite back."""
         del call
         await self._invites.remove(invite)
-
-
-def _shown(account: Account) -> AccountView:
-    return AccountView(
-        user=account.user,
-        roles=account.roles,
-        tier=account.tier,
-        created=account.created,
-        password_changed=account.password_changed,
-        disabled=account.disabled,
-    )

@@ -16,6 +16,7 @@ from triolet.ports.store import Store
 
 from ..settings import Settings
 from .accounts import Accounts
+from .administering import Administering
 from .administration import AdminAccounts, AdminInvites
 from .attempts import Attempts, Unthrottled
 from .cookies import RefreshCookie
@@ -109,7 +110,7 @@ def make_auth(
         Auth(signing_in, invites, attempts, cookie, auth.registration),
         Own(signing_in, attempts, cookie),
         Keys(issuer),
-        AdminAccounts(signing_in, revoke),
+        AdminAccounts(Administering(accounts, families, revoke)),
         AdminInvites(invites),
     )
     return AuthParts(signing_in, invites, hashing, endpoints)

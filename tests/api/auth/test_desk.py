@@ -1,0 +1,106 @@
+"""Law: an operator's word counts alike, whether it goes to a server or into the store."""
+
+import pytest
+from auth_house import PASSWORD, open_house
+
+from triolet._model.errors import ConfigurationError, ErrorCode, Refusal
+from triolet.adapters.system import SystemClock, SystemEntropy
+from triolet.embedded import open_store
+from triolet_api.address import Address
+from triolet_api.auth.administering import AccountChange, AccountToAdd
+from triolet_api.auth.desk import HttpDesk, open_desk
+from triolet_api.auth.settings import AuthSettings
+from triolet_api.running import told_where
+from triolet_api.settings import Settings
+
+FAST = AuthSettings(hash_memory_kib=8192, hash_passes=1)
+
+
+async def story(desk):
+    """Do all there is to do, and return what was seen."""
+    seen = []
+
+    async def refused(awaitable):
+        with pytest.raises(Refusal) as refusal:
+            await awaitable
+        seen.append(refusal.value.code)
+
+    def note(account):
+        seen.append((account.user, account.roles, account.tier, account.disabled))
+
+    note(await desk.add(AccountToAdd(user="Anna", password=PASSWORD, roles=("admin",))))
+    await refused(desk.add(AccountToAdd(user="anna", password=PASSWORD)))
+    await refused(desk.add(AccountToAdd(user="ben", password="short")))
+    note(await desk.add(AccountToAdd(user="b@n", password=PASSWORD)))
+    note(await desk.change("ANNA", AccountChange(roles=(), tier="premium")))
+    note(await desk.change("anna", AccountChange(disabled=True)))
+    note(await desk.change("b@n", AccountChange(password="another horse")))
+    await refused(desk.change("eve", AccountChange(disabled=True)))
+    page = await desk.page(after="", limit=1)
+    seen.append(([one.user for one in page.accounts], page.after))
+    rest = await desk.page(after=page.after, limit=9)
+    seen.append([one.user for one in rest.accounts])
+    await desk.remove("b@n")
+    await refused(desk.remove("b@n"))
+    return seen
+
+
+SEEN = [
+    ("anna", ("admin",), "", False),
+    ErrorCode.ALREADY_EXISTS,
+    ErrorCode.INVALID_FIELD,
+    ("b@n", (), "", False),
+    ("anna", (), "premium", False),
+    ("anna", (), "premium", True),
+    ("b@n", (), "", False),
+    ErrorCode.NO_SUCH_ENTRY,
+    (["anna"], "anna"),
+    ["b@n"],
+    ErrorCode.NO_SUCH_ENTRY,
+]
+
+
+async def test_in_the_store(tmp_path):
+    """What was begun ends there, for servers to find."""
+    settings = Settings(data=tmp_path, auth=FAST)
+    async with open_desk(settings) as desk:
+        assert await story(desk) == SEEN
+    url, limits = settings.store_url.reveal(), settings.limits
+    opening = open_store(url, clock=SystemClock(), entropy=SystemEntropy(), limits=limits)
+    async with opening as store:
+        assert await store.revoked("anna")
+        assert await store.revoked("b@n")
+
+
+async def test_by_a_server(serving):
+    async with open_house(serving) as house:
+        desk = HttpDesk(str(house.client.base_url), house.root())
+        assert await story(desk) == SEEN
+
+
+async def test_who_is_no_admin_is_told_so(serving):
+    async with open_house(serving) as house:
+        token = (await house.sign_up())["access_token"]
+        with pytest.raises(Refusal) as refused:
+            await HttpDesk(str(house.client.base_url), token).page(after="", limit=1)
+        assert refused.value.code == ErrorCode.FORBIDDEN
+
+
+async def test_a_server_that_was_killed_is_not_waited_for(tmp_path):
+    """Its word is still there, and nobody answers."""
+    settings = Settings(data=tmp_path, auth=FAST)
+    with told_where(tmp_path, "127.0.0.1:9"):
+        async with open_desk(settings) as desk:
+            assert (await desk.page(after="", limit=1)).accounts == ()
+
+
+async def test_where_there_is_no_desk(tmp_path):
+    memory = Settings(data=tmp_path, store=Address("memory:"))
+    with pytest.raises(ConfigurationError, match="memory"):
+        async with open_desk(memory):
+            raise AssertionError
+    with pytest.raises(ConfigurationError, match="no secret"):
+        async with open_desk(Settings(data=tmp_path), "http://127.0.0.1:9"):
+            raise AssertionError
+    with pytest.raises(ConfigurationError, match="no server answers"):
+        await HttpDesk("http://127.0.0.1:9", "x").page(after="", limit=1)
