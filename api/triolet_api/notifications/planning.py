@@ -67,6 +67,7 @@ class _Look(Struct):
 class _Candidate(Struct, frozen=True):
     user: str
     room: str
+    seq: int
     kind: Kind
     read: int
     since: int
@@ -95,6 +96,7 @@ class Planner:
         self._queue = queue
         self._people = people
         self._settings = settings
+        self._began_at = engine.clock.now_ms()
         self._complaint = Complaint(_log, now=trio.current_time)
         self._soon: dict[str, _Look] = {}
         self._late: dict[str, _Look] = {}
@@ -122,7 +124,7 @@ class Planner:
         """Have a room looked at for a message; several within a delay are looked at together."""
         look = self._soon.get(room)
         if look is None:
-            if len(self._soon) >= _ROOMS_MAX:
+            if self.is_full:
                 self._dropped_at = at if self._dropped_at is None else min(self._dropped_at, at)
                 return
             look = self._soon[room] = _Look(room, False, seq, at, {})
@@ -149,6 +151,11 @@ class Planner:
         if self._dropped_at is not None:
             waiting.append(self._dropped_at)
         return min(waiting, default=None)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether another room would be dropped."""
+        return len(self._soon) >= _ROOMS_MAX
 
     def take_dropped(self) -> int | None:
         """Return since when something was dropped (ms), if it was; a sweep looks for it now."""
@@ -206,7 +213,9 @@ class Planner:
     ) -> list[_Candidate]:
         """Return who is rung for now; who is connected and may still read it is looked at later."""
         now = self._engine.clock.now_ms()
-        due_at = now if look.is_late else now + int(1000 * self._settings.delay_s)
+        # Who was connected to a node that has just begun again is given the time to come back.
+        first_at = now if look.is_late else max(look.since, self._began_at)
+        due_at = first_at if look.is_late else first_at + int(1000 * self._settings.delay_s)
         found: list[_Candidate] = []
         for user, read in rows:
             if look.is_late or user not in present:
@@ -214,7 +223,9 @@ class Planner:
                 kind: Kind = "mention" if mention else "message"
                 if look.room.startswith(DIRECT_PREFIX):
                     kind = "direct"
-                found.append(_Candidate(user, look.room, kind, read, look.since, mention, due_at))
+                found.append(
+                    _Candidate(user, look.room, look.seq, kind, read, look.since, mention, due_at)
+                )
             else:
                 self._look_late(look, user)
         return found
@@ -304,8 +315,10 @@ class Planner:
         told = await self._people.notified([(one.user, one.room) for one in wanted])
         jobs: list[NewJob] = []
         for one, notified in zip(wanted, told, strict=True):
-            ring = RoomRing(one.user, one.room, one.since, one.mention)
-            jobs.append(ring_job(ring, baseline=max(one.read, notified), due_at=one.due_at))
+            baseline = max(one.read, notified)
+            if baseline < one.seq:
+                ring = RoomRing(one.user, one.room, one.seq, baseline, one.since, one.mention)
+                jobs.append(ring_job(ring, due_at=one.due_at))
         for start in range(0, len(jobs), JOBS_MAX):
             await self._queue.add_many(jobs[start : start + JOBS_MAX])
 

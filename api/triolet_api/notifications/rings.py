@@ -29,12 +29,16 @@ class RoomRing(Struct, frozen=True, omit_defaults=True):
     """A doorbell: `user` may have to be told of `room`.
 
     Attributes:
+        seq: the last message that it is about.
+        baseline: what they had read, or were told of last; less than `seq`.
         since: when the first message that they were not told of came (ms).
         mention: a message that mentions them, or 0.
     """
 
     user: str
     room: str
+    seq: int
+    baseline: int
     since: int
     mention: int = 0
 
@@ -84,21 +88,22 @@ def key_of(*parts: str | int) -> str:
     return f"{parts[0]}/{blake2b(key.encode(), digest_size=16).hexdigest()}"
 
 
-def ring_job(ring: RoomRing, *, baseline: int, due_at: int) -> NewJob:
+def ring_job(ring: RoomRing, *, due_at: int) -> NewJob:
     """Return the job that decides whether somebody is told of a room.
+
+    Until the baseline moves it is one job, also once it is done: whoever does it moves it.
 
     Args:
         ring: who, and where.
-        baseline: what they have read, or were told of last: until that moves it is one job.
         due_at: when it is decided (ms).
     """
-    key = key_of(ring.user, ring.room, baseline)
+    key = key_of(ring.user, ring.room, ring.baseline)
     return NewJob(kind=ROOM, key=key, payload=_encode(ring), due_at=due_at)
 
 
-def later_job(ring: RoomRing, *, baseline: int, at: int) -> NewJob:
+def later_job(ring: RoomRing, *, at: int) -> NewJob:
     """Return the job that decides it again, at a later moment (ms)."""
-    key = key_of(ring.user, ring.room, baseline, f"at-{at}")
+    key = key_of(ring.user, ring.room, ring.baseline, f"at-{at}")
     return NewJob(kind=ROOM, key=key, payload=_encode(ring), due_at=at)
 
 

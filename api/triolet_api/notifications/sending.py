@@ -109,18 +109,17 @@ class Sender:
         person = (await self._people.now([ring.user]))[ring.user]
         (notified,) = await self._people.notified([(ring.user, ring.room)])
         standing = await self._reader.stand(ring, notified=notified)
-        if standing is None or standing.newest is None:
+        if standing is None:
             return
         facts, now = standing.facts, self._engine.clock.now_ms()
         delay_ms = int(1000 * self._settings.unread_delay_s)
         decision = decide(facts, ring.room, person.wishes, unread_delay_ms=delay_ms, now=now)
         if isinstance(decision, Later):
-            baseline = max(facts.read, notified)
-            await self._engine.jobs.add_many([later_job(ring, baseline=baseline, at=decision.at)])
+            await self._engine.jobs.add_many([later_job(ring, at=decision.at)])
         elif isinstance(decision, Void):
-            if decision.reason == "unwanted":
-                # So that what comes when it is wanted again is another job.
-                await self._people.tell(ring.user, ring.room, facts.newest)
+            if max(facts.read, notified) <= ring.baseline:
+                # It is unwanted, or was taken back. What comes next has to be another job.
+                await self._people.tell(ring.user, ring.room, max(ring.seq, facts.newest))
         else:
             notice = await self._notice(ring, person, standing, decision.kind)
             await self._tell(notice, person, key=key_of(ring.user, ring.room, facts.newest))

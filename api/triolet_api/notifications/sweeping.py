@@ -31,6 +31,8 @@ _ALONE: Final = "alone"
 _INTERVAL_S: Final = 10.0
 # Clocks of nodes and of stores differ by less.
 _OVERLAP_MS: Final = 60_000
+# Between two looks whether the planner has room for more.
+_FULL_S: Final = 0.2
 _ROOMS_PER_PAGE: Final = 500
 _NODES_MAX: Final = 1000
 # Entries of a room that mentions are looked for in.
@@ -87,8 +89,8 @@ class Sweeper:
                 await self._look_for_dead()
                 await self.sweep()
                 await self._say()
-            except (StoreError, BusUnavailable) as error:
-                self._complaint.again(f"what was planned cannot be kept: {error}")
+            except (StoreError, BusUnavailable, trio.TooSlowError) as error:
+                self._complaint.again(f"what was planned cannot be kept: {error!r}")
             else:
                 self._complaint.over("what was planned can be kept again")
             await trio.sleep(_INTERVAL_S)
@@ -143,6 +145,8 @@ class Sweeper:
             )
             heads = await self._engine.store.heads(rooms)
             for room, (_, head) in heads.items():
+                while self._planner.is_full:  # noqa: ASYNC110 - it empties at its own pace
+                    await trio.sleep(_FULL_S)
                 await self._plan(room, head, since)
             if len(rooms) < _ROOMS_PER_PAGE:
                 break

@@ -13,16 +13,16 @@ async def present_among(presence: Presence, users: Sequence[str]) -> list[str]:
 
     Nobody is on another node as long as the bus does not answer. A grace is no session.
     """
-    told = await presence.asked(list(users))
-
-    def is_here(user: str) -> bool:
-        present = presence.present.get(user)
-        return present is not None and bool(present.sessions)
-
+    here = {
+        user: None
+        for user in users
+        if (present := presence.present.get(user)) is not None and present.sessions
+    }
+    told = await presence.asked([user for user in users if user not in here])
     return [
         user
         for user in users
-        if is_here(user) or any(not one.is_grace for one in told.get(user, ()))
+        if user in here or any(not one.is_grace for one in told.get(user, ()))
     ]
 
 

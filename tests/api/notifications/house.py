@@ -74,10 +74,15 @@ class House:
 
 
 @asynccontextmanager
-async def open_house(*, store=None, clock=None, outgoing=None, browsers=None, **settings):
-    """Open a house; settings by their sections, `push=PushSettings(…)`."""
+async def open_house(
+    *, store=None, clock=None, outgoing=None, browsers=None, bus=None, entropy=None, **settings
+):
+    """Open a house; settings by their sections, `push=PushSettings(…)`.
+
+    What is given outlives it, and may be given to another.
+    """
     clock = clock or VirtualClock()
-    entropy = CountedEntropy()
+    entropy = entropy or CountedEntropy()
     store = store or MemoryStore(clock=clock, entropy=entropy)
     outgoing = outgoing or FakeOutgoing()
 
@@ -88,7 +93,7 @@ async def open_house(*, store=None, clock=None, outgoing=None, browsers=None, **
     whole = Settings(store=Address("memory:"), **settings)
     async with (
         Engine(
-            store=store, gate=ClosedGate(), clock=clock, entropy=entropy, limits=Limits()
+            store=store, gate=ClosedGate(), clock=clock, entropy=entropy, limits=Limits(), bus=bus
         ) as engine,
         open_notifying(engine, whole, way_out=fake) as notifying,
     ):

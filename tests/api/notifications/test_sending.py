@@ -1,11 +1,17 @@
 """Law: who is away is told once of what they have not read, as they wish, whatever goes wrong."""
 
+import msgspec
 import pytest
 from house import DELAY_S, UNREAD_DELAY_S, open_house
 
+from triolet._model.errors import ConfigurationError, Refusal
+from triolet_api.address import Address
 from triolet_api.notifications.outgoing import Answer, RequestFailed
 from triolet_api.notifications.preferences import Preferences, QuietHours, RoomWish
-from triolet_api.notifications.settings import PushSettings
+from triolet_api.notifications.providers import Delivered
+from triolet_api.notifications.settings import MailSettings, PushSettings, WebhookSettings
+from triolet_api.notifications.webhook import verify
+from triolet_api.secret import Secret
 
 IN_VIRTUAL_TIME = True
 ROOM = "dm:anna:ben"
@@ -50,6 +56,15 @@ async def test_what_comes_later_is_told_too(house):
 
     assert house.texts("ben") == ["one", "two", "three"]
     assert [one["unread"] for one in house.notices("ben")] == [1, 2, 3]
+
+
+async def test_what_comes_much_later_is_told_too(house):
+    await house.subscribe("ben")
+    for text in ("one", "two", "three"):
+        await house.say("anna", ROOM, text)
+        await house.passed(3600)
+
+    assert house.texts("ben") == ["one", "two", "three"]
 
 
 async def test_each_device_is_pushed_to(house):
@@ -113,9 +128,13 @@ async def test_a_message_that_was_taken_back_is_not_told(house):
     async with house.connect("anna") as anna:
         sent = await anna.send(ROOM, {"text": "oops"})
         await anna.delete(ROOM, sent.seq)
-    await house.passed(2 * UNREAD_DELAY_S)
+        await house.passed(2 * UNREAD_DELAY_S)
+        assert house.notices("ben") == []
+        # And it does not stand in the way of the next one.
+        await anna.send(ROOM, {"text": "hello"})
+        await house.passed(DELAY_S + 2)
 
-    assert house.notices("ben") == []
+    assert house.texts("ben") == ["hello"]
 
 
 async def test_who_is_no_member_any_more_is_not_told(house):
@@ -358,3 +377,127 @@ async def test_nothing_is_looked_for_where_nobody_can_be_told(house):
 
     assert house.outgoing.sent == []
     assert await house.engine.store.jobs.counts() == []
+
+
+# --- other ways --------------------------------------------------------------------------------
+
+
+WEBHOOK = WebhookSettings(url=Address("https://example.org/hook"), secret=Secret(b"x" * 32))
+
+
+async def test_the_webhook_hears_of_who_has_no_device():
+    async with open_house(webhook=WEBHOOK) as house:
+        await house.direct("anna", "ben")
+        await house.say("anna", ROOM, "hello")
+        await house.passed(DELAY_S + 2)
+
+        ((url, body, headers),) = house.outgoing.sent
+        assert url == "https://example.org/hook"
+        assert msgspec.json.decode(body)["text"] == "hello"
+        now = house.engine.clock.now_ms() // 1000
+        assert verify(b"x" * 32, body, headers["Triolet-Signature"], now=now)
+
+
+@pytest.fixture
+async def mailing():
+    mail = MailSettings(server=Address("smtps://mail.invalid"), sender="chat@example.org")
+    async with open_house(mail=mail) as house:
+        house.mails = []
+
+        async def send(message):
+            house.mails.append(message)
+            return Delivered()
+
+        house.notifying.mail.send = send
+        await house.direct("anna", "ben")
+        await house.wish("ben", Preferences(email="ben@example.org"))
+        yield house
+
+
+async def test_what_stays_unread_is_mailed_in_one_digest(mailing):
+    await mailing.notifying.people.verify_email("ben", "ben@example.org")
+    await mailing.say("anna", ROOM, "one")
+    await mailing.passed(600)
+    await mailing.say("anna", ROOM, "two")
+    await mailing.passed(200)
+    assert mailing.mails == []
+    await mailing.passed(3600)
+
+    (mail,) = mailing.mails
+    assert mail["To"] == "ben@example.org"
+    assert mail["Subject"] == "2 unread messages"
+    await mailing.say("anna", ROOM, "three")
+    await mailing.passed(3600)
+    assert [one["Subject"] for one in mailing.mails] == ["2 unread messages", "3 unread messages"]
+
+
+async def test_what_is_read_is_not_mailed(mailing):
+    await mailing.notifying.people.verify_email("ben", "ben@example.org")
+    await mailing.say("anna", ROOM, "one")
+    await mailing.passed(600)
+    async with mailing.connect("ben") as ben:
+        (row,) = [one for one in (await ben.rooms()).rooms if one.room == ROOM]
+        await ben.receipt(ROOM, read=row.head)
+    await mailing.passed(3600)
+    assert mailing.mails == []
+    # And what comes then is.
+    await mailing.say("anna", ROOM, "two")
+    await mailing.passed(3600)
+    assert len(mailing.mails) == 1
+
+
+@pytest.mark.parametrize("verified", ["", "other@example.org"])
+async def test_an_address_that_is_not_verified_gets_nothing(mailing, verified):
+    await mailing.notifying.people.verify_email("ben", verified)
+    await mailing.say("anna", ROOM, "one")
+    await mailing.passed(3600)
+
+    assert mailing.mails == []
+
+
+async def test_who_has_left_by_a_mails_link_gets_no_more(mailing):
+    await mailing.notifying.people.verify_email("ben", "ben@example.org")
+    token = mailing.notifying.mail.leaving_token("ben")
+    with pytest.raises(Refusal):
+        await mailing.notifying.leave_mail("anna", token)
+    await mailing.notifying.leave_mail("ben", token)
+    await mailing.say("anna", ROOM, "one")
+    await mailing.passed(3600)
+
+    assert mailing.mails == []
+
+
+async def test_quiet_hours_delay_a_digest(mailing):
+    await mailing.notifying.people.verify_email("ben", "ben@example.org")
+    quiet = QuietHours(start="22:20", end="23:30", zone="UTC", breaks=("direct",))
+    await mailing.wish("ben", Preferences(quiet=quiet, email="ben@example.org"))
+    await mailing.say("anna", ROOM, "one")
+    await mailing.passed(4000)
+    assert mailing.mails == []
+    await mailing.passed(900)
+
+    assert len(mailing.mails) == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        (
+            {"webhook": WebhookSettings(url=Address("http://example.org"))},
+            "webhook.url: only",
+        ),
+        ({"webhook": WebhookSettings(url=Address("https://example.org"))}, "webhook.secret"),
+        ({"push": PushSettings(networks=("10.0.0.1/8",))}, "push.networks"),
+        ({"push": PushSettings(key=Secret(b"nothing"))}, "push.key: this is no private key"),
+        ({"mail": MailSettings(server=Address("smtps://mail.invalid"))}, "mail.sender"),
+    ],
+)
+async def test_settings_that_cannot_work_are_refused(settings, why):
+    with pytest.raises(ConfigurationError, match=why):
+        async with open_house(**settings):
+            pass
+
+
+async def test_nodes_that_share_a_store_share_the_key(tmp_path):
+    async with open_house() as one, open_house(store=one.engine.store) as other:
+        assert one.notifying.key.public == other.notifying.key.public
