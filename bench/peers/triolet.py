@@ -162,6 +162,7 @@ class Triolet(Peer):
             "ping",
             "slow",
             "http",
+            "jobs",
         )
     )
     keeps_for_late_readers = True

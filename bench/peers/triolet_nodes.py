@@ -28,7 +28,7 @@ class TrioletNodes(Triolet):
     """
 
     stores = ("postgresql",)
-    scenarios = frozenset(("fanout", "direct", "latency", "connect"))
+    scenarios = frozenset(("fanout", "direct", "latency", "connect", "jobs"))
 
     def __init__(self, name: str, about: str, *, nodes: int, bus: str) -> None:
         super().__init__()

@@ -155,11 +155,12 @@ def every() -> dict[str, Scenario]:
         growth,
         http,
         idle,
+        jobs,
         latency,
         ping,
         resume,
         slow,
     )
 
-    modules = (fanout, ping, slow, direct, latency, idle, connect, resume, growth, day, http)
+    modules = (fanout, ping, slow, direct, latency, idle, connect, resume, growth, day, http, jobs)
     return {one.SCENARIO.name: one.SCENARIO for one in modules}

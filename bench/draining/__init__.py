@@ -1,0 +1,1 @@
+"""Drains a queue of jobs: what `jobs` measures, in a process of its own."""
