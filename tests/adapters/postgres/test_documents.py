@@ -174,3 +174,38 @@ async def test_an_acknowledged_write_is_on_the_disk(postgres_url, postgres_serve
                 Statement("SELECT triolet.write_documents(0, '{a}', NULL, '{0}', '{x}')")
             )
             assert [("on",)] == await transaction.run(DURABLE)
+
+
+async def test_a_document_costs_the_same_among_many(postgres_url, tmp_path):
+    """No call walks the table, also where the plans were made while it was empty."""
+    home = Home(tmp_path)
+    seen = Statement(
+        "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables"
+        " WHERE relname = 'documents'"
+    )
+    calls = [
+        ("SELECT triolet.documents_of('{k/7, k/3999}', 1)", 2),
+        ("SELECT triolet.documents_between('k/', false, 'k0', 1, 5, false)", 5),
+        ("SELECT triolet.documents_between('k/5', true, 'k0', 1, 5, false)", 5),
+        ("SELECT triolet.documents_between('k/', false, 'k/5', 1, 5, true)", 5),
+        ("SELECT triolet.write_documents(0, '{k/7, x}', '{1, 1}', '{0, 0}', '{a, b}')", 2),
+        ("SELECT triolet.write_documents(0, '{k/7, x}', NULL, '{0, 0}', '{a, NULL}')", 2),
+        ("SELECT triolet.prune_documents(4010, 5)", 20),
+    ]
+    statements = [(Statement(sql, writes=True), rows) for sql, rows in calls]
+    async with a_node(postgres_url, home) as node, a_pool(postgres_url, home) as pool:
+        for _ in range(7):
+            for statement, _ in statements:
+                await pool.run(statement)
+        for part in range(4):
+            numbers = range(1000 * part, 1000 * part + 1000)
+            changes = [Change(f"k/{n}", bytes(99), expires_at=4000 + n) for n in numbers]
+            assert await node.write(changes)
+        costs = {}
+        for statement, rows in statements:
+            async with pool.transaction() as transaction:
+                ((before,),) = await transaction.run(seen)
+                await transaction.run(statement)
+                ((after,),) = await transaction.run(seen)
+            costs[statement.sql] = (after - before, rows)
+        assert {sql: cost for sql, cost in costs.items() if not 0 < cost[0] <= cost[1]} == {}

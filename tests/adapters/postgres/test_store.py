@@ -4,6 +4,7 @@ import pytest
 
 from triolet._model.limits import Limits
 from triolet.adapters.postgres import open_postgres_store
+from triolet.ports.documents import Change
 from triolet.testing.contracts import Home, StoreContract
 from triolet.testing.contracts import drafting as d
 from triolet.testing.services.pgbouncer import NoPgBouncer, run_pgbouncer
@@ -45,5 +46,8 @@ async def test_it_is_the_same_behind_a_pooler(postgres_server, postgres_url, tmp
                 await d.append(store, d.say("a", "anna", "4", "three"))
                 slice_ = await d.history(store, "a")
                 assert (["two", "three"], epoch) == (d.texts(slice_.messages), slice_.epoch)
+                assert await store.documents.write([Change("a", b"1", 0), Change("b", None)])
+                assert not await store.documents.write([Change("a", b"2", 0)])
+                assert [b"1"] == [one.value for one in await store.documents.scan("a", limit=9)]
     except NoPgBouncer as error:
         pytest.skip(str(error))
