@@ -7,12 +7,12 @@ from msgspec import Meta, Struct
 from triolet._model.errors import ErrorCode, Refusal
 
 from ..endpoints import Access, Call, endpoint
-from .attempts import Attempt, Attempts
+from .attempts import Attempts
 from .cookies import RefreshCookie
 from .family import Family
 from .issuing import Issuer
 from .passwords import Password
-from .sign_in import SIGN_IN_REFUSALS
+from .sign_in import SIGN_IN_REFUSALS, attempt_of
 from .signing_in import SigningIn
 
 FamilyId: TypeAlias = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{22}\Z")]
@@ -71,7 +71,7 @@ class OwnSessions(Struct, frozen=True):
 
 
 @final
-class Own:
+class OwnAccount:
     """Endpoints of one's own account."""
 
     def __init__(self, signing_in: SigningIn, attempts: Attempts, cookie: RefreshCookie) -> None:
@@ -100,7 +100,7 @@ class Own:
         All my other sign-ins end.
         """
         who = call.identity
-        attempt = Attempt(kind="password", user=who.user, address=call.address)
+        attempt = attempt_of(call, "password", who.user)
         await self._attempts.check(attempt)
         try:
             await self._signing_in.change_password(who.user, body.old, body.new, family=who.family)
@@ -146,7 +146,7 @@ class KeySet(Struct, frozen=True):
 
 
 @final
-class Keys:
+class TokenKeys:
     """The keys by which others verify our access tokens."""
 
     def __init__(self, issuer: Issuer) -> None:

@@ -24,7 +24,7 @@ from .families import Families, Revoke
 from .hashing import Hashes, Hashing
 from .invites import Invites
 from .issuing import Issuer, Signing
-from .own import Keys, Own
+from .own import OwnAccount, TokenKeys
 from .settings import ACCESS_TTL_S_MAX, AuthSettings
 from .sign_in import Auth
 from .signing_in import SigningIn
@@ -108,8 +108,8 @@ def make_auth(
     )
     endpoints = (
         Auth(signing_in, invites, attempts, cookie, auth.registration),
-        Own(signing_in, attempts, cookie),
-        Keys(issuer),
+        OwnAccount(signing_in, attempts, cookie),
+        TokenKeys(issuer),
         AdminAccounts(Administering(accounts, families, revoke)),
         AdminInvites(invites),
     )

@@ -13,7 +13,7 @@ from .attempts import Attempt, Attempts, Kind
 from .cookies import RefreshCookie
 from .family import network_of
 from .invites import Invites
-from .names import Name, account_name
+from .names import Name
 from .passwords import Password
 from .settings import Registration
 from .signing_in import Device, SignedIn, SigningIn
@@ -128,7 +128,7 @@ class Auth:
         if self._registration == "closed":
             raise Refusal(ErrorCode.FORBIDDEN, "accounts are made by the operator here")
         self._check_cookie(wanted=body.cookie)
-        attempt = _attempt(call, "register", body.user)
+        attempt = attempt_of(call, "register", body.user)
         await self._attempts.check(attempt)
         try:
             also = await self._invitation(body.invite)
@@ -150,7 +150,7 @@ class Auth:
         failures it may take a while, or a CAPTCHA (`X-Captcha`), until the next attempt counts.
         """
         self._check_cookie(wanted=body.cookie)
-        attempt = _attempt(call, "login", body.user)
+        attempt = attempt_of(call, "login", body.user)
         await self._attempts.check(attempt)
         try:
             device = _device(call, body.device)
@@ -218,9 +218,10 @@ class Auth:
         )
 
 
-def _attempt(call: Call, kind: Kind, name: str) -> Attempt:
+def attempt_of(call: Call, kind: Kind, name: str) -> Attempt:
+    """Return what the guard is asked about."""
     captcha = (call.header("X-Captcha") or "")[:_CAPTCHA_MAX]
-    return Attempt(kind=kind, user=account_name(name), address=call.address, captcha=captcha)
+    return Attempt(kind=kind, user=name.lower(), address=call.address, captcha=captcha)
 
 
 def _device(call: Call, name: str | None) -> Device:
