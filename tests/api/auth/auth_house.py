@@ -2,6 +2,7 @@
 
 from contextlib import AsyncExitStack, asynccontextmanager
 
+import httpx
 import trio
 
 from triolet import connect
@@ -16,6 +17,7 @@ from triolet_api.auth.issuing import Signing
 from triolet_api.auth.parts import open_accounts
 from triolet_api.auth.settings import AuthSettings
 from triolet_api.dispatch import Dispatcher
+from triolet_api.http import open_http_door
 from triolet_api.secret import Secret
 from triolet_api.settings import Settings
 
@@ -81,7 +83,7 @@ def reason(answer):
 
 
 @asynccontextmanager
-async def open_house(serving, *, store=None, bus="", keys=None, attempts=None, **auth):
+async def open_house(*, store=None, bus="", keys=None, attempts=None, **auth):
     settings = Settings(auth=AuthSettings(**FAST | auth))
     signing, clock = Signing(Secret(SECRET), keys), SystemClock()
     async with AsyncExitStack() as stack:
@@ -99,24 +101,26 @@ async def open_house(serving, *, store=None, bus="", keys=None, attempts=None, *
         )
         opening = open_engine(store, gate=gate, limits=limits, bus=bus)
         engine = await stack.enter_async_context(opening)
-        _, port = await engine.listen("127.0.0.1", 0)
         app = create_app(settings.web)
         dispatcher = Dispatcher(app, admit=engine.admit)
         parts = await open_accounts(engine, settings, signing, attempts)
         dispatcher.add(*parts)
-        host = await stack.enter_async_context(serving(app))
-        client = await stack.enter_async_context(host.client())
+        door = await stack.enter_async_context(open_http_door(app))
+        _, port = await engine.listen("127.0.0.1", 0, fallback=door.serve)
+        url = f"http://127.0.0.1:{port}"
+        client = httpx.AsyncClient(base_url=url, trust_env=False, timeout=10)
+        await stack.enter_async_context(client)
         yield House(engine, client, port, clock, parts)
 
 
 @asynccontextmanager
-async def open_two(serving, **auth):
+async def open_two(**auth):
     """Yield two nodes of one deployment, which tell each other what they revoke."""
     bus = MemoryBus()
     async with (
         open_memory_store(clock=SystemClock(), entropy=SystemEntropy()) as store,
-        open_house(serving, store=store, bus=bus.join(), **auth) as one,
-        open_house(serving, store=store, bus=bus.join(), **auth) as other,
+        open_house(store=store, bus=bus.join(), **auth) as one,
+        open_house(store=store, bus=bus.join(), **auth) as other,
     ):
         with trio.fail_after(5):
             # Hearing oneself is told to nobody.

@@ -8,8 +8,8 @@ NEW = "another horse"
 
 
 @pytest.fixture
-async def house(serving):
-    async with open_house(serving) as house:
+async def house():
+    async with open_house() as house:
         yield house
 
 

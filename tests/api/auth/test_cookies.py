@@ -7,8 +7,8 @@ URL_HOST = "127.0.0.1"
 
 
 @pytest.fixture
-async def house(serving):
-    async with open_house(serving, refresh_cookie=True) as house:
+async def house():
+    async with open_house(refresh_cookie=True) as house:
         yield house
 
 
@@ -54,8 +54,8 @@ async def test_another_sites_page_cannot_use_it(house, headers):
     assert reason(await refresh(house, token_of(answer), **headers)) == (403, "forbidden")
 
 
-async def test_where_there_are_none(serving):
-    async with open_house(serving) as house:
+async def test_where_there_are_none():
+    async with open_house() as house:
         asked = await house.post("/auth/register", user="a", password="correct horse", cookie=True)
         assert reason(asked) == (403, "forbidden")
         tokens = await house.sign_up("anna")

@@ -72,14 +72,14 @@ async def test_in_the_store(tmp_path):
         assert await store.revoked("b@n")
 
 
-async def test_by_a_server(serving):
-    async with open_house(serving) as house:
+async def test_by_a_server():
+    async with open_house() as house:
         desk = HttpDesk(str(house.client.base_url), house.root())
         assert await story(desk) == SEEN
 
 
-async def test_who_is_no_admin_is_told_so(serving):
-    async with open_house(serving) as house:
+async def test_who_is_no_admin_is_told_so():
+    async with open_house() as house:
         token = (await house.sign_up())["access_token"]
         with pytest.raises(Refusal) as refused:
             await HttpDesk(str(house.client.base_url), token).page(after="", limit=1)

@@ -16,8 +16,8 @@ NEW = "another horse"
 
 
 @pytest.fixture
-async def house(serving):
-    async with open_house(serving) as house:
+async def house():
+    async with open_house() as house:
         yield house
 
 
@@ -104,10 +104,10 @@ class TestKeys:
         assert (await house.call("GET", "/auth/keys")).json() == {"keys": []}
 
     @pytest.mark.parametrize("algorithm", ["EdDSA", "ES256"])
-    async def test_others_verify_by_them(self, serving, algorithm):
+    async def test_others_verify_by_them(self, algorithm):
         """By `cryptography` alone, from nothing but the answer."""
         keys = SigningKeys([new_signing_key(algorithm), new_signing_key("ES256")])
-        async with open_house(serving, keys=keys) as house:
+        async with open_house(keys=keys) as house:
             tokens = await house.sign_up()
             assert await house.is_in(tokens["access_token"])
             answer = await house.call("GET", "/auth/keys")

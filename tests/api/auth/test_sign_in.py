@@ -10,8 +10,8 @@ from triolet_api.auth.names import RESERVED
 
 
 @pytest.fixture
-async def house(serving):
-    async with open_house(serving) as house:
+async def house():
+    async with open_house() as house:
         yield house
 
 
@@ -53,13 +53,13 @@ class TestRegister:
         answer = await house.post("/auth/register", user="ben", password=PASSWORD)
         assert reason(answer) == (409, "already_exists")
 
-    async def test_it_can_be_closed(self, serving):
-        async with open_house(serving, registration="closed") as house:
+    async def test_it_can_be_closed(self):
+        async with open_house(registration="closed") as house:
             answer = await house.post("/auth/register", user="anna", password=PASSWORD)
             assert reason(answer) == (403, "forbidden")
 
-    async def test_it_can_be_by_invite(self, serving):
-        async with open_house(serving, registration="invite") as house:
+    async def test_it_can_be_by_invite(self):
+        async with open_house(registration="invite") as house:
             made = await house.post("/admin/invites", token=house.root(), uses=2)
             code = made.json()["code"]
             await house.sign_up("anna", invite=code)
@@ -127,9 +127,9 @@ class TestRefresh:
         assert me["roles"] == ["admin"]
 
 
-async def test_a_token_that_comes_back_closes_its_sessions_everywhere_and_no_others(serving):
+async def test_a_token_that_comes_back_closes_its_sessions_everywhere_and_no_others():
     """Within a second, on the node that was not asked as well."""
-    async with open_two(serving, reuse_grace_s=0) as (one, other):
+    async with open_two(reuse_grace_s=0) as (one, other):
         stolen = await one.sign_up("anna", device="stolen")
         kept = await other.sign_in("anna", device="kept")
         async with (
@@ -181,10 +181,10 @@ class Watching:
         self.log.append(("succeeded", attempt))
 
 
-async def test_every_attempt_is_told_before_and_after(serving):
+async def test_every_attempt_is_told_before_and_after():
     """And where it is refused beforehand, no password is looked at."""
     watching = Watching()
-    async with open_house(serving, attempts=watching) as house:
+    async with open_house(attempts=watching) as house:
         await every_attempt(house, watching)
 
 
