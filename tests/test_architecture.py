@@ -123,7 +123,6 @@ def test_the_version_is_told_once() -> None:
 
 # Parts of what is declared, which it cannot be without.
 COMES_WITH = {
-    "h11": "hypercorn",
     "outcome": "trio",
     "quart": "quart-trio",
     "werkzeug": "quart-trio",

@@ -238,6 +238,10 @@ TESTED_ELSEWHERE: dict[str, tuple[str, str]] = {
         "tests/client/test_client_closes.py",
         "which token is asked for is a matter of closes",
     ),
+    "engine/triolet/client/_http.py": (
+        "tests/client/test_client_events_link.py",
+        "the bytes below the link",
+    ),
     "engine/triolet/client/client.py": (
         "tests/client/test_client_lifetime.py",
         "what owns all the rest",

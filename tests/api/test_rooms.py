@@ -115,6 +115,17 @@ async def test_a_room_is_seen_and_changed_by_who_may(house):
     assert (seen["title"], seen["head"], seen["role"]) == ("Tea", changed["seq"], None)
 
 
+async def test_a_room_is_ended_by_its_owner(house):
+    anna, ben = await tea(house)
+    assert await ben.refused("DELETE", "/rooms/tea", status=403) == "forbidden"
+    ended = await anna.ask("DELETE", "/rooms/tea", key="k1")
+    again = await anna.ask("DELETE", "/rooms/tea", key="k1")
+
+    assert (again["seq"], again["duplicate"]) == (ended["seq"], True)
+    assert await ben.refused("GET", "/rooms/tea", status=404) == "no_such_room"
+    assert (await ben.ask("GET", "/rooms"))["rooms"] == []
+
+
 async def test_the_inbox_is_paged(house):
     anna = house("anna")
     for name in ("a", "b", "c"):

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, final
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from triolet._model.commands import Create, Direct, ListRooms, Page, SetMeta, Title
+from triolet._model.commands import Create, DeleteRoom, Direct, ListRooms, Page, SetMeta, Title
 from triolet._model.errors import ErrorCode
 from triolet._model.events import Inbox, InboxRow, RoomOpened
 from triolet._model.ids import Room, User
@@ -114,6 +114,13 @@ class Rooms:
         """Change a room's title, or whether it is public; for its admins and its owner."""
         command = SetMeta(room=room, cid=key_of(call), title=body.title, public=body.public)
         return await store(self._engine, call, command)
+
+    @endpoint(
+        "DELETE", "/v1/rooms/{room}", access=Access.USER, rate="write", refuses=WRITE_REFUSALS
+    )
+    async def delete(self, call: Call, room: Room) -> Stored:
+        """End a room for everybody, with all that was said there; for its owner."""
+        return await store(self._engine, call, DeleteRoom(room=room, cid=key_of(call)))
 
     @endpoint("POST", "/v1/direct", access=Access.USER, rate="write", refuses=WRITE_REFUSALS)
     async def direct(self, call: Call, body: Peer) -> DirectRoom:

@@ -9,6 +9,7 @@ from quart import Response
 from triolet._model.commands import (
     Command,
     Hello,
+    Observe,
     Refresh,
     SendSignal,
     SetPresence,
@@ -35,6 +36,7 @@ _OF_SESSION: Final = (
     Watch,
     Unwatch,
     Refresh,
+    Observe,
     SetPresence,
     SendSignal,
 )

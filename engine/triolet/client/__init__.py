@@ -10,10 +10,12 @@
     limits      every bound
 
 Below them a core without I/O (`_session` on `_desk`, with `_requests`, `_following`,
-`_standing`, `_answers`), what drives it (`_driver`), and the network (`_link`).
+`_standing`, `_answers`), what drives it (`_driver`), and the network (`_link`, or
+`_events_link` over `_http`).
 """
 
 from ._effects import ClientEvent as ClientEvent
+from ._events_link import EventsDialer as EventsDialer
 from ._link import Dialer as Dialer
 from ._link import Link as Link
 from ._link import LinkClosed as LinkClosed

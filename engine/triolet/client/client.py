@@ -3,7 +3,7 @@
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import TypeVar, final
+from typing import Literal, TypeVar, final
 
 import trio
 from msgspec import Struct
@@ -16,6 +16,7 @@ from ..adapters.system import SystemEntropy
 from ..ports.clock import Entropy
 from ._driver import Driver
 from ._effects import ClientEvent, Effect
+from ._events_link import EventsDialer
 from ._following import Verdict
 from ._link import Dialer, WebSocketDialer
 from ._token import TokenProvider, TokenSource
@@ -189,6 +190,7 @@ async def connect(
     form: Format = "msgpack",
     backoff: Backoff | None = None,
     limits: ClientLimits | None = None,
+    transport: Literal["websocket", "sse"] = "websocket",
     ssl_context: ssl.SSLContext | None = None,
     connect_timeout_s: float = 30,
     start_offline: bool = False,
@@ -208,9 +210,10 @@ async def connect(
         token: what `hello` carries; or a provider, sync or async, which is asked at first
             and whenever the token has expired or is about to.
         device: this device's name, kept across connections; empty: the server gives one.
-        form: how payloads are encoded.
+        form: how payloads are encoded; JSON with `sse`.
         backoff: when to come back.
         limits: the bounds.
+        transport: `sse` where no WebSocket passes: server-sent events, and requests beside them.
         ssl_context: for `wss:`, if not Python's default.
         connect_timeout_s: how long the first welcome may take.
         start_offline: enter the block at once, and let requests wait for the connection.
@@ -229,7 +232,12 @@ async def connect(
     """
     limits = limits or ClientLimits()
     async with _nursery() as links:
-        dialer = WebSocketDialer(url, form, links, limits, ssl_context=ssl_context)
+        dialer: Dialer
+        if transport == "sse":
+            form = "json"
+            dialer = EventsDialer(url, links, limits, ssl_context=ssl_context)
+        else:
+            dialer = WebSocketDialer(url, form, links, limits, ssl_context=ssl_context)
         async with open_client(
             dialer,
             token=token,

@@ -43,6 +43,8 @@ class ClientLimits(Struct, frozen=True, kw_only=True):
     dial_timeout_s: float = 10
     # From `hello` to `welcome`; the server gives the other side as long.
     welcome_timeout_s: float = 10
+    # A request over HTTP, where there is no WebSocket; the server gives its store 10 s.
+    request_timeout_s: float = 30
     # A token provider that takes longer counts as failed.
     token_timeout_s: float = 30
     # Beyond two heartbeats without a byte the connection is half open.
