@@ -92,8 +92,7 @@ async def open_api(
         Streams(engine),
         Commands(engine),
     )
-    if has_accounts(settings.auth, signs=signing is not None):
-        assert signing is not None, "there are accounts where something signs"
+    if has_accounts(settings) and signing is not None:
         dispatcher.add(*await open_accounts(engine, settings, signing))
     async with AsyncExitStack() as stack:
         if settings.push.enabled:

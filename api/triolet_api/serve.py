@@ -229,8 +229,7 @@ async def open_server(settings: Settings, *, shares_port: bool = False) -> Async
 def _tell_of_secrets(settings: Settings) -> None:
     """A node on another machine would make a secret of its own, and refuse this one's tokens."""
     is_far = settings.host not in ("127.0.0.1", "::1", "localhost")
-    signs = settings.secret is not None or settings.makes_its_secret
-    if is_far and settings.auth.registration == "open" and has_accounts(settings.auth, signs=signs):
+    if is_far and settings.auth.registration == "open" and has_accounts(settings):
         _log.warning(
             "whoever reaches this server may register: TRIOLET_AUTH_REGISTRATION=invite or closed"
         )
@@ -306,9 +305,8 @@ def announce(settings: Settings, address: str) -> None:
         kept = "in memory, until it stops"
     beside = "" if settings.data == Settings().data else f" --data {settings.data}"
     sign_in = f"triolet token NAME{beside}"
-    signs = settings.secret is not None or settings.makes_its_secret
-    accounts = has_accounts(settings.auth, signs=signs)
-    if not signs:
+    accounts = has_accounts(settings)
+    if settings.secret is None and not settings.makes_its_secret:
         sign_in = "from whoever holds the keys"
     lines = [
         ("Triolet", f"{__version__} is running at http://{address}"),

@@ -25,7 +25,7 @@ from .hashing import Hashes, Hashing
 from .invites import Invites
 from .issuing import Issuer, Signing
 from .own import OwnAccount, TokenKeys
-from .settings import ACCESS_TTL_S_MAX, AuthSettings
+from .settings import ACCESS_TTL_S_MAX
 from .sign_in import Auth
 from .signing_in import SigningIn
 
@@ -50,15 +50,18 @@ class AuthParts(Struct, frozen=True):
     endpoints: Sequence[object]
 
 
-def has_accounts(settings: AuthSettings, *, signs: bool) -> bool:
-    """Whether people sign in here; `signs`: there is a secret.
+def has_accounts(settings: Settings) -> bool:
+    """Whether people sign in here: not by default where keys say that others issue tokens.
 
     Raises:
         ConfigurationError: they shall, and nothing signs their tokens.
     """
-    if settings.accounts and not signs:
+    signs = settings.secret is not None or settings.makes_its_secret
+    if settings.auth.accounts and not signs:
         raise ConfigurationError("auth.accounts: without `secret` nothing signs their tokens")
-    return signs if settings.accounts is None else settings.accounts
+    if settings.auth.accounts is None:
+        return signs and not settings.keys and settings.jwks is None
+    return settings.auth.accounts
 
 
 def make_auth(

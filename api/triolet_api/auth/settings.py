@@ -16,8 +16,8 @@ class AuthSettings(Struct, frozen=True, kw_only=True):
     """Accounts and the tokens they get.
 
     Attributes:
-        accounts: whether people sign in here; None: where tokens are signed with a secret, not
-            where only keys that verify are configured.
+        accounts: whether people sign in here; None: unless `keys` or `jwks` say that tokens come
+            from elsewhere.
         registration: who may register: anybody, who has an invite, or nobody.
         algorithm: what signs access tokens; `EdDSA` and `ES256` have keys that others can verify
             by, made on the first start and kept beside the secret.

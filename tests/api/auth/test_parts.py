@@ -1,5 +1,7 @@
 """Law: accounts are there where something signs their tokens, and nowhere else."""
 
+from pathlib import Path
+
 import pytest
 import trio
 from auth_house import SECRET
@@ -18,18 +20,31 @@ from triolet_api.composition import open_api
 from triolet_api.secret import Secret
 from triolet_api.settings import Settings
 
+OWN = Secret(SECRET)
+JWKS = Path("jwks.json")
+
 
 @pytest.mark.parametrize(
-    ("accounts", "signs", "expected"),
-    [(None, True, True), (None, False, False), (True, True, True), (False, True, False)],
+    ("accounts", "others", "expected"),
+    [
+        (None, {}, True),
+        (None, {"secret": OWN}, True),
+        (None, {"jwks": JWKS}, False),
+        (None, {"secret": OWN, "jwks": JWKS}, False),
+        (None, {"secret": OWN, "keys": (JWKS,)}, False),
+        (True, {"secret": OWN, "jwks": JWKS}, True),
+        (False, {}, False),
+    ],
 )
-def test_whether_there_are_any(accounts, signs, expected):
-    assert has_accounts(AuthSettings(accounts=accounts), signs=signs) is expected
+def test_whether_there_are_any(accounts, others, expected):
+    """Not by default where tokens come from elsewhere."""
+    settings = Settings(auth=AuthSettings(accounts=accounts), **others)
+    assert has_accounts(settings) is expected
 
 
 def test_there_are_none_without_a_secret():
     with pytest.raises(ConfigurationError, match=r"auth\.accounts"):
-        has_accounts(AuthSettings(accounts=True), signs=False)
+        has_accounts(Settings(auth=AuthSettings(accounts=True), jwks=JWKS))
 
 
 @pytest.mark.parametrize("accounts", [True, False])
