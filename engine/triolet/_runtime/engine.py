@@ -107,9 +107,8 @@ class Engine:
             marks=self.marks,
             channels=None if self.nodes is None else RoomChannels(self.nodes),
         )
-        now = trio.current_time
         self.sequencer = Sequencer(
-            store, self.hub, limits, flusher=self.flusher, now=now, counters=counters
+            store, self.hub, limits, flusher=self.flusher, now=trio.current_time, counters=counters
         )
         self.writer = Writer(self.sequencer, self.hub, self.feeder, self.spawn)
         self._keeping = Keeping(store, self.hub, self.feeder, clock, limits)
@@ -123,8 +122,7 @@ class Engine:
         self.view, self.members, self.search = asking.view, asking.members, asking.search
         self.forward = Forwarding(self.presence, self.nodes).forward
         self.erasure = Erasure(self)
-        self.erase = self.erasure.erase
-        self.export = Export(store).export
+        self.erase, self.export = self.erasure.erase, Export(store).export
         self.relay = None if self.nodes is None else self._join(self.nodes)
         self.oversight = Oversight(self, counters, self.spawn)
         self.observe, self.announce = self.oversight.observe, self.oversight.announce
