@@ -238,6 +238,29 @@ async def test_states_set_while_the_connection_breaks_are_done(autojump_clock):
         assert (await second.hear("presence"))["status"] == "dnd"
 
 
+async def test_by_whom_one_is_seen_is_said_until_it_is_answered(autojump_clock):
+    """The server keeps it, for all devices: no later connection says it again by itself."""
+    server = Server()
+    async with connected(server) as (client, first):
+        async with asking(lambda: client.presence(visible_to="nobody")) as answer:
+            assert (await first.hear("presence"))["visible_to"] == "nobody"
+            first.close(1006)
+            second = await server.accept()
+            await second.welcome()
+            await second.resume()
+            again = await second.hear("presence")
+            assert (again["visible_to"], "status" in again) == ("nobody", False)
+            second.ok(again)
+
+        assert answer.value == Done()
+        second.close(1006)
+        third = await server.accept()
+        await third.welcome()
+        await third.resume()
+        async with asking(client.ping):
+            third.ok(await third.hear("ping"), now=5)
+
+
 async def test_typing_at_every_key_is_told_every_two_seconds(autojump_clock):
     server = Server()
     async with connected(server) as (client, conversation):

@@ -193,6 +193,14 @@ TABLE = [
     ("typing", ("r",), {"on": False}, {"op": "typing", "room": "r", "on": False}, {}, Done),
     ("presence", ("dnd",), {}, {"op": "presence", "status": "dnd"}, {}, Done),
     (
+        "presence",
+        (),
+        {"visible_to": "nobody"},
+        {"op": "presence", "visible_to": "nobody"},
+        {},
+        Done,
+    ),
+    (
         "watch",
         (["ben"],),
         {},

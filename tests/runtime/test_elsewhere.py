@@ -331,7 +331,7 @@ async def test_nobody_hears_of_who_is_watched_no_more():
         assert list(stage.bus.followers["p:ben"]) == [stage[0].node]
         await here.leave()
         assert "p:ben" not in stage.bus.followers
-        assert list(stage[1].engine.presence._elsewhere._known) == ["watcher1"]
+        assert list(stage[1].engine.presence.elsewhere._known) == ["watcher1"]
 
 
 async def test_a_store_that_fails_hides_nobodys_end():

@@ -10,7 +10,7 @@ from typing import Final, Literal, final
 
 from msgspec import Struct
 
-from .._model.commands import Status
+from .._model.commands import Status, VisibleTo
 from .._model.events import VisibleStatus
 
 
@@ -80,6 +80,29 @@ def shown(
     if kept == "dnd":
         return "dnd"
     return "online" if "online" in tuple(sessions) else "away"
+
+
+def may_see(
+    visible_to: VisibleTo, *, verdict: bool | None, is_acquainted: bool, is_self: bool
+) -> bool:
+    """Return whether somebody may see another one.
+
+    Args:
+        visible_to: what the other one wishes.
+        verdict: the host's word; it opens what is for those of shared rooms, and no more.
+        is_acquainted: they share a room that is not public.
+        is_self: they are the same.
+
+    >>> may_see("shared", verdict=None, is_acquainted=True, is_self=False)
+    True
+    >>> may_see("nobody", verdict=True, is_acquainted=True, is_self=False)
+    False
+    """
+    if is_self:
+        return True
+    if verdict is False or visible_to == "nobody":
+        return False
+    return visible_to == "everyone" or verdict is True or is_acquainted
 
 
 # --- several nodes -------------------------------------------------------------------------

@@ -207,9 +207,10 @@ class SetTyping(_Request, tag="typing", frozen=True):
 
 @final
 class SetPresence(_Request, tag="presence", frozen=True):
-    """How I am to be seen."""
+    """How I am to be seen, and by whom; what is absent stays."""
 
-    status: Status
+    status: Status | UnsetType = UNSET
+    visible_to: VisibleTo | UnsetType = UNSET
 
 
 @final

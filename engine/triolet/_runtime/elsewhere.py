@@ -102,6 +102,10 @@ class Elsewhere:
         """Return what other nodes tell of a user, as far as it is known here."""
         return list(self._known.get(user, {}).values())
 
+    def counts(self, user: str) -> bool:
+        """Whether this node is the one that counts a user: the first of those that have them."""
+        return all(self._lease.name < lease for lease in self._known.get(user, {}))
+
     def meet(self, user: str) -> None:
         """A user has come: what others tell of them matters now."""
         self._known.setdefault(user, {})

@@ -42,6 +42,7 @@ from .jobs import Jobs
 from .keeping import Keeping
 from .marks import Marks
 from .nodes import Nodes
+from .online import Online
 from .outbox import Outbox
 from .oversight import Oversight
 from .pipe import IN_PROCESS, Carriage, Pipe
@@ -51,6 +52,7 @@ from .relay import Relay
 from .room import Cursor
 from .sequencer import Sequencer
 from .session import Session
+from .sight import Sight
 from .states import States
 from .statistics import Statistics, statistics_of
 from .turn import Turn
@@ -87,17 +89,14 @@ class Engine:
     ) -> None:
         self.store = store
         self.gate = gate
-        self.clock = clock
-        self.entropy = entropy
+        self.clock, self.entropy = clock, entropy
         self.limits = limits
         self.limits_told = told(limits)
         self.counters = counters = Counters()
         self.nodes = None if bus is None else Nodes(bus, entropy, limits, counters)
-        self.flusher = Flusher(counters)
-        self.marks = Marks(store, limits)
+        self.flusher, self.marks = Flusher(counters), Marks(store, limits)
         self.presence = Presence(store, clock, limits, nodes=self.nodes)
-        self.feeder = Feeder(self.presence, limits)
-        self.states = States(limits)
+        self.feeder, self.states = Feeder(self.presence, limits), States(limits)
         self.hub = Hub(
             store,
             self.flusher,
@@ -121,11 +120,14 @@ class Engine:
         self.admit, self.ask, self.ask_each = asking.admit, asking.ask, asking.ask_each
         self.view, self.members, self.search = asking.view, asking.members, asking.search
         self.forward = Forwarding(self.presence, self.nodes).forward
-        self.erasure = Erasure(self)
+        self.sight, self.erasure = Sight(self), Erasure(self)
         self.erase, self.export = self.erasure.erase, Export(store).export
+        self.presence_of = self.sight.presence_of
         self.relay = None if self.nodes is None else self._join(self.nodes)
         self.oversight = Oversight(self, counters, self.spawn)
         self.observe, self.announce = self.oversight.observe, self.oversight.announce
+        online = Online(self, self.oversight.roll)
+        self.online, self.online_count = online.page, online.count
         leaving = (self.heartbeat, self.sequencer, self.nodes, entropy, limits)
         self._departure = Departure(*leaving, jobs=self.jobs)
         self.require_running = self._departure.check
@@ -196,6 +198,7 @@ class Engine:
                     self.flusher.run,
                     self.marks.run,
                     self.presence.run,
+                    self.sight.run,
                     self.feeder.run,
                     self.states.run,
                     self.hub.run,

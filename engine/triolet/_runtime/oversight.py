@@ -34,6 +34,7 @@ class Oversight:
     Attributes:
         dashboard: who is told again and again.
         roster: the sessions of all nodes.
+        roll: how all nodes are asked.
         sample: how this node is.
     """
 
@@ -46,10 +47,10 @@ class Oversight:
         self._engine = engine
         self._observer = Observer(engine, counters)
         self.sample = self._observer.sample
-        self._roll = RollCall(engine.nodes, others=engine.presence.others, spawn=spawn)
-        self._roll.answer(SampleWanted, self._sample)
-        self.dashboard = Dashboard(self._roll, engine.clock, self._jobs)
-        self.roster = Roster(engine, self._roll)
+        self.roll = RollCall(engine.nodes, others=engine.presence.others, spawn=spawn)
+        self.roll.answer(SampleWanted, self._sample)
+        self.dashboard = Dashboard(self.roll, engine.clock, self._jobs)
+        self.roster = Roster(engine, self.roll)
         self.announce = Announcing(
             heartbeat=engine.heartbeat,
             presence=engine.presence,
@@ -61,7 +62,7 @@ class Oversight:
 
     async def observe(self) -> Observed:
         """Return what all nodes have counted since they began; others are waited for 1 s."""
-        poll = await self._roll.ask(SampleWanted(), Sample)
+        poll = await self.roll.ask(SampleWanted(), Sample)
         return observed(
             poll.answers,
             {},

@@ -62,15 +62,15 @@ class Presence:
         # What is to be written of people, by user; bounded by users who came or went in 1 s.
         self._unwritten: dict[str, Person] = {}
         self._writer: Coalescer[str] = Coalescer(self._write, interval_s=_WRITE_INTERVAL_S)
-        self._elsewhere: Elsewhere | None = None
+        self.elsewhere: Elsewhere | None = None
         # What watchers were told last, of those who are watched; among other nodes only.
         self._seen: dict[str, VisibleStatus] = {}
         if nodes is not None:
-            self._elsewhere = Elsewhere(
+            self.elsewhere = Elsewhere(
                 nodes,
                 clock,
                 limits,
-                own=self._own,
+                own=self.own,
                 present=self.present,
                 moved=self._moved_elsewhere,
             )
@@ -82,8 +82,8 @@ class Presence:
             nursery.start_soon(self._writer.run)
             nursery.start_soon(self.watchers.run)
             nursery.start_soon(self._end_graces)
-            if self._elsewhere is not None:
-                nursery.start_soon(self._elsewhere.run)
+            if self.elsewhere is not None:
+                nursery.start_soon(self.elsewhere.run)
 
     async def flush(self) -> None:
         """Write what is to be kept of people now."""
@@ -91,13 +91,13 @@ class Presence:
 
     def others(self) -> list[str]:
         """Return the names of the other nodes, as they were at the last beat."""
-        return [] if self._elsewhere is None else self._elsewhere.nodes
+        return [] if self.elsewhere is None else self.elsewhere.nodes
 
     async def leave(self) -> None:
         """Tell other nodes that this one ends: its users stay visible until their graces end."""
-        if self._elsewhere is not None:
+        if self.elsewhere is not None:
             last = max(self._graces.values(), default=float("-inf"))
-            await self._elsewhere.leave(lasts_s=max(0.0, last - trio.current_time()))
+            await self.elsewhere.leave(lasts_s=max(0.0, last - trio.current_time()))
 
     # --- sessions ----------------------------------------------------------------------
 
@@ -107,8 +107,8 @@ class Presence:
         if present is None:
             present = self.present[session.user] = Present(session.user)
             self._newcomers.mark(session.user)
-            if self._elsewhere is not None:
-                self._elsewhere.meet(session.user)
+            if self.elsewhere is not None:
+                self.elsewhere.meet(session.user)
         present.sessions[session.id] = session
         self._graces.pop(session.user, None)
         self._step(present, PresenceEvent.SESSION_OPENED)
@@ -143,8 +143,8 @@ class Presence:
             present = self.present.pop(user)
             self._newcomers.unmark(user)
             self._step(present, PresenceEvent.GRACE_OVER)
-            if self._elsewhere is not None and user not in self.watchers.by_user:
-                self._elsewhere.part(user)
+            if self.elsewhere is not None and user not in self.watchers.by_user:
+                self.elsewhere.part(user)
 
     # --- statuses ----------------------------------------------------------------------
 
@@ -193,8 +193,8 @@ class Presence:
         )
         is_news = now_shown != present.shown
         present.shown = now_shown
-        if self._elsewhere is not None:
-            self._elsewhere.say(present.user)
+        if self.elsewhere is not None:
+            self.elsewhere.say(present.user)
             self._look(present.user, present.last_seen)
         elif is_news:
             self.watchers.announce(present.user, present.last_seen)
@@ -216,6 +216,8 @@ class Presence:
 
     def _learn(self, person: Person) -> None:
         present = self.present.get(person.user)
+        if present is not None:
+            present.visible_to = person.visible_to
         if present is None or present.known:
             return
         present.kept, present.known = person.status, True
@@ -254,10 +256,10 @@ class Presence:
         """Have a session told of these users, and return how they are now."""
         new = self.watchers.add(session, users)
         try:
-            if self._elsewhere is not None:
+            if self.elsewhere is not None:
                 for user in new:
                     self._seen.setdefault(user, self._status(user))
-                await self._elsewhere.watch(new)
+                await self.elsewhere.watch(new)
             rows = await self.rows(users)
         except BaseException:
             self.unwatch(session, new)
@@ -271,13 +273,13 @@ class Presence:
 
     def _stop_hearing(self, users: list[str]) -> None:
         """Nobody watches these users any more: what other nodes tell of them is nobody's news."""
-        if self._elsewhere is None:
+        if self.elsewhere is None:
             return
         for user in users:
             del self._seen[user]
-            self._elsewhere.unwatch(user)
+            self.elsewhere.unwatch(user)
             if user not in self.present:
-                self._elsewhere.part(user)
+                self.elsewhere.part(user)
 
     async def rows(self, users: list[str]) -> tuple[PresenceRow, ...]:
         """Return how these users are: status, and when they were last seen if they are not here."""
@@ -292,12 +294,12 @@ class Presence:
 
     async def asked(self, users: list[str]) -> dict[str, list[Told]]:
         """Return what other nodes tell of users: as known of the watched, asked of the others."""
-        if self._elsewhere is None:
+        if self.elsewhere is None:
             return {}
         others = [user for user in users if user not in self.watchers.by_user]
-        told = await self._elsewhere.ask(others) if others else {}
+        told = await self.elsewhere.ask(others) if others else {}
         return told | {
-            user: self._elsewhere.told(user) for user in users if user in self.watchers.by_user
+            user: self.elsewhere.told(user) for user in users if user in self.watchers.by_user
         }
 
     def _row(self, user: str, last_seen: int, told: list[Told] | None = None) -> PresenceRow:
@@ -309,8 +311,8 @@ class Presence:
             told: what other nodes tell; None: what is known of it.
         """
         present = self.present.get(user)
-        if self._elsewhere is not None:
-            told = self._elsewhere.told(user) if told is None else told
+        if self.elsewhere is not None:
+            told = self.elsewhere.told(user) if told is None else told
             is_here = present is not None or bool(told)
             return (user, self._status(user, told), 0 if is_here else last_seen)
         if present is None:
@@ -319,7 +321,7 @@ class Presence:
 
     # --- other nodes -------------------------------------------------------------------
 
-    def _own(self, user: str) -> Told | None:
+    def own(self, user: str) -> Told | None:
         """Return how a user is on this node alone; None: not here, or not to be told yet."""
         present = self.present.get(user)
         if present is None or not present.known or present.state is PresenceState.OFFLINE:
@@ -335,9 +337,9 @@ class Presence:
 
     def _status(self, user: str, told: list[Told] | None = None) -> VisibleStatus:
         """Return what is seen of a user, all nodes considered."""
-        assert self._elsewhere is not None, "there are other nodes"
-        words = list(self._elsewhere.told(user) if told is None else told)
-        own = self._own(user)
+        assert self.elsewhere is not None, "there are other nodes"
+        words = list(self.elsewhere.told(user) if told is None else told)
+        own = self.own(user)
         return combined(words if own is None else [*words, own])
 
     def _look(self, user: str, last_seen: int) -> None:
@@ -363,8 +365,8 @@ class Presence:
 
     def _adopt(self, user: str) -> None:
         """Take over what a user wished on another node, if that was later."""
-        assert self._elsewhere is not None, "there are other nodes"
-        present, latest = self.present.get(user), wish(self._elsewhere.told(user))
+        assert self.elsewhere is not None, "there are other nodes"
+        present, latest = self.present.get(user), wish(self.elsewhere.told(user))
         if present is None or latest is None or latest.kept_at <= present.kept_at:
             return
         self._wished(present, latest.kept, latest.kept_at)
@@ -375,10 +377,10 @@ class Presence:
         It costs nothing: no other node is asked, and what is known may be as old as
         `presence_check_s`. A token taken from Redis costs 50 µs here and 20 there, a bucket 0.6.
         """
-        assert self._elsewhere is not None, "there are other nodes"
+        assert self.elsewhere is not None, "there are other nodes"
         present = self.present.get(user)
         if present is not None:
-            told = self._elsewhere.told(user)
+            told = self.elsewhere.told(user)
             present.share(1 + sum(not one.is_grace for one in told))
 
     async def _see_off(self, users: list[str], last_beats: dict[str, int]) -> None:

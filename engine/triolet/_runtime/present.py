@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, final
 
 from .._domain.presence import PresenceState
+from .._model.commands import VisibleTo
 from .._model.events import VisibleStatus
 from .._model.limits import Limits
 from .rates import Kind, UserRates
@@ -26,6 +27,7 @@ class Present:
         "shown",
         "state",
         "user",
+        "visible_to",
     )
 
     def __init__(self, user: str) -> None:
@@ -37,6 +39,8 @@ class Present:
         # When that was said (ms); 0: before the user came here.
         self.kept_at = 0
         self.known = False
+        # As the store had it when the user came, or has been said since.
+        self.visible_to: VisibleTo = "shared"
         self.shown: VisibleStatus = "offline"
         self.last_seen = 0
         # Made by the first command that counts; services have none.

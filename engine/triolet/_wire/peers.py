@@ -204,6 +204,13 @@ class JobsAdded(Struct, frozen=True, array_like=True, tag="jobs"):
     kinds: tuple[str, ...]
 
 
+@final
+class VisibilityMoved(Struct, frozen=True, array_like=True, tag="visibility"):
+    """Others may see a user now, or may no longer: read who."""
+
+    user: str
+
+
 PeerMessage: TypeAlias = (
     Entries
     | Grown
@@ -220,6 +227,7 @@ PeerMessage: TypeAlias = (
     | Echo
     | PresenceMoved
     | PresenceReset
+    | VisibilityMoved
     | Asked
     | Answered
     | Announced

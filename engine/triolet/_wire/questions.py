@@ -1,10 +1,13 @@
 """What a node asks all nodes, and what each answers: only while somebody looks."""
 
-from typing import TypeAlias, final
+from typing import Literal, TypeAlias, final
 
 from msgspec import Struct
 
 from .._model.observation import Sample, SessionRow
+
+# One row: a user, and how one node tells that they are, as `_domain.presence.Told` has it.
+PersonRow: TypeAlias = tuple[str, Literal["online", "away"], bool, str, int]
 
 
 @final
@@ -37,7 +40,22 @@ class SessionsEnding(Struct, frozen=True, array_like=True, tag="end"):
     user: str
 
 
-Question: TypeAlias = SampleWanted | SessionsWanted | SessionsEnding
+@final
+class PeopleWanted(Struct, frozen=True, array_like=True, tag="people?"):
+    """Who is with you? At most `limit` of those behind `after`, by name."""
+
+    after: str
+    limit: int
+
+
+@final
+class HeadcountWanted(Struct, frozen=True, array_like=True, tag="heads?"):
+    """How many are seen, of those whom you count?"""
+
+
+Question: TypeAlias = (
+    SampleWanted | SessionsWanted | SessionsEnding | PeopleWanted | HeadcountWanted
+)
 
 
 @final
@@ -55,4 +73,25 @@ class SessionsEnded(Struct, frozen=True, array_like=True, tag="ended"):
     count: int
 
 
-Answer: TypeAlias = Sample | SessionsFound | SessionsEnded
+@final
+class PeopleFound(Struct, frozen=True, array_like=True, tag="people"):
+    """Users by name, each with the node's word of them.
+
+    Those who hide are among them, so that no other node's older word shows them.
+
+    Attributes:
+        end: the last one looked at, if there are others behind; empty: there are none.
+    """
+
+    rows: tuple[PersonRow, ...]
+    end: str
+
+
+@final
+class Headcount(Struct, frozen=True, array_like=True, tag="heads"):
+    """So many are seen."""
+
+    count: int
+
+
+Answer: TypeAlias = Sample | SessionsFound | SessionsEnded | PeopleFound | Headcount

@@ -130,7 +130,8 @@ def _asked_receipt(desk: Desk, command: Command) -> None:
 
 def _asked_presence(desk: Desk, command: Command) -> None:
     assert isinstance(command, SetPresence)
-    desk.standing.show(command.status)
+    if isinstance(command.status, str):
+        desk.standing.show(command.status)
 
 
 def _asked_stats(desk: Desk, command: Command) -> None:
@@ -313,8 +314,10 @@ def _refused_receipt(desk: Desk, request: Request, refusal: Refusal) -> None:
 
 
 def _refused_presence(desk: Desk, request: Request, refusal: Refusal) -> None:
-    del request, refusal
-    desk.standing.show(None)
+    del refusal
+    assert isinstance(request.command, SetPresence)
+    if isinstance(request.command.status, str):
+        desk.standing.show(None)
 
 
 def _refused_stats(desk: Desk, request: Request, refusal: Refusal) -> None:

@@ -10,6 +10,7 @@ from enum import Enum
 from typing import Final, TypeAlias, final
 
 import msgspec
+from msgspec import UNSET
 
 from .._model.commands import (
     Command,
@@ -112,6 +113,8 @@ class Request:
     @property
     def on_loss(self) -> OnLoss:
         """What becomes of it when the connection is lost."""
+        if isinstance(self.command, SetPresence) and self.command.visible_to is not UNSET:
+            return OnLoss.RESEND  # the server keeps it, not the client
         return ON_LOSS.get(type(self.command), OnLoss.RESEND)
 
 

@@ -38,6 +38,7 @@ from .._model.commands import (
     Sync,
     Unsubscribe,
     Unwatch,
+    VisibleTo,
     Watch,
 )
 from .._model.entries import Role
@@ -286,9 +287,21 @@ class Operations(ABC):
         """Show that I am typing, or have stopped; call it at every key, 2 s apart one leaves."""
         return await self._ask(SetTyping(room=room, on=on), Done)
 
-    async def presence(self, status: Status) -> Done:
-        """Set how I am to be seen; kept across reconnections."""
-        return await self._ask(SetPresence(status=status), Done)
+    async def presence(
+        self, status: Status | None = None, *, visible_to: VisibleTo | None = None
+    ) -> Done:
+        """Set how I am to be seen, and by whom; what is None stays.
+
+        Args:
+            status: kept across reconnections.
+            visible_to: `everyone`, those who share a room with me that is not public (`shared`,
+                unless said otherwise), or `nobody`; the server keeps it for all my devices.
+        """
+        command = SetPresence(
+            status=UNSET if status is None else status,
+            visible_to=UNSET if visible_to is None else visible_to,
+        )
+        return await self._ask(command, Done)
 
     async def watch(self, users: Iterable[str]) -> Watching:
         """Return how these people are, and have changes told; kept across reconnections.

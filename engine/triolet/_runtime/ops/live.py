@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import trio
+from msgspec import UNSET
 
 from ..._domain.receipts import Marks, advance
 from ..._domain.room import require_sight, require_writer
@@ -23,7 +24,7 @@ from ...ports.gate import Action
 from ..asker import Asker
 from ..pipeline import ALONE, HANDLERS, Job
 from ..relay import receivers
-from ..rights import may, role_for
+from ..rights import role_for
 from ..room import Room
 from ..seat import Seat
 from ..session import Session
@@ -131,8 +132,21 @@ def _type(asker: Asker, room: Room, seat: Seat, command: SetTyping) -> None:
 # --- presence --------------------------------------------------------------------------
 
 
-def _presence(session: Session, command: SetPresence) -> None:
+def _presence(session: Session, command: SetPresence) -> Job | None:
+    if command.visible_to is not UNSET:
+        return _show(session, command)
+    if not isinstance(command.status, str):
+        raise _says_nothing()
     session.engine.presence.set_status(session, command.status)
+    session.write(Done(ref=command.ref))
+    return None
+
+
+async def _show(session: Session, command: SetPresence) -> None:
+    if isinstance(command.visible_to, str):
+        await session.engine.sight.show_to(session.user, command.visible_to)
+    if isinstance(command.status, str) and not session.is_gone:
+        session.engine.presence.set_status(session, command.status)
     session.write(Done(ref=command.ref))
 
 
@@ -140,29 +154,35 @@ async def _wish(asker: Asker, command: SetPresence) -> None:
     """Take the status of who has no session: only what is the user's own, and is kept."""
     if command.status == "away":
         raise Refusal(ErrorCode.INVALID_FIELD, "`away` is of one session: say it in `/v1/stream`")
-    await asker.engine.presence.wish(asker.user, command.status)
+    if command.status is UNSET and command.visible_to is UNSET:
+        raise _says_nothing()
+    if isinstance(command.visible_to, str):
+        await asker.engine.sight.show_to(asker.user, command.visible_to)
+    if isinstance(command.status, str):
+        await asker.engine.presence.wish(asker.user, command.status)
     asker.write(Done(ref=command.ref))
+
+
+def _says_nothing() -> Refusal:
+    return Refusal(ErrorCode.INVALID_FIELD, "`presence` needs `status` or `visible_to`")
 
 
 async def _watch(session: Session, command: Watch) -> None:
     engine = session.engine
-    users = list(dict.fromkeys(command.users))
-    allowed: dict[str, None] = {}
-    asked: list[str] = []
-    for user in users:
-        verdict = may(session, Action.WATCH, user=user)
-        if verdict or user == session.user:
-            allowed[user] = None
-        elif verdict is None:
-            asked.append(user)
-    if asked:
-        allowed |= dict.fromkeys(await engine.store.acquainted(session.user, asked))
-    new = [user for user in users if user in allowed]
+    assert session.identity is not None, "only the admitted ask for anything"
+    changes = engine.sight.changes
+    new = await engine.sight.seen_by(session.identity, command.users)
     watched = session.watching.users if session.watching else {}
     if len(watched | dict.fromkeys(new)) > engine.limits.watched_max:
         limit = engine.limits.watched_max
         raise Refusal(ErrorCode.INVALID_FIELD, f"a session watches at most {limit} people")
-    session.write(Watching(ref=command.ref, users=await engine.presence.watch(session, new)))
+    rows = await engine.presence.watch(session, new)
+    if engine.sight.changes != changes:
+        # Somebody said meanwhile by whom they are to be seen.
+        await engine.sight.review(new)
+        still = session.watching.users if session.watching else {}
+        rows = tuple(row for row in rows if row[0] in still)
+    session.write(Watching(ref=command.ref, users=rows))
 
 
 def _unwatch(session: Session, command: Unwatch) -> None:

@@ -126,7 +126,7 @@ class Tap:
                 )
             case SetTyping(room=room, on=on):
                 self._scribe.write(history.Asked(*here, op="typing", room=room, on=on))
-            case SetPresence(status=status):
+            case SetPresence(status=str(status)):
                 self._scribe.write(history.Asked(*here, op="presence", status=status))
             case _ if isinstance(command, _Durable):
                 self._sent(command)
