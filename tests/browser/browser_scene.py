@@ -71,9 +71,9 @@ class Server:
             except subprocess.TimeoutExpired:
                 self.kill()
 
-    def token(self, user: str, *, ttl_s: float = 3600, roles: tuple[str, ...] = ()) -> str:
+    def token(self, user: str, *, roles: tuple[str, ...] = (), tier: str = "") -> str:
         now_ms = time.time_ns() // 10**6
-        return mint(SECRET.encode(), user, ttl_s=ttl_s, now_ms=now_ms, roles=roles)
+        return mint(SECRET.encode(), user, ttl_s=3600, now_ms=now_ms, roles=roles, tier=tier)
 
 
 @contextmanager

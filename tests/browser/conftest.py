@@ -10,7 +10,13 @@ from browser_scene import BROWSER, SCRIPTS, serving
 
 # Besides `ws` and msgpack: React and what runs it without a browser, IndexedDB in memory, and
 # TypeScript, whose 20 MiB take the longest.
-NPM_PACKAGES = ("react@18", "react-test-renderer@18", "fake-indexeddb@6", "typescript@5")
+NPM_PACKAGES = (
+    "react@18",
+    "react-test-renderer@18",
+    "fake-indexeddb@6",
+    "typescript@5",
+    "axe-core@4",
+)
 NPM_TYPES = ("@types/react@18",)
 NPM_TIMEOUT_S = 120
 
@@ -66,3 +72,34 @@ def run_script(installed, server):
         assert done.returncode == 0, done.stdout + done.stderr
 
     return run
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Debian's Chromium, headless; each test opens windows of its own in it."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    path = shutil.which("chromium")
+    if path is None:
+        pytest.skip("chromium is missing")
+    with playwright.sync_playwright() as tools:
+        chromium = tools.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="session")
+def axe(installed):
+    """Return what axe-core finds that is serious: rules, and where."""
+    source = (installed / "node_modules/axe-core/axe.min.js").read_text()
+
+    def find(page) -> list[str]:
+        page.evaluate(source)
+        told = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
+        return [
+            f"{one['id']}: {node['target']} {node['failureSummary']}"
+            for one in told["violations"]
+            if one["impact"] in ("serious", "critical")
+            for node in one["nodes"]
+        ]
+
+    return find

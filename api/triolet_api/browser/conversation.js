@@ -94,7 +94,7 @@ export class Conversation {
     const anchor = this.isFollowing ? null : this.#anchor();
     reconcile(this.log, this.#rows(), (row) => this.#build(row));
     if (this.isFollowing) scroller.scrollTop = scroller.scrollHeight;
-    else if (anchor) scroller.scrollTop += anchor.element.offsetTop - anchor.top;
+    else if (anchor) scroller.scrollTop += (this.log.kept.get(anchor.key)?.element.offsetTop ?? anchor.top) - anchor.top;
     this.#drawState();
   }
 
@@ -102,7 +102,7 @@ export class Conversation {
   #anchor() {
     const from = this.scroller.scrollTop;
     for (const { row, element } of this.log.kept.values()) {
-      if (typeof row.key === "number" && element.offsetTop + element.offsetHeight > from) return { element, top: element.offsetTop };
+      if (typeof row.key === "number" && element.offsetTop + element.offsetHeight > from) return { key: row.key, top: element.offsetTop };
     }
     return null;
   }

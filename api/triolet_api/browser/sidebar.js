@@ -26,7 +26,8 @@ export class Sidebar {
       this.filter = find.value.trim().toLowerCase();
       this.draw();
     };
-    find.onkeydown = (event) => event.key === "Enter" && this.#first();
+    // The key must not write a line where it leads to.
+    find.onkeydown = (event) => event.key === "Enter" && (event.preventDefault(), this.#first());
     $("new").onclick = () => this.#ask();
     $("rooms").onkeydown = (event) => this.#move(event);
   }

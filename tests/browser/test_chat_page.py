@@ -1,0 +1,355 @@
+"""The chat page in real browsers: two people, and all that may go wrong between them."""
+
+import re
+import time
+from contextlib import contextmanager
+
+import pytest
+from browser_scene import serving
+
+expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
+
+PASSWORD = "a horse that is correct"
+
+
+class Person:
+    """Somebody at a browser of their own; what the page complains of is in `complaints`."""
+
+    def __init__(self, browser, server, name, **how):
+        self.context = browser.new_context(viewport={"width": 1100, "height": 720}, **how)
+        self.context.set_default_timeout(15_000)
+        self.page = self.context.new_page()
+        self.server, self.name = server, name
+        self.complaints = []
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("console", self._heard)
+        # A page tells itself of what its policy has kept from it.
+        self.page.add_init_script(
+            "addEventListener('securitypolicyviolation', (event) =>"
+            " console.error(`policy: ${event.violatedDirective} ${event.blockedURI}`))"
+        )
+        self.page.goto(server.url)
+
+    def _heard(self, message):
+        # What a browser says of itself when a server is gone is meant by the test.
+        is_of_network = "net::ERR" in message.text or "WebSocket connection to" in message.text
+        if message.type in ("error", "warning") and not is_of_network:
+            self.complaints.append(message.text)
+
+    def sign(self, how):
+        self.page.fill("#user", self.name)
+        self.page.fill("#password", PASSWORD)
+        self.page.click(f"#sign-in button[value={how}]")
+        self.page.wait_for_selector("#app:not([hidden])")
+        self.wait_state("online")
+        return self
+
+    def wait_state(self, state):
+        self.page.wait_for_selector(f"body[data-state={state}]")
+
+    def begin_with(self, other):
+        self.page.click("#new")
+        self.page.fill("#begin-person", other)
+        self.page.click("#begin-direct button")
+        self.page.wait_for_selector("#conversation:not([hidden])")
+
+    def enter(self, title):
+        self.page.click(f".room:has-text('{title}')")
+        self.page.wait_for_selector("#conversation:not([hidden])")
+
+    def say(self, text):
+        self.page.fill("#text", text)
+        self.page.press("#text", "Enter")
+
+    def sees(self, text):
+        self.page.wait_for_selector(f".bubble p:text-is('{text}')")
+
+    def texts(self):
+        return self.page.locator(".bubble p").all_inner_texts()
+
+    def marks(self, text):
+        """The mark of my message, once it is `read`, `delivered` …"""
+        return self.page.locator(f".message:has(p:text-is('{text}')) .mark")
+
+
+def until(page, expression):
+    """Wait for something that the page's policy does not let Playwright ask in the page."""
+    end = time.monotonic() + 15
+    while not page.evaluate(expression):
+        assert time.monotonic() < end, expression
+        page.wait_for_timeout(50)
+
+
+@pytest.fixture
+def people(browser, server):
+    with meeting(browser, server) as pair:
+        yield pair
+
+
+@contextmanager
+def meeting(browser, server, **how):
+    """Two people who have signed up, in a room; at the end nothing has been complained of."""
+    meeting.number += 1
+    anna = Person(browser, server, f"anna{meeting.number}", **how).sign("register")
+    ben = Person(browser, server, f"ben{meeting.number}", **how).sign("register")
+    anna.begin_with(ben.name)
+    try:
+        yield anna, ben
+        assert anna.complaints == []
+        assert ben.complaints == []
+    finally:
+        anna.context.close()
+        ben.context.close()
+
+
+meeting.number = 0
+
+
+def test_two_people_chat(people):
+    """Typing, receipts, replies, reactions, edits and deletions are seen on the other side."""
+    anna, ben = people
+    anna.say("Hello!")
+    ben.enter(anna.name)
+    ben.sees("Hello!")
+    ben.page.bring_to_front()
+    anna.page.wait_for_selector(".mark.read")
+
+    ben.page.type("#text", "On my")
+    anna.page.wait_for_selector(f".room-head .typing:has-text('{ben.name} is typing')")
+    ben.page.type("#text", " way")
+    ben.page.press("#text", "Enter")
+    anna.sees("On my way")
+
+    item = anna.page.locator(".message:has(p:text-is('On my way'))")
+    item.hover()
+    item.get_by_role("button", name="Reply").click()
+    anna.say("Good")
+    ben.page.wait_for_selector(".message:has(p:text-is('Good')) .quote:has-text('On my way')")
+    item.hover()
+    item.get_by_role("button", name="React").click()
+    anna.page.get_by_role("button", name="React with 👍").click()
+    ben.page.wait_for_selector(".chip:has-text('👍 1')")
+    ben.page.press("#text", "ArrowUp")
+    ben.say("On my way now")
+    anna.page.wait_for_selector(".message:has(p:text-is('On my way now')) .meta:has-text('edited')")
+
+    hello = anna.page.locator(".message:has(p:text-is('Hello!'))")
+    hello.hover()
+    hello.get_by_role("button", name="Delete").click()
+    anna.page.click("#sure button[value=yes]")
+    ben.page.wait_for_selector(".bubble p.erased")
+    assert "Hello!" not in ben.texts()
+
+
+def test_who_is_away_sees_a_badge_and_the_number_in_the_title(people):
+    anna, ben = people
+    for number in range(3):
+        anna.say(f"message {number}")
+    ben.page.wait_for_selector(".room .badge:text-is('3')")
+    expect(ben.page).to_have_title("(3) Triolet")
+    # It has come to the device, and nobody has read it.
+    anna.page.wait_for_selector(".mark.delivered")
+    ben.enter(anna.name)
+    ben.page.bring_to_front()
+    expect(ben.page).to_have_title("Triolet")
+
+
+def test_who_was_offline_comes_back_with_each_message_once(people):
+    anna, ben = people
+    ben.enter(anna.name)
+    anna.say("before")
+    ben.sees("before")
+    ben.context.set_offline(True)
+    ben.page.evaluate("dispatchEvent(new Event('offline'))")
+    for number in range(20):
+        anna.say(f"while away {number}")
+    ben.say("written offline")
+    assert ben.page.locator(".mark.sending, .mark.sent").count() >= 1
+    ben.context.set_offline(False)
+    ben.sees("while away 19")
+    anna.sees("written offline")
+
+    wanted = [f"while away {number}" for number in range(20)]
+    for one in (anna, ben):
+        texts = one.texts()
+        assert [text for text in texts if text.startswith("while")] == wanted
+        assert texts.count("written offline") == 1
+
+
+def test_a_server_that_is_killed_and_started_again_loses_nothing(browser, tmp_path):
+    with serving(tmp_path) as server, meeting(browser, server) as (anna, ben):
+        ben.enter(anna.name)
+        anna.say("before the crash")
+        ben.sees("before the crash")
+        anna.page.wait_for_selector(".mark.delivered, .mark.read")
+        server.kill()
+        anna.page.wait_for_selector("#banner:not([hidden])")
+        anna.say("while it is down")
+        anna.page.wait_for_selector(".mark.sending")
+        server.start()
+        anna.wait_state("online")
+        ben.sees("while it is down")
+        anna.page.wait_for_selector("#banner", state="hidden")
+        for one in (anna, ben):
+            assert one.texts() == ["before the crash", "while it is down"]
+
+
+def test_what_was_not_sent_survives_a_reload(browser, tmp_path):
+    """It waits in IndexedDB, and leaves when there is a server again."""
+    with serving(tmp_path) as server, meeting(browser, server) as (anna, ben):
+        ben.enter(anna.name)
+        anna.say("first")
+        ben.sees("first")
+        server.kill()
+        anna.wait_state("offline")
+        anna.say("second")
+        anna.page.wait_for_selector(".mark.sending")
+        anna.page.type("#text", "a draft")
+        server.start()
+        anna.page.reload()
+        anna.wait_state("online")
+        ben.sees("second")
+        anna.sees("second")
+        assert anna.page.input_value("#text") == "a draft"
+        assert ben.texts() == ["first", "second"]
+
+
+def test_a_token_that_expires_is_renewed(browser, tmp_path):
+    """Nobody notices: the session goes on with another one."""
+    with (
+        serving(
+            tmp_path, TRIOLET_AUTH_ACCESS_TTL_S="60", TRIOLET_LIMIT_TOKEN_NOTICE_S="58"
+        ) as server,
+        meeting(browser, server) as (anna, ben),
+    ):
+        with anna.page.expect_response(re.compile("/v1/auth/refresh"), timeout=20_000) as answer:
+            pass
+        assert answer.value.status == 200
+        ben.enter(anna.name)
+        anna.say("still here")
+        ben.sees("still here")
+
+
+def test_a_push_is_shown_and_leads_to_the_room(people):
+    """Delivered to the service worker as a push service would."""
+    anna, _ = people
+    context, page = anna.context, anna.page
+    context.grant_permissions(["notifications"], origin=anna.server.url)
+    page.evaluate("navigator.serviceWorker.ready.then(() => true)")
+    session = context.new_cdp_session(page)
+    found = []
+    session.on(
+        "ServiceWorker.workerRegistrationUpdated", lambda told: found.extend(told["registrations"])
+    )
+    session.send("ServiceWorker.enable")
+    until(page, "navigator.serviceWorker.controller !== null")
+    session.send(
+        "ServiceWorker.deliverPushMessage",
+        {
+            "origin": anna.server.url,
+            "registrationId": found[0]["registrationId"],
+            "data": '{"title": "ben", "body": "The kettle is on", "room": "tea", "badge": 2}',
+        },
+    )
+    until(
+        page,
+        "navigator.serviceWorker.ready.then((worker) => worker.getNotifications())"
+        ".then(([one]) => one?.title === 'ben' && one.body === 'The kettle is on'"
+        " && one.tag === 'tea' && one.data.room === 'tea')",
+    )
+
+
+def test_a_room_of_ten_thousand_messages_scrolls_without_end_and_without_jumps(browser, server):
+    """What is in memory stays bounded, and the first message in sight stays where it is."""
+    with meeting(browser, server) as (anna, ben):
+        room = f"dm:{anna.name}:{ben.name}"
+        anna.page.evaluate(
+            """async ([room, token]) => {
+                const { connect } = await import("/assets/triolet.js");
+                const url = location.origin.replace("http", "ws") + "/ws";
+                const client = connect(url, { token });
+                for (let at = 0; at < 10000; at += 500) {
+                    const some = Array.from({ length: 500 }, (_, index) => `line ${at + index}`);
+                    await Promise.all(some.map((text) => client.send(room, text)));
+                }
+                client.close();
+            }""",
+            [room, server.token(anna.name, tier="service")],
+        )
+        ben.enter(anna.name)
+        ben.sees("line 9999")
+        scroller = ben.page.locator("#scroller")
+        for _ in range(8):
+            first = ben.page.locator(".bubble p").first.inner_text()
+            ben.page.evaluate("document.getElementById('scroller').scrollTop = 0")
+            expect(ben.page.locator(".bubble p").first).not_to_have_text(first)
+            # It is still the first in sight: above it there is more now.
+            box = ben.page.locator(f".bubble p:text-is('{first}')").bounding_box()
+            top = scroller.bounding_box()["y"]
+            assert 0 <= box["y"] - top < 160
+            assert ben.page.locator(".message").count() <= 300
+        texts = ben.texts()
+        numbers = [int(text.split()[1]) for text in texts]
+        assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+        ben.page.click("#jump")
+        ben.sees("line 9999")
+
+
+def test_the_keyboard_suffices(people):
+    anna, ben = people
+    anna.say("one")
+    anna.say("two")
+    page = anna.page
+    page.keyboard.press("Control+k")
+    assert page.evaluate("document.activeElement.id") == "find"
+    page.keyboard.type(ben.name)
+    page.keyboard.press("Enter")
+    expect(page.locator("#text")).to_be_focused()
+    page.keyboard.press("ArrowUp")
+    page.wait_for_selector("#about:has-text('Editing')")
+    page.keyboard.press("Escape")
+    page.wait_for_selector("#about", state="hidden")
+    page.locator(".message").last.focus()
+    page.keyboard.press("ArrowUp")
+    assert page.evaluate("document.activeElement.innerText").startswith("one")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_keeps_anybody_out(browser, server, axe, scheme):
+    """Axe-core finds nothing serious: signed out, in a room, in dialogs, on a phone's width."""
+    with meeting(browser, server, color_scheme=scheme) as (anna, ben):
+        anna.say("Hello, see https://triolet.example/ please")
+        ben.enter(anna.name)
+        ben.say("I do")
+        anna.sees("I do")
+        anna.page.hover(".message.mine")
+        findings = {"room": axe(anna.page)}
+        anna.page.click("#new")
+        findings["dialog"] = axe(anna.page)
+        anna.page.click("#begin-close")
+        anna.page.set_viewport_size({"width": 390, "height": 780})
+        findings["phone"] = axe(anna.page)
+        ben.page.click("button[aria-label='Sign out']")
+        ben.page.wait_for_selector("#sign-in:not([hidden])")
+        findings["signed out"] = axe(ben.page)
+        assert {where: found for where, found in findings.items() if found} == {}
+
+
+def test_on_a_phone_one_sees_the_list_or_the_room(people):
+    anna, _ = people
+    anna.page.set_viewport_size({"width": 390, "height": 780})
+    assert not anna.page.locator(".side").is_visible()
+    anna.page.click("#back")
+    anna.page.wait_for_selector(".side", state="visible")
+    assert not anna.page.locator("#conversation").is_visible()
+    assert anna.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_a_wrong_password_is_told_and_nobody_is_let_in(browser, server):
+    nobody = Person(browser, server, "nobody")
+    nobody.page.fill("#user", "nobody")
+    nobody.page.fill("#password", "not the password")
+    nobody.page.click("#sign-in button[value=login]")
+    nobody.page.wait_for_selector("#sign-in-error:has-text('name or the password is wrong')")
+    assert nobody.page.locator("#app").is_hidden()
+    nobody.context.close()
