@@ -29,6 +29,9 @@ COMMANDS: Final[dict[str, Entry]] = {
     "serve": Entry("triolet_api.serve", "Run the server."),
     "token": Entry("triolet_api.token", "Print a token for a user."),
     "user": Entry("triolet_api.auth.command", "Add people who sign in, and change what they may."),
+    "keys": Entry(
+        "triolet_api.auth.rotation", "Show the keys that sign tokens, and add a new one."
+    ),
     "copy": Entry("triolet_api.copy", "Copy a store into another one."),
     "chat": Entry("triolet_api.chat", "Chat in the terminal."),
     "demo": Entry("triolet_api.demo", "Show what it does, in one command."),

@@ -252,13 +252,12 @@ def make_gate(settings: Settings, clock: Clock, store: Store, signing: Signing |
     Raises:
         ConfigurationError: a key that cannot be read or used.
     """
-    own = None if signing is None else signing.keys
     return TokenGate(
         clock=clock,
         limits=settings.limits,
         secret=None if signing is None else signing.secret.reveal(),
         keys=[_read_key(path) for path in settings.keys],
-        own=() if own is None else own.public,
+        own=None if signing is None else signing.ring,
         jwks=settings.jwks,
         revoked=store.revoked,
         revoked_now=store.revoked_now,

@@ -10,7 +10,6 @@ import json
 import logging
 import warnings
 
-import msgspec
 import pytest
 import trio
 import trio.testing
@@ -31,6 +30,7 @@ from triolet._model.errors import ConfigurationError, ErrorCode, Refusal, StoreU
 from triolet._model.limits import Limits
 from triolet.adapters.tokens import (
     SigningKeys,
+    SigningKeysFile,
     TokenGate,
     mint,
     new_signing_key,
@@ -47,6 +47,7 @@ from triolet.adapters.tokens.jwt import (
     take_apart,
 )
 from triolet.adapters.tokens.keys import UNNAMED_KEYS_MAX, keys_of_pem
+from triolet.adapters.tokens.signing import SETTLE_MS
 from triolet.ports.gate import FOREVER, Action, Identity, Opening
 
 SECRET = b"a secret of thirty-two bytes and more"
@@ -800,19 +801,45 @@ class TestMint:
 
 
 class TestSigningKeys:
-    """Keys of one's own: the first signs, all of them verify."""
+    """Keys of one's own: the newest that all know signs, all of them verify."""
 
     @pytest.mark.parametrize("algorithm", ["EdDSA", "ES256"])
-    async def test_a_new_key_in_front_of_the_old_ones_tokens(self, algorithm):
+    async def test_a_new_key_beside_the_old_ones_tokens(self, algorithm):
         old = SigningKeys([new_signing_key("ES256")])
-        kept = msgspec.json.decode(old.private_set())["keys"]
-        both = SigningKeys([new_signing_key(algorithm), *kept])
+        both = old.rotated(new_signing_key(algorithm, now_ms=NOW), now_ms=NOW)
         claims = write_claims("anna", ttl_s=60, now_ms=NOW)
-        gate = make_gate(secret=None, own=both.public)
-        for keys in (old, both):
-            assert (await gate.admit(keys.sign(claims), OPENING)).user == "anna"
-        only_old = make_gate(secret=None, own=old.public)
-        assert await refusal(only_old, both.sign(claims)) == INVALID
+        gate = make_gate(secret=None, own=lambda: both.ring)
+        fresh = both.sign(claims, now_ms=NOW + SETTLE_MS)
+        for token in (old.sign(claims, now_ms=NOW), fresh):
+            assert (await gate.admit(token, OPENING)).user == "anna"
+        only_old = make_gate(secret=None, own=lambda: old.ring)
+        assert await refusal(only_old, fresh) == INVALID
+        await only_old.admit(both.sign(claims, now_ms=NOW + SETTLE_MS - 1), OPENING)
+
+    def test_what_has_signed_nothing_for_a_day_goes(self):
+        day_ms = 86_400_000
+        keys = SigningKeys([new_signing_key("EdDSA")])
+        for number in (1, 2, 3, 4):
+            at = number * 2 * day_ms
+            keys = keys.rotated(new_signing_key("EdDSA", now_ms=at), now_ms=at)
+            assert len(keys.public_jwks) == 2
+        soon = keys.rotated(new_signing_key("EdDSA", now_ms=at + 1), now_ms=at + 1)
+        assert len(soon.public_jwks) == 3
+
+    async def test_a_file_that_changes_is_read_again(self, tmp_path, autojump_clock, caplog):
+        path = tmp_path / "keys.json"
+        path.write_bytes(SigningKeys([new_signing_key("EdDSA")]).private_set())
+        file = SigningKeysFile(path)
+        first = file.refresh()
+        path.write_bytes(first.rotated(new_signing_key("ES256"), now_ms=0).private_set())
+        assert file.refresh() is first
+        await trio.sleep(JWKS_CHECK_S)
+        second = file.refresh()
+        assert len(second.public_jwks) == 2
+        path.write_text("{}")
+        await trio.sleep(JWKS_CHECK_S)
+        assert file.refresh() is second
+        assert "stay as they were" in caplog.text
 
     def test_what_is_written_is_read(self):
         keys = SigningKeys([new_signing_key("EdDSA"), new_signing_key("ES256")])

@@ -1,14 +1,15 @@
 """Access tokens: what they say, and what signs them."""
 
+from collections.abc import Callable
 from typing import Final, final
 
 from msgspec import Struct
 
-from triolet._model.errors import ConfigurationError
 from triolet.adapters.tokens import (
+    KeyRing,
     SigningKeys,
+    SigningKeysFile,
     new_signing_key,
-    read_signing_keys,
     sign_hs256,
     write_claims,
 )
@@ -27,7 +28,13 @@ class Signing(Struct, frozen=True):
     """What signs here: the secret, and for access tokens keys, if there are any."""
 
     secret: Secret
-    keys: SigningKeys | None = None
+    keys: SigningKeysFile | None = None
+
+    @property
+    def ring(self) -> Callable[[], KeyRing] | None:
+        """What tells the keys of the present, for a gate; None: there are none."""
+        keys = self.keys
+        return None if keys is None else lambda: keys.refresh().ring
 
 
 def open_signing(settings: Settings) -> Signing | None:
@@ -44,15 +51,12 @@ def open_signing(settings: Settings) -> Signing | None:
     algorithm = settings.auth.algorithm
     if algorithm == "HS256":
         return Signing(secret)
-    kept = make_or_keep(
+    make_or_keep(
         settings.data,
         KEYS_FILE,
         lambda: SigningKeys([new_signing_key(algorithm)]).private_set(),
     )
-    try:
-        return Signing(secret, read_signing_keys(kept.reveal()))
-    except ConfigurationError as error:
-        raise ConfigurationError(f"{settings.data / KEYS_FILE}: {error}") from None
+    return Signing(secret, SigningKeysFile(settings.data / KEYS_FILE))
 
 
 @final
@@ -93,8 +97,8 @@ class Issuer:
         )
         if self._keys is None:
             return sign_hs256(self._secret, claims)
-        return self._keys.sign(claims)
+        return self._keys.refresh().sign(claims, now_ms=at)
 
     def public_keys(self) -> tuple[dict[str, str], ...]:
         """Return the JWKs by which others verify them; none where a secret signs."""
-        return () if self._keys is None else self._keys.public_jwks
+        return () if self._keys is None else self._keys.refresh().public_jwks

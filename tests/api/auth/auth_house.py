@@ -27,6 +27,16 @@ PASSWORD = "correct horse"
 FAST = {"hash_memory_kib": 8192, "hash_passes": 1}
 
 
+class Standing:
+    """Keys that are in no file."""
+
+    def __init__(self, keys):
+        self._keys = keys
+
+    def refresh(self):
+        return self._keys
+
+
 class House:
     """One node."""
 
@@ -85,7 +95,7 @@ def reason(answer):
 @asynccontextmanager
 async def open_house(*, store=None, bus="", keys=None, attempts=None, **auth):
     settings = Settings(auth=AuthSettings(**FAST | auth))
-    signing, clock = Signing(Secret(SECRET), keys), SystemClock()
+    signing, clock = Signing(Secret(SECRET), keys and Standing(keys)), SystemClock()
     async with AsyncExitStack() as stack:
         if store is None:
             opening = open_memory_store(clock=clock, entropy=SystemEntropy())
@@ -95,7 +105,7 @@ async def open_house(*, store=None, bus="", keys=None, attempts=None, **auth):
             clock=clock,
             limits=limits,
             secret=SECRET,
-            own=() if keys is None else keys.public,
+            own=signing.ring,
             revoked=store.revoked,
             revoked_now=store.revoked_now,
         )

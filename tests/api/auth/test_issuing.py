@@ -34,7 +34,7 @@ async def test_a_token_says_what_the_account_is(tmp_path, algorithm):
         clock=StandingClock(),
         limits=Limits(),
         secret=signing.secret.reveal(),
-        own=() if signing.keys is None else signing.keys.public,
+        own=signing.ring,
         issuer="us",
         audience=["chat"],
     )
@@ -44,10 +44,10 @@ async def test_a_token_says_what_the_account_is(tmp_path, algorithm):
     assert (who.issued_at, who.expires_at) == (BEGINNING_MS, BEGINNING_MS + 900_000)
 
 
-def test_keys_are_made_once_and_kept_for_their_owner(tmp_path):
+async def test_keys_are_made_once_and_kept_for_their_owner(tmp_path):
     settings = settings_of(tmp_path / "data", algorithm="EdDSA")
     first, second = open_signing(settings), open_signing(settings)
-    assert first.keys.public_jwks == second.keys.public_jwks
+    assert first.keys.refresh().public_jwks == second.keys.refresh().public_jwks
     assert stat.S_IMODE((tmp_path / "data" / KEYS_FILE).stat().st_mode) == 0o600
 
 

@@ -13,7 +13,9 @@ from .jwt import encode_segment as encode_segment
 from .jwt import mint as mint
 from .jwt import sign_hs256 as sign_hs256
 from .jwt import write_claims as write_claims
+from .keys import KeyRing as KeyRing
 from .signing import SigningAlgorithm as SigningAlgorithm
 from .signing import SigningKeys as SigningKeys
+from .signing import SigningKeysFile as SigningKeysFile
 from .signing import new_signing_key as new_signing_key
 from .signing import read_signing_keys as read_signing_keys

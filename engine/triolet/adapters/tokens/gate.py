@@ -1,6 +1,6 @@
 """The gate that admits JSON Web Tokens."""
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Protocol, final
 
@@ -52,7 +52,7 @@ class TokenGate:
         limits: `token_leeway_s` is how far the issuer's clock may be off.
         secret: verifies HS256, 32 bytes at least; None: HS256 is refused.
         keys: PEM files' contents: public keys for RS256, ES256 or EdDSA.
-        own: public halves of keys that sign here (`SigningKeys.public`).
+        own: returns the keys that sign here at present (`SigningKeys.ring`).
         jwks: a JWK set's file, read again when it changes.
         revoked: tells since when tokens of a user and of a sign-in count (`Store.revoked`), ms,
             0: any do.
@@ -72,20 +72,21 @@ class TokenGate:
         limits: Limits,
         secret: bytes | None = None,
         keys: Sequence[bytes] = (),
-        own: Sequence[PublicKey] = (),
+        own: Callable[[], KeyRing] | None = None,
         jwks: Path | None = None,
         revoked: Revoked | None = None,
         revoked_now: RevokedNow | None = None,
         issuer: str = "",
         audience: Sequence[str] = (),
     ) -> None:
-        if secret is None and not keys and not own and jwks is None:
+        if secret is None and not keys and own is None and jwks is None:
             raise ConfigurationError("no token can be verified: neither secret nor keys are set")
         if secret is not None:
             check_secret(secret)
         self._secret = secret
-        self._pems = KeyRing([*own, *(key for data in keys for key in keys_of_pem(data))])
+        self._pems = KeyRing([key for data in keys for key in keys_of_pem(data)])
         self._jwks = None if jwks is None else JwksFile(jwks)
+        self._own = own
         self._clock = clock
         self._leeway_ms = round(limits.token_leeway_s * 1000)
         self._revoked = revoked
@@ -163,6 +164,8 @@ class TokenGate:
         return any(key.has_signed(algorithm, message, signature) for key in candidates)
 
     def _candidates(self, algorithm: str, kid: str) -> Sequence[PublicKey]:
+        if self._own is not None and (ours := self._own().find(algorithm, kid)):
+            return ours
         if self._jwks is None:
             return self._pems.find(algorithm, kid)
         return self._jwks.refresh().find(algorithm, kid) or self._pems.find(algorithm, kid)

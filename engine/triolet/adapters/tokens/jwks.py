@@ -44,7 +44,7 @@ class JwksFile:
         if now < self._check_at:
             return self.ring
         self._check_at = now + JWKS_CHECK_S
-        stamp = _stamp_of(self.path)
+        stamp = stamp_of(self.path)
         if stamp != self._stamp:
             self._stamp = stamp
             self._read_again()
@@ -59,7 +59,8 @@ class JwksFile:
             _log.info("token keys read again: %s from %s", self.ring, self.path)
 
 
-def _stamp_of(path: Path) -> _Stamp | None:
+def stamp_of(path: Path) -> _Stamp | None:
+    """Return what changes when a file does; None: there is none."""
     try:
         status = path.stat()
     except OSError:
