@@ -13,9 +13,9 @@ from triolet._model.errors import (
     Refusal,
 )
 from triolet._model.limits import Limits
-from triolet.adapters.memory import MemoryBus, open_memory_store
+from triolet.adapters.memory import MemoryBus, MemoryLimiter, open_memory_store
 from triolet.adapters.system import SystemClock, SystemEntropy
-from triolet.embedded import ClosedGate, open_bus, open_engine, open_store
+from triolet.embedded import ClosedGate, open_bus, open_engine, open_limiter, open_store
 from triolet.ports.gate import FOREVER, Action, Identity, Opening
 
 
@@ -319,3 +319,12 @@ async def test_engines_that_share_a_store_and_a_bus_are_one_deployment():
                     break
         assert (event.seq, event.fact) == (written.seq, Message(body={"text": "hello"}))
     assert bus.followers == {}
+
+
+# --- limiters ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("url", ["", "memory:", "postgresql:", "postgresql://db/chat"])
+async def test_a_node_without_redis_bounds_alone(url):
+    async with open_limiter(url, entropy=SystemEntropy(), limits=Limits()) as limiter:
+        assert isinstance(limiter, MemoryLimiter)

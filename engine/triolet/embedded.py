@@ -17,7 +17,7 @@ from ._model.errors import CloseCode, ConfigurationError, ErrorCode, Refusal
 from ._model.limits import Limits
 from ._runtime.engine import Engine as _Engine
 from ._runtime.pipe import Pipe
-from .adapters.memory import MemoryBus, open_memory_bus, open_memory_store
+from .adapters.memory import MemoryBus, MemoryLimiter, open_memory_bus, open_memory_store
 from .adapters.sqlite import open_sqlite_store
 from .adapters.system import SystemClock, SystemEntropy
 from .adapters.urls import bus_of, check_bus, check_store, is_shared, masked, split_urls
@@ -26,6 +26,7 @@ from .client._link import Link, LinkClosed
 from .ports.bus import Bus
 from .ports.clock import Clock, Entropy
 from .ports.gate import FOREVER, Action, Gate, Identity, Opening
+from .ports.limiter import Limiter
 from .ports.store import Store
 
 logger = logging.getLogger(__name__)
@@ -202,6 +203,30 @@ async def open_bus(
             yield None
             return
         yield await stack.enter_async_context(bus)
+
+
+@asynccontextmanager
+async def open_limiter(url: str, *, entropy: Entropy, limits: Limits) -> AsyncIterator[Limiter]:
+    """Open the limiter that goes with a bus: `redis://…`, or what each node has for itself.
+
+    Args:
+        url: of the bus; see `open_bus`.
+        entropy: the source of chance.
+        limits: every bound.
+
+    Raises:
+        ConfigurationError: it names none, or what it needs is not installed.
+    """
+    async with AsyncExitStack() as stack:
+        if url in ("", "memory:", "postgresql:") or is_shared(url):
+            # Nodes that hear each other by PostgreSQL alone bound alone: a row written for each
+            # request would cost more than what it bounds.
+            yield MemoryLimiter()
+            return
+        with _extra("redis"):
+            from .adapters.redis import open_redis_limiter  # noqa: PLC0415 - if asked for
+        limiter = open_redis_limiter(split_urls(url), entropy=entropy, limits=limits)
+        yield await stack.enter_async_context(limiter)
 
 
 @contextmanager

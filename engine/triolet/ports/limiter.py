@@ -34,6 +34,30 @@ class Quota(Struct, frozen=True):
     burst: int
 
 
+@final
+class Taken(Struct, frozen=True):
+    """What became of a call.
+
+    Attributes:
+        wait_s: 0.0: it was taken; else how long to wait, until the same is admitted, unless
+            others take meanwhile.
+        full_in_s: when each quota is as after a silence, in their order, s.
+    """
+
+    wait_s: float
+    full_in_s: tuple[float, ...] = ()
+
+
+def left_of(quota: Quota, full_in_s: float) -> int:
+    """Return how many a quota admits now, if it is full so soon.
+
+    >>> [left_of(Quota("k", rate=2, burst=10), full_in_s) for full_in_s in (0.0, 0.7, 5.0, 9.0)]
+    [10, 8, 0, 0]
+    """
+    # A microsecond is what an adapter may round to.
+    return max(0, int(quota.burst - full_in_s * quota.rate + 1e-6 * quota.rate))
+
+
 class Limiter(Protocol):
     """See the module."""
 
@@ -42,12 +66,22 @@ class Limiter(Protocol):
         """Whether this node bounded alone when it was last asked."""
         ...
 
-    async def take(self, quotas: Sequence[Quota], cost: int = 1) -> float:
-        """Take from each quota and return 0.0, or from none and return how long to wait, s.
+    async def take(self, quotas: Sequence[Quota], cost: int = 1) -> Taken:
+        """Take from each quota, or from none.
 
-        After that wait the same is admitted, unless others took meanwhile.
+        Args:
+            quotas: of different keys.
+            cost: how many; 0: nothing is taken, and it is told whether one would be.
 
         Raises:
             ValueError: a quota's burst is less than `cost`: that is never admitted.
         """
+        ...
+
+    def take_now(self, quotas: Sequence[Quota], cost: int = 1) -> Taken | None:
+        """Do what `take` does, if nothing has to be waited for; else do nothing: None."""
+        ...
+
+    async def refill(self, keys: Sequence[str]) -> None:
+        """Have quotas be as after a silence."""
         ...

@@ -5,7 +5,7 @@ from typing import Final, final
 
 import trio
 
-from ...ports.limiter import Quota
+from ...ports.limiter import Quota, Taken
 
 # Beyond it what is full again is forgotten: a login page under attack sees many names.
 _KEYS_MAX: Final = 10_000
@@ -31,9 +31,10 @@ class MemoryLimiter:
     >>> limiter = MemoryLimiter()
     >>> async def main():
     ...     quota = Quota("login:anna", rate=0.5, burst=1)
-    ...     return await limiter.take([quota]), round(await limiter.take([quota]))
+    ...     taken, refused = await limiter.take([quota]), await limiter.take([quota])
+    ...     return taken.wait_s, round(refused.wait_s), round(refused.full_in_s[0])
     >>> trio.run(main)
-    (0.0, 2)
+    (0.0, 2, 2)
     """
 
     is_alone: Final = False
@@ -42,24 +43,39 @@ class MemoryLimiter:
         # When each key is full again (monotonic, s), the least recently used first.
         self._full_at: dict[str, float] = {}
 
-    async def take(self, quotas: Sequence[Quota], cost: int = 1) -> float:
+    async def take(self, quotas: Sequence[Quota], cost: int = 1) -> Taken:
         """See `Limiter`."""
         check_cost(quotas, cost)
         await trio.lowlevel.checkpoint()
+        return self.take_now(quotas, cost)
+
+    def take_now(self, quotas: Sequence[Quota], cost: int = 1) -> Taken:
+        """See `Limiter`."""
+        check_cost(quotas, cost)
         now = trio.current_time()
-        due = {one.key: max(self._full_at.get(one.key, now), now) for one in quotas}
-        wait_s = max(
-            (due[one.key] - now - (one.burst - cost) / one.rate for one in quotas), default=0.0
-        )
+        full_at = self._full_at
+        due = [max(full_at.get(one.key, now), now) for one in quotas]
+        needed = cost or 1
+        wait_s = 0.0
+        for one, at in zip(quotas, due, strict=True):
+            wait_s = max(wait_s, at - now - (one.burst - needed) / one.rate)
         # A nanosecond of rounding is not a reason to refuse.
-        if wait_s > 1e-9:
-            return wait_s
-        for one in quotas:
-            self._full_at.pop(one.key, None)
-            self._full_at[one.key] = due[one.key] + cost / one.rate
-        if len(self._full_at) > _KEYS_MAX:
+        if wait_s > 1e-9 or not cost:
+            return Taken(wait_s if wait_s > 1e-9 else 0.0, tuple([at - now for at in due]))
+        full_in_s = []
+        for one, at in zip(quotas, due, strict=True):
+            full_at.pop(one.key, None)
+            full_at[one.key] = at + cost / one.rate
+            full_in_s.append(full_at[one.key] - now)
+        if len(full_at) > _KEYS_MAX:
             self._forget(now)
-        return 0.0
+        return Taken(0.0, tuple(full_in_s))
+
+    async def refill(self, keys: Sequence[str]) -> None:
+        """See `Limiter`."""
+        await trio.lowlevel.checkpoint()
+        for key in keys:
+            self._full_at.pop(key, None)
 
     def _forget(self, now: float) -> None:
         used = {key: at for key, at in self._full_at.items() if at > now}

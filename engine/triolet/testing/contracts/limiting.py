@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import pytest
 import trio
 
-from ...ports.limiter import Limiter, Quota
+from ...ports.limiter import Limiter, Quota, left_of
 from .home import Home
 
 # So slow that what a busy machine takes for a test admits none more.
@@ -48,9 +48,9 @@ class LimiterContract:
         """As many as the burst at once, from whichever node; then the rate says how long."""
         quota = Quota("login:anna", rate=_SLOW, burst=3)
         async with self.open_limiter(home) as here, self.open_limiter(home) as there:
-            assert [0.0] * 3 == [await one.take([quota]) for one in (here, there, here)]
+            assert [0.0] * 3 == [(await one.take([quota])).wait_s for one in (here, there, here)]
             for limiter in (here, there):
-                wait_s = await limiter.take([quota])
+                wait_s = (await limiter.take([quota])).wait_s
                 assert 0.9 / _SLOW < wait_s <= 1 / _SLOW
                 assert not limiter.is_alone
 
@@ -58,41 +58,82 @@ class LimiterContract:
         """And not much sooner: a refusal takes nothing."""
         quota = Quota("login:anna", rate=_QUICK, burst=1)
         async with self.open_limiter(home) as limiter:
-            assert not await limiter.take([quota])
-            waits = [await limiter.take([quota]) for _ in range(3)]
+            assert not (await limiter.take([quota])).wait_s
+            waits = [(await limiter.take([quota])).wait_s for _ in range(3)]
             assert all(0 < wait_s <= 1 / _QUICK for wait_s in waits)
             await trio.sleep(waits[-1])
-            assert not await limiter.take([quota])
+            assert not (await limiter.take([quota])).wait_s
 
     async def test_a_cost_is_taken_at_once(self, home: Home) -> None:
         """Several, or none of them."""
         quota = Quota("bytes:anna", rate=_SLOW, burst=10)
         async with self.open_limiter(home) as limiter:
-            assert not await limiter.take([quota], 7)
-            assert await limiter.take([quota], 4) > 0.9 / _SLOW
-            assert not await limiter.take([quota], 3)
-            assert await limiter.take([quota])
+            assert not (await limiter.take([quota], 7)).wait_s
+            assert (await limiter.take([quota], 4)).wait_s > 0.9 / _SLOW
+            assert not (await limiter.take([quota], 3)).wait_s
+            assert (await limiter.take([quota])).wait_s
 
     async def test_of_several_quotas_all_or_none(self, home: Home) -> None:
         """What one refuses is not taken from the others."""
         user = Quota("user:anna", rate=_SLOW, burst=2)
         address = Quota("address:127.0.0.1", rate=2 * _SLOW, burst=5)
         async with self.open_limiter(home) as limiter:
-            assert not await limiter.take([user, address], 2)
+            assert not (await limiter.take([user, address], 2)).wait_s
             for _ in range(3):
-                assert await limiter.take([address, user]) > 0.9 / _SLOW
-            assert not await limiter.take([address], 3)
-            assert await limiter.take([address])
+                assert (await limiter.take([address, user])).wait_s > 0.9 / _SLOW
+            assert not (await limiter.take([address], 3)).wait_s
+            assert (await limiter.take([address])).wait_s
+
+    async def test_it_is_told_how_much_is_left(self, home: Home) -> None:
+        """By when each quota is full again, whether something was taken or not."""
+        few, many = Quota("few:anna", rate=_SLOW, burst=2), Quota("many:anna", rate=1, burst=9)
+        async with self.open_limiter(home) as limiter:
+            for expected in ([1, 8], [0, 7], [0, 7]):
+                taken = await limiter.take([few, many])
+                left = zip([few, many], taken.full_in_s, strict=True)
+                assert expected == [left_of(quota, full_in_s) for quota, full_in_s in left]
+            assert 0 < taken.wait_s <= taken.full_in_s[0] <= 2 / _SLOW
+
+    async def test_to_look_takes_nothing(self, home: Home) -> None:
+        """It tells whether one more would be admitted."""
+        quota = Quota("login:anna", rate=_SLOW, burst=2)
+        async with self.open_limiter(home) as limiter:
+            for expected in ([2, 2, 2], [1, 1, 1]):
+                looks = [await limiter.take([quota], 0) for _ in range(3)]
+                assert expected == [left_of(quota, one.full_in_s[0]) for one in looks]
+                assert not any(one.wait_s for one in looks)
+                await limiter.take([quota])
+            assert (await limiter.take([quota], 0)).wait_s > 0.9 / _SLOW
+
+    async def test_what_is_refilled_is_as_after_a_silence(self, home: Home) -> None:
+        """For all nodes, and nothing else is."""
+        anna, ben = (Quota(f"login:{name}", rate=_SLOW, burst=1) for name in ("anna", "ben"))
+        async with self.open_limiter(home) as here, self.open_limiter(home) as there:
+            await here.take([anna])
+            await here.take([ben])
+            await there.refill([anna.key, "login:nobody"])
+            assert not (await here.take([anna])).wait_s
+            assert (await here.take([ben])).wait_s
+
+    async def test_what_need_not_wait_is_the_same(self, home: Home) -> None:
+        """Or it is said that it has to wait, and nothing is taken."""
+        quota = Quota("login:anna", rate=_SLOW, burst=3)
+        async with self.open_limiter(home) as limiter:
+            now = limiter.take_now([quota], 2)
+            left = 3 if now is None else left_of(quota, now.full_in_s[0])
+            assert left == (3 if now is None else 1)
+            looked = await limiter.take([quota], 0)
+            assert left == left_of(quota, looked.full_in_s[0])
 
     async def test_keys_and_deployments_are_apart(self, home: Home) -> None:
         """Nobody pays for another one; nothing to take from admits."""
         anna, ben = (Quota(f"login:{name}", rate=_SLOW, burst=1) for name in ("anna", "ben"))
         async with self.open_limiter(home) as ours, self.open_limiter(home.another()) as theirs:
-            assert not await ours.take([anna])
-            assert not await ours.take([ben])
-            assert not await theirs.take([anna])
-            assert await ours.take([anna])
-            assert not await ours.take([])
+            assert not (await ours.take([anna])).wait_s
+            assert not (await ours.take([ben])).wait_s
+            assert not (await theirs.take([anna])).wait_s
+            assert (await ours.take([anna])).wait_s
+            assert not (await ours.take([])).wait_s
 
     async def test_what_is_never_admitted_is_an_error(self, home: Home) -> None:
         """More at once than the burst."""
@@ -106,7 +147,7 @@ class LimiterContract:
         admitted: list[bool] = []
 
         async def take(limiter: Limiter) -> None:
-            admitted.append(not await limiter.take([quota]))
+            admitted.append(not (await limiter.take([quota])).wait_s)
 
         async with (
             self.open_limiter(home) as here,
@@ -122,13 +163,13 @@ class LimiterContract:
         """By the same quotas; it tells, and shares again as soon as it can."""
         quota = Quota("login:anna", rate=_SLOW, burst=2)
         async with self.open_limiter(home) as here, self.open_limiter(home) as there:
-            assert not await here.take([quota], 2)
+            assert not (await here.take([quota], 2)).wait_s
             await self.cut(here)
-            assert not await here.take([quota], 2)
-            assert await here.take([quota]) > 0.9 / _SLOW
+            assert not (await here.take([quota], 2)).wait_s
+            assert (await here.take([quota])).wait_s > 0.9 / _SLOW
             assert here.is_alone
-            assert await there.take([quota])
+            assert (await there.take([quota])).wait_s
             assert not there.is_alone
             await self.mend(here)
-            assert await here.take([quota]) > 0.9 / _SLOW
+            assert (await here.take([quota])).wait_s > 0.9 / _SLOW
             assert not here.is_alone
