@@ -43,6 +43,8 @@ def codes_of(one: Endpoint) -> list[ErrorCode]:
         codes.update(_TOKEN)
     if one.access is Access.ADMIN:
         codes.add(ErrorCode.FORBIDDEN)
+    if one.rate == "auth":
+        codes.add(ErrorCode.CAPTCHA_REQUIRED)
     if one.parameters or one.query is not None or one.body is not None:
         codes.add(ErrorCode.INVALID_FIELD)
     # Any request may carry a body, and a request target or a query that is no text.

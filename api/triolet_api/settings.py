@@ -353,6 +353,8 @@ def _check(settings: Settings, found: _Layer) -> None:
             check_secret(settings.secret.reveal())
         except ConfigurationError as error:
             raise refuse("secret", error) from None
+    for name, why in settings.guard.mistakes():
+        raise refuse(f"guard.{name}", why)
     _check_addresses(settings, refuse)
     limits = settings.limits
     for name in Limits.__struct_fields__:

@@ -22,6 +22,7 @@ ERRORS = {
     1002: "token_expired",
     1003: "token_invalid",
     1004: "banned",
+    1005: "captcha_required",
     2001: "malformed",
     2002: "unknown_op",
     2003: "invalid_field",

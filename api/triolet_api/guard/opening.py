@@ -1,0 +1,61 @@
+"""The guard of a running engine, put together."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import final
+
+from msgspec import Struct
+
+from triolet._runtime.engine import Engine
+from triolet.embedded import open_limiter
+
+from .captcha import URLS, Captcha, SiteVerify
+from .logins import Logins
+from .rates import Guard
+from .settings import GuardSettings
+
+
+@final
+class Guarding(Struct, frozen=True):
+    """What it has."""
+
+    guard: Guard
+    logins: Logins
+
+
+@asynccontextmanager
+async def open_guard(
+    engine: Engine, settings: GuardSettings, *, bus: str, captcha: Captcha | None = None
+) -> AsyncIterator[Guarding]:
+    """Open the guard of an engine.
+
+    Args:
+        engine: with its rules of addresses, and its bans.
+        settings: what an operator decided.
+        bus: its URL, as a whole: nodes with the same Redis count together.
+        captcha: what verifies answers, if not what is set.
+    """
+    async with AsyncExitStack() as stack:
+        # Two: the many keys of requests must not make what is in memory forget those of logins.
+        rates, tries = [
+            await stack.enter_async_context(
+                open_limiter(bus, entropy=engine.entropy, limits=engine.limits)
+            )
+            for _ in range(2)
+        ]
+        if captcha is None and settings.captcha_provider and settings.captcha_secret is not None:
+            url = settings.captcha_url or URLS[settings.captcha_provider]
+            captcha = await stack.enter_async_context(
+                SiteVerify(url, settings.captcha_secret, timeout_s=settings.captcha_timeout_s)
+            )
+        entrance = engine.entrance
+        yield Guarding(
+            Guard(entrance, rates, engine.limits, settings),
+            Logins(
+                tries,
+                entrance.addresses,
+                captcha,
+                captcha_failures=settings.captcha_failures,
+                captcha_fail_open=settings.captcha_fail_open,
+            ),
+        )

@@ -1,0 +1,144 @@
+"""Who may ask over HTTP, and how often: by user, by address, and by what is asked for.
+
+Answers tell how much is left by the fields of draft-ietf-httpapi-ratelimit-headers-06, the last
+version of that draft with a field for each number: `RateLimit-Limit` and `-Remaining`,
+`RateLimit-Reset` in seconds, and `RateLimit-Policy`.
+"""
+
+from math import ceil
+from typing import Final, final
+
+from quart import Request
+
+from triolet._domain.addresses import UNIX, customer_of
+from triolet._model.errors import ErrorCode, Refusal
+from triolet._model.limits import Limits
+from triolet._runtime.binding import peer_of
+from triolet._runtime.entrance import Entrance
+from triolet._runtime.rates import factor_of
+from triolet.adapters.memory import MemoryLimiter
+from triolet.ports.gate import Identity
+from triolet.ports.limiter import Limiter, Quota, Taken, left_of
+
+from .settings import GuardSettings
+
+RATES: Final = ("read", "write", "auth", "admin", "stream")
+# What no class bounds, and requests whose token is not known to be good yet: each may cost a
+# signature. Of one address, on this node.
+_ANY_RATE: Final = 200.0
+_ANY_BURST: Final = 1000
+
+
+@final
+class Guard:
+    """See the module.
+
+    Args:
+        entrance: the engine's rules and bans.
+        limiter: keeps the rates, of all nodes together if it can.
+        limits: how much more tiers may ask for.
+        settings: what an operator decided.
+    """
+
+    def __init__(
+        self, entrance: Entrance, limiter: Limiter, limits: Limits, settings: GuardSettings
+    ) -> None:
+        self._rules = entrance.addresses
+        self._bans = entrance.bans
+        self._entrance = entrance
+        self._limiter = limiter
+        self._limits = limits
+        self._address_factor = settings.address_factor
+        self._here = MemoryLimiter()
+        # `(rate, burst)` of each class.
+        self._rates: dict[str, tuple[float, int]] = {
+            name: (getattr(settings, f"{name}_rate"), getattr(settings, f"{name}_burst"))
+            for name in RATES
+        }
+
+    def address(self, request: Request) -> str:
+        """Return the client's address, trusted proxies considered."""
+        client = request.scope.get("client")
+        peer = UNIX if client is None else peer_of(tuple(client))
+        if not self._rules.trusts(peer):
+            return peer
+        headers = request.headers
+        return self._rules.client(
+            peer,
+            forwarded_for=", ".join(headers.getlist("X-Forwarded-For")),
+            forwarded=", ".join(headers.getlist("Forwarded")),
+        )
+
+    async def check(self, *, address: str, identity: Identity | None, rate: str) -> dict[str, str]:
+        """Let a request pass; return the headers that tell how many more may.
+
+        Args:
+            address: where it comes from.
+            identity: who asks; None: it is not known, or does not matter.
+            rate: its class; `free`: it has none.
+
+        Raises:
+            Refusal: `BANNED`, `RATE_LIMITED`, or `STORE_UNAVAILABLE`: it is not known who is
+                banned.
+        """
+        if self._entrance.keeps_out(address):
+            raise Refusal(ErrorCode.BANNED)
+        factor = 1.0
+        if identity is not None:
+            self._bans.check(identity.user, address)
+            factor = factor_of(identity.tier, self._limits)
+            if not factor:
+                return {}
+        if rate == "free":
+            self._check_any(address)
+            return {}
+        quotas = self._quotas(address, identity, rate, factor)
+        taken = self._limiter.take_now(quotas) or await self._limiter.take(quotas)
+        if taken.wait_s:
+            raise _too_often(taken.wait_s)
+        return _told(quotas, taken)
+
+    def _check_any(self, address: str) -> None:
+        if not self._rules.bounds(address):
+            return
+        quota = Quota(customer_of(address), rate=_ANY_RATE, burst=_ANY_BURST)
+        taken = self._here.take_now([quota])
+        if taken.wait_s:
+            raise _too_often(taken.wait_s)
+
+    def _quotas(
+        self, address: str, identity: Identity | None, rate: str, factor: float
+    ) -> list[Quota]:
+        per_s, burst = self._rates[rate]
+        quotas: list[Quota] = []
+        if identity is not None:
+            key = f"{rate}:user:{identity.user}"
+            quotas.append(Quota(key, rate=per_s * factor, burst=ceil(burst * factor)))
+        if self._rules.bounds(address):
+            key = f"{rate}:address:{customer_of(address)}"
+            many = self._address_factor
+            quotas.append(Quota(key, rate=per_s * many, burst=ceil(burst * many)))
+        return quotas
+
+
+def _too_often(wait_s: float) -> Refusal:
+    return Refusal(ErrorCode.RATE_LIMITED, retry_after_ms=int(wait_s * 1000) + 1)
+
+
+def _told(quotas: list[Quota], taken: Taken) -> dict[str, str]:
+    """Return the headers: of the quota of which the least is left."""
+    if not quotas:
+        return {}
+    left, tightest, full_in_s = (
+        left_of(quotas[0], taken.full_in_s[0]),
+        quotas[0],
+        taken.full_in_s[0],
+    )
+    if len(quotas) > 1 and (other := left_of(quotas[1], taken.full_in_s[1])) < left:
+        left, tightest, full_in_s = other, quotas[1], taken.full_in_s[1]
+    return {
+        "RateLimit-Limit": str(tightest.burst),
+        "RateLimit-Remaining": str(left),
+        "RateLimit-Reset": str(ceil(full_in_s)),
+        "RateLimit-Policy": f"{tightest.burst};w={ceil(tightest.burst / tightest.rate)}",
+    }
