@@ -50,10 +50,6 @@ TESTED_ELSEWHERE: dict[str, tuple[str, str]] = {
         "tests/api/test_settings.py",
         "values; how they are read and refused is shown there for all",
     ),
-    "api/triolet_api/guard/settings.py": (
-        "tests/api/test_settings.py",
-        "values; how they are read and refused is shown there for all",
-    ),
     "api/triolet_api/notifications/settings.py": (
         "tests/api/test_settings.py",
         "values; how they are read and refused is shown there for all",
@@ -325,6 +321,10 @@ TESTED_ELSEWHERE: dict[str, tuple[str, str]] = {
     "engine/triolet/testing/chaos/worker.py": (
         "tests/testing/chaos/test_campaign.py",
         "the process of the clients, which a run has",
+    ),
+    "api/triolet_api/guard/challenge.py": (
+        "tests/api/guard/test_opening.py",
+        "what is set, as a page asks for it",
     ),
 }
 

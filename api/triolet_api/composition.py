@@ -12,6 +12,7 @@ from msgspec import Struct
 from quart_trio import QuartTrio
 
 from triolet._runtime.engine import Engine
+from triolet.adapters.urls import bus_of
 
 from .admin.audit import Audit
 from .admin.backup import AdminBackup
@@ -27,6 +28,8 @@ from .auth.issuing import Signing
 from .auth.parts import has_accounts, open_accounts
 from .dispatch import Dispatcher
 from .endpoints import Endpoint
+from .guard.challenge import Challenge
+from .guard.opening import open_guard
 from .notifications.notifying import open_notifying
 from .notifications.routes import Notifications
 from .pages.assets import Assets
@@ -65,36 +68,39 @@ async def open_api(
             settings that a part cannot work with.
         StoreError: the store cannot be reached.
     """
-    app = create_app(settings.web, origins=settings.origins)
-    days = settings.admin.audit_days
-    audit = Audit(engine.store.documents, engine.clock, engine.entropy, days=days)
-    dispatcher = Dispatcher(app, admit=engine.admit, audit=audit)
-    dispatcher.add(
-        Assets(settings.web),
-        Health(engine.why_not_ready),
-        Docs(dispatcher.endpoints, settings.web),
-        Rooms(engine),
-        Members(engine),
-        Messages(engine),
-        Receipts(engine),
-        Admin(engine, audit),
-        AdminSessions(engine),
-        AdminRooms(engine),
-        AdminBans(engine),
-        AdminJobs(engine),
-        AdminBackup(
-            settings.store_url.reveal(),
-            settings.data,
-            engine.clock,
-            kept=settings.admin.backups_kept,
-        ),
-        Metrics(engine, settings.admin),
-        Streams(engine),
-        Commands(engine),
-    )
-    if has_accounts(settings) and signing is not None:
-        dispatcher.add(*await open_accounts(engine, settings, signing))
     async with AsyncExitStack() as stack:
+        bus = bus_of(settings.bus_url.reveal(), settings.store_url.reveal())
+        guarding = await stack.enter_async_context(open_guard(engine, settings.guard, bus=bus))
+        app = create_app(settings.web, origins=settings.origins)
+        days = settings.admin.audit_days
+        audit = Audit(engine.store.documents, engine.clock, engine.entropy, days=days)
+        dispatcher = Dispatcher(app, admit=engine.admit, guard=guarding.guard, audit=audit)
+        dispatcher.add(
+            Assets(settings.web),
+            Health(engine.why_not_ready),
+            Docs(dispatcher.endpoints, settings.web),
+            Rooms(engine),
+            Members(engine),
+            Messages(engine),
+            Receipts(engine),
+            Admin(engine, audit),
+            AdminSessions(engine),
+            AdminRooms(engine),
+            AdminBans(engine),
+            AdminJobs(engine),
+            AdminBackup(
+                settings.store_url.reveal(),
+                settings.data,
+                engine.clock,
+                kept=settings.admin.backups_kept,
+            ),
+            Metrics(engine, settings.admin),
+            Streams(engine),
+            Commands(engine),
+        )
+        if has_accounts(settings) and signing is not None:
+            dispatcher.add(Challenge(settings.guard))
+            dispatcher.add(*await open_accounts(engine, settings, signing, guarding.logins))
         if settings.push.enabled:
             notifying = await stack.enter_async_context(open_notifying(engine, settings))
             dispatcher.add(Notifications(engine, notifying))

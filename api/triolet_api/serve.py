@@ -204,7 +204,15 @@ async def open_server(settings: Settings, *, shares_port: bool = False) -> Async
         signing = open_signing(settings)
         gate = make_gate(settings, clock, store, signing)
         engine = await stack.enter_async_context(
-            Engine(store=store, gate=gate, clock=clock, entropy=entropy, limits=limits, bus=bus)
+            Engine(
+                store=store,
+                gate=gate,
+                clock=clock,
+                entropy=entropy,
+                limits=limits,
+                bus=bus,
+                addresses=settings.guard.rules(),
+            )
         )
         api = await stack.enter_async_context(open_api(engine, settings, signing))
         door = await stack.enter_async_context(open_http_door(api.app))

@@ -13,6 +13,7 @@ from typing import final
 
 import trio
 
+from ._domain.addresses import AddressRules
 from ._model.errors import CloseCode, ConfigurationError, ErrorCode, Refusal
 from ._model.limits import Limits
 from ._runtime.engine import Engine as _Engine
@@ -253,6 +254,7 @@ async def open_engine(
     gate: Gate | None = None,
     limits: Limits | None = None,
     bus: str | Bus = "",
+    addresses: AddressRules | None = None,
 ) -> AsyncIterator[Engine]:
     """Run an engine for as long as the block lasts.
 
@@ -263,6 +265,7 @@ async def open_engine(
         bus: what joins this engine to others on the same store: `redis://…` (several Redis
             servers: comma separated), `postgresql:` (the store's database; what it is on
             PostgreSQL if not given), or a bus of your own.
+        addresses: which proxies are trusted, and who may connect at all.
 
     Raises:
         ConfigurationError: a URL is none, they do not go together, what they need is not
@@ -295,5 +298,6 @@ async def open_engine(
             entropy=entropy,
             limits=limits,
             bus=joined,
+            addresses=addresses,
         )
         yield await stack.enter_async_context(engine)

@@ -11,9 +11,9 @@ from triolet._model.limits import Limits
 LIMITS = Limits()
 FIELDS = [field.name for field in structs.fields(Limits)]
 # Seconds, counts, bytes, rates a second, days, entries: the last word says which.
-UNITS = r"_(s|ms|max|rate|burst|days|entries|bytes_high|bytes_low)"
+UNITS = r"_(s|ms|max|rate|burst|days|entries|bytes_high|bytes_low|factor)"
 # Zero means something, and the comment says what.
-MAY_BE_ZERO = ["dedupe_days", "retention_days", "retention_entries", "lb_delay_s"]
+MAY_BE_ZERO = ["dedupe_days", "retention_days", "retention_entries", "lb_delay_s", "service_factor"]
 
 
 def comments() -> dict[str, str]:

@@ -1,8 +1,10 @@
 """CAPTCHAs: what a person has solved, verified by whoever set it."""
 
 import logging
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from types import TracebackType
-from typing import Final, Protocol, Self, final
+from typing import Final, Protocol, Self, cast, final
 
 import httpx
 import msgspec
@@ -115,10 +117,13 @@ class SiteVerify:
         async with self._client.stream("POST", self._url, data=fields) as response:
             response.raise_for_status()
             body = b""
-            async for piece in response.aiter_bytes():
-                body += piece
-                if len(body) > _RESPONSE_BYTES_MAX:
-                    raise httpx.DecodingError("the answer is too long")
+            # As it is: an async generator, which has to be closed where it is left early.
+            whole = cast("AsyncGenerator[bytes, None]", response.aiter_bytes())
+            async with aclosing(whole) as pieces:
+                async for piece in pieces:
+                    body += piece
+                    if len(body) > _RESPONSE_BYTES_MAX:
+                        raise httpx.DecodingError("the answer is too long")
         return body
 
     def _unavailable(self, why: str) -> CaptchaUnavailable:

@@ -35,7 +35,6 @@ class GuardSettings(Struct, frozen=True, kw_only=True):
         captcha_fail_open: whether who answers one is let in while the provider cannot be asked.
         captcha_failures: failures of a user or an address after which signing in takes one;
             registering always does.
-        bots: whether those who behave as machines do are asked for less, and for CAPTCHAs.
     """
 
     trusted_proxies: tuple[str, ...] = ()
@@ -64,7 +63,6 @@ class GuardSettings(Struct, frozen=True, kw_only=True):
     captcha_timeout_s: Annotated[float, Meta(gt=0, le=30)] = 5
     captcha_fail_open: bool = False
     captcha_failures: Annotated[int, Meta(ge=1, le=100)] = 3
-    bots: bool = False
 
     def rules(self) -> AddressRules:
         """Return what is said of addresses.

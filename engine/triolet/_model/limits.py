@@ -197,8 +197,8 @@ class Limits(Struct, frozen=True, kw_only=True):
     creates_burst: int = 100
     pages_rate: float = 40
     pages_burst: int = 200
-    # How much more users of a tier may ask for, by WebSocket and by HTTP: tokens of `premium`,
-    # and of `service`, which are not limited with 0.
+    # How much more users of a tier may ask for, by WebSocket and by HTTP: tokens of `premium`, and
+    # of `service`; 0: as much as they like.
     premium_factor: float = 5
     service_factor: float = 0
     # Signals a second of one session; a call's set-up sends dozens of candidates.
