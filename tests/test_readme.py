@@ -64,6 +64,19 @@ def test_the_taste_does_what_it_shows(tmp_path: Path) -> None:
     assert (done.stdout, done.stderr) == ("anna says The kettle is on.\n", "")
 
 
+def test_the_job_does_what_it_shows(tmp_path: Path) -> None:
+    (job,) = blocks(section("Embedding"), "python")
+    command = [sys.executable, "-W", "error", "-c", job]
+    env = os.environ | {"PYTHONPATH": str(ROOT / "engine")}
+    done = subprocess.run(
+        command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False
+    )
+
+    assert (done.stdout, done.stderr) == ("True\nFalse\nwelcome, anna: attempt 1\n", "")
+    for line in done.stdout.splitlines():
+        assert f"`{line}`" in section("Embedding")
+
+
 def test_every_command_is_told() -> None:
     told = first_cells(section("Command line"))
 

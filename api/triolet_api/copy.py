@@ -21,6 +21,7 @@ _NAMES: Final = {
     Section.CIDS: "cids",
     Section.TOMBSTONES: "deleted rooms",
     Section.DOCUMENTS: "documents",
+    Section.JOBS: "jobs",
     Section.FOLDED: "changed messages",
 }
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)

@@ -66,12 +66,12 @@ def test_a_copy_is_told_section_by_section(run, home):
 
     assert result.exit_code == 0, result.output
     lines = [line.split() for line in result.stdout.splitlines()]
-    assert [line[0] for line in lines[:9]] == [
+    assert [line[0] for line in lines[:10]] == [
         "rooms", "entries", "memberships", "people", "revocations", "cids", "deleted", "documents",
-        "changed",
+        "jobs", "changed",
     ]  # fmt: skip
     assert lines[0][1] == "7"
-    assert all(len(line[-1]) == 32 for line in lines[:9])
+    assert all(len(line[-1]) == 32 for line in lines[:10])
     assert result.stdout.endswith(f"{url(there)} holds all that {source} does\n")
     assert said(home) == said(there)
 

@@ -1,7 +1,7 @@
 """The job queue through `kill -9`: nothing is lost, and nothing is done by two at a time.
 
 `TESTS_KILLS` says how often each test kills; the few of every day are few because each is a start.
-With `--log-cli-level=INFO` a run tells its figures.
+With `--log-cli-level=INFO` a run tells its figures; a long one wants `-o faulthandler_timeout=0`.
 """
 
 import logging
@@ -42,10 +42,20 @@ class Run:
         self.notes = folder / "notes"
         (folder / "effects").mkdir()
         self.notes.touch()
+        self._processes = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for process in self._processes:
+            if process.poll() is None:
+                process.kill()
 
     async def start(self, life):
         command = [sys.executable, str(PROGRAM), self.store, str(self.folder), str(life)]
         process = await trio.lowlevel.open_process(command, env=ENVIRONMENT, stderr=subprocess.PIPE)
+        self._processes.append(process)
         with trio.fail_after(PATIENCE_S):
             while f"started {life} {process.pid}\n" not in self.notes.read_text():
                 assert process.poll() is None, await process.stderr.receive_some()
@@ -124,23 +134,25 @@ async def judged(run):
 
 
 async def test_one_process_on_sqlite_is_killed_again_and_again(tmp_path):
-    run, chance = Run(f"sqlite:{tmp_path / 'store.db'}", tmp_path), random.Random()
-    for life in range(KILLS):
-        process = await run.start(life)
-        await trio.sleep(chance.uniform(0.2, 0.6))
-        await run.kill(process)
-    await judged(run)
+    chance = random.Random()
+    with Run(f"sqlite:{tmp_path / 'store.db'}", tmp_path) as run:
+        for life in range(KILLS):
+            process = await run.start(life)
+            await trio.sleep(chance.uniform(0.2, 0.6))
+            await run.kill(process)
+        await judged(run)
 
 
 async def test_two_processes_on_postgresql_are_killed_in_turn(postgres_url, tmp_path):
-    run, chance = Run(postgres_url, tmp_path), random.Random()
-    running = [await run.start(life) for life in range(2)]
-    for life in range(KILLS):
-        await trio.sleep(chance.uniform(0.2, 0.6))
-        await run.kill(running.pop(0))
-        if life < KILLS - 2:
-            running.append(await run.start(life + 2))
-    await judged(run)
+    chance = random.Random()
+    with Run(postgres_url, tmp_path) as run:
+        running = [await run.start(life) for life in range(2)]
+        for life in range(KILLS):
+            await trio.sleep(chance.uniform(0.2, 0.6))
+            await run.kill(running.pop(0))
+            if life < KILLS - 2:
+                running.append(await run.start(life + 2))
+        await judged(run)
 
 
 # --- the judge ---------------------------------------------------------------------------------

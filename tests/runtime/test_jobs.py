@@ -263,6 +263,20 @@ async def test_what_handlers_leave_is_given_back_and_costs_no_attempt():
         assert book.done == []
 
 
+async def test_what_is_given_back_another_node_begins_at_once():
+    async with open_stage(2, inspect=False) as stage:
+        slow, quick = Book(takes_s=60), Book()
+        stage[0].engine.jobs.handle("mail", slow)
+        await stage[0].engine.jobs.add("mail", "anna")
+        await settled()
+        stage[1].engine.jobs.handle("mail", quick)
+        await settled()
+        await stage[0].engine.jobs.leave()
+        await trio.sleep(0.1)
+
+        assert (slow.done, quick.done) == ([], ["anna"])
+
+
 async def test_when_the_engine_ends_its_jobs_are_given_back_too():
     async with open_scene(inspect=False) as scene:
         scene.engine.jobs.handle("mail", Book(takes_s=60))

@@ -17,7 +17,7 @@ def pause_s(attempt: int, *, first_s: float, most_s: float, chance: float) -> fl
     >>> pause_s(3, first_s=2, most_s=60, chance=0)
     4.0
     """
-    # Beyond it any pause is longer than what `most_s` may sensibly be; 2.0 ** 1000 would do, too.
+    # 2.0 ** 1024 is too much for a number, and 2 ** 32 s for anybody's patience.
     doublings = min(attempt - 1, 32)
     whole_s = min(most_s, first_s * 2.0**doublings)
     return float(whole_s * (0.5 + chance / 2))

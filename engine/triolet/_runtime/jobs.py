@@ -316,6 +316,7 @@ class Jobs:
             await self._endings.wait_written()
         if scope.cancelled_caught:
             logger.warning("what became of the last jobs is not written; they are done again")
+        self._tell(list(self._workers))
 
     # --- telling others ------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from .._model.entries import FoldedMessage, Record
 from .documents import Document
+from .jobs import Job
 from .people import Person, Revocation
 from .store import Duplicate, Membership, RoomState
 
@@ -33,8 +34,9 @@ class Section(IntEnum):
     CIDS = 5
     TOMBSTONES = 6
     DOCUMENTS = 7
+    JOBS = 8
     # Messages that others have changed, as history shows them: compared, never taken.
-    FOLDED = 8
+    FOLDED = 9
 
 
 TAKEN: tuple[Section, ...] = tuple(section for section in Section if section != Section.FOLDED)
@@ -108,6 +110,7 @@ Row: TypeAlias = (
     | CidRow
     | TombstoneRow
     | Document
+    | Job
     | FoldedRow
 )
 
@@ -148,13 +151,15 @@ class Origin(Struct, frozen=True, kw_only=True):
         salt: of the digests of cids, a secret; it names the store, too.
         epochs: all there were, oldest first, the present one last.
         version: the last that was given to a document, also to one that was removed.
-        state: moves with each entry and each document that is written.
+        last_job: the last id that was given to a job, also to one that is gone.
+        state: moves with each entry, document and job that is written.
         counts: how many rows there are of each section but the last, about.
     """
 
     salt: str
     epochs: tuple[str, ...]
     version: int
+    last_job: int
     state: str
     counts: tuple[int, ...]
 
@@ -169,13 +174,15 @@ class Source(Protocol):
     async def rows(self, section: Section, *, after: str, rows_max: int, bytes_max: int) -> Page:
         """Return rows of a section in an order that stays, those after `after` ("": the first).
 
-        Rooms come by number, entries by room and seq; documents come that have expired, too.
+        Rooms come by number, entries by room and seq, jobs by id; documents come that have
+        expired, too.
 
         Args:
             section: which rows.
             after: what the page before has said.
             rows_max: at most so many.
-            bytes_max: bounds the sum of packed facts, or of values; one row is returned anyway.
+            bytes_max: bounds the sum of packed facts, values or payloads; one row is returned
+                anyway.
 
         Raises:
             StoreUnavailable: they could not be read.

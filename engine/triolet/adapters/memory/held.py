@@ -7,6 +7,7 @@ from ...ports.store import Duplicate
 from ...ports.transfer import Place, TombstoneRow
 from .._digests import digest
 from .documents import HeldDocuments
+from .jobs import MemoryJobs
 from .room import Room
 
 
@@ -31,6 +32,7 @@ class Held:
         self.people: dict[str, Person] = {}
         self.revoked: dict[str, int] = {}
         self.documents = HeldDocuments()
+        self.jobs = MemoryJobs()
         # Cids that came from another store, of which their digests are all that is known.
         self.foreign: dict[bytes, Duplicate] = {}
         # How far a transfer into this store is, and the state of its source; None: none is.

@@ -30,7 +30,8 @@ class MemoryJobs(JobStore):
     """See the port. A call takes effect before its only checkpoint."""
 
     def __init__(self) -> None:
-        self._last_id = 0
+        # The last id that was given to one.
+        self.last_id = 0
         # All of them, by id, in the order of their ids.
         self._jobs: dict[int, Job] = {}
         self._ids: dict[tuple[str, str], int] = {}
@@ -66,8 +67,8 @@ class MemoryJobs(JobStore):
         return True
 
     def _next_id(self) -> int:
-        self._last_id += 1
-        return self._last_id
+        self.last_id += 1
+        return self.last_id
 
     def _keep(self, job: Job) -> Job:
         """Have a job as it is now, and where it is looked for."""
@@ -91,6 +92,15 @@ class MemoryJobs(JobStore):
     def _forget(self, job: Job) -> None:
         del self._jobs[job.id], self._ids[job.kind, job.key]
         self._counts[job.kind][job.state] -= 1
+
+    def restore(self, job: Job) -> None:
+        """Take a job of another store."""
+        self.last_id = max(self.last_id, job.id)
+        self._keep(job)
+
+    def __iter__(self) -> Iterator[Job]:
+        """Yield all, by id."""
+        return iter(self._jobs.values())
 
     # --- work ----------------------------------------------------------------------------
 

@@ -33,7 +33,6 @@ from .._drafts import NO_ROOM, ROOM_EXISTED, ROOM_EXISTS, refusal, repeated
 from .._search import search
 from .documents import MemoryDocuments
 from .held import Held
-from .jobs import MemoryJobs
 from .people import MemoryPeople
 from .room import Room
 
@@ -54,7 +53,7 @@ class MemoryStore(MemoryPeople, Store):
         self._entropy = entropy
         super().__init__(Held(entropy.token()))
         self.documents = MemoryDocuments(self.held.documents, clock)
-        self.jobs = MemoryJobs()
+        self.jobs = self.held.jobs
 
     # --- the log -------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ import trio
 
 from ..._model.entries import Record
 from ...ports.documents import Document
+from ...ports.jobs import Job
 from ...ports.people import Person, Revocation
 from ...ports.store import Duplicate, Membership, RoomSpec
 from ...ports.transfer import (
@@ -58,13 +59,16 @@ class MemorySource(Source):
             len(self._cids),
             len(held.tombstones),
             len(held.documents.keys),
+            len(list(held.jobs)),
         )
+        steps = sum(job.attempts + len(job.state.value) for job in held.jobs)
         version = held.documents.version
         return Origin(
             salt=held.salt,
             epochs=tuple(held.epochs),
             version=version,
-            state=f"{counts} {sum(room.head for room in rooms)} {version}",
+            last_job=held.jobs.last_id,
+            state=f"{counts} {sum(room.head for room in rooms)} {version} {steps}",
             counts=counts,
         )
 
@@ -92,6 +96,9 @@ class MemorySource(Source):
             return _tombstones(self._held, int(after or 0))
         if section == Section.DOCUMENTS:
             return _documents(self._held.documents, after)
+        if section == Section.JOBS:
+            later = (job for job in self._held.jobs if job.id > int(after or 0))
+            return ((job, str(job.id), len(job.payload)) for job in later)
         if section == Section.CIDS:
             start = bisect_right(self._cids, after, key=lambda row: row.key.hex())
             return ((row, row.key.hex(), 0) for row in self._cids[start:])
@@ -188,7 +195,12 @@ class MemoryTarget(Target):
             origin,
             salt=held.salt,
             is_empty=not (
-                held.rooms or held.people or held.revoked or held.tombstones or held.documents.keys
+                held.rooms
+                or held.people
+                or held.revoked
+                or held.tombstones
+                or held.documents.keys
+                or any(held.jobs)
             ),
             under_way=held.transfer,
         )
@@ -196,6 +208,7 @@ class MemoryTarget(Target):
             place = Place()
             held.salt, held.epochs = origin.salt, list(origin.epochs)
             held.documents.version = max(held.documents.version, origin.version)
+            held.jobs.last_id = max(held.jobs.last_id, origin.last_job)
             held.transfer = (origin.state, place)
         return place
 
@@ -273,6 +286,11 @@ def _take_documents(held: Held, rows: Sequence[Row]) -> None:
         held.documents.put(document)
 
 
+def _take_jobs(held: Held, rows: Sequence[Row]) -> None:
+    for job in only(rows, Job):
+        held.jobs.restore(job)
+
+
 _TAKE = {
     Section.ROOMS: _take_rooms,
     Section.ENTRIES: _take_entries,
@@ -282,4 +300,5 @@ _TAKE = {
     Section.CIDS: _take_cids,
     Section.TOMBSTONES: _take_tombstones,
     Section.DOCUMENTS: _take_documents,
+    Section.JOBS: _take_jobs,
 }

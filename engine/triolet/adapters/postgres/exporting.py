@@ -31,6 +31,7 @@ from .address import parse
 from .connection import Connection, connect
 from .failures import Lost
 from .identity import of_a_copy, refuse_servers, refuse_unfinished, salt_of
+from .jobs import COLUMNS, job_of
 from .kinds import BYTEA, INT8, TEXT
 from .migrations import migrate
 from .reading import folded, membership, records, state
@@ -42,7 +43,7 @@ _BEGIN: Final = """
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 SET LOCAL lock_timeout = '5s';
 LOCK TABLE triolet.heads, triolet.members, triolet.people, triolet.revocations, triolet.cids,
-    triolet.documents, triolet.store IN SHARE MODE
+    triolet.documents, triolet.jobs, triolet.store IN SHARE MODE
 """
 _COUNTS: Final = Statement("""
     SELECT (SELECT count(*) FROM triolet.rooms),
@@ -54,6 +55,9 @@ _COUNTS: Final = Statement("""
         (SELECT count(*) FROM triolet.cids) + (SELECT count(*) FROM triolet.foreign_cids),
         (SELECT count(*) FROM triolet.tombstones),
         (SELECT count(*) FROM triolet.documents),
+        (SELECT count(*) FROM triolet.jobs),
+        (SELECT coalesce(sum(attempts + state), 0)::bigint FROM triolet.jobs),
+        (SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM triolet.job_ids),
         (SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM triolet.document_versions),
         (SELECT coalesce(sum(head), 0)::bigint FROM triolet.heads),
         ARRAY(SELECT epoch FROM triolet.generations ORDER BY gen)""")
@@ -110,6 +114,15 @@ _DOCUMENTS: Final = Statement(
     " FROM (SELECT * FROM triolet.documents WHERE key > $1 ORDER BY key LIMIT $2) x"
     ") y WHERE size <= $3 OR i = 1 ORDER BY key",
     TEXT,
+    INT8,
+    INT8,
+)
+_JOBS: Final = Statement(
+    f"SELECT {COLUMNS} FROM ("  # noqa: S608 - ours
+    " SELECT *, sum(octet_length(payload)) OVER (ORDER BY id) AS size, row_number() OVER () AS i"
+    " FROM (SELECT * FROM triolet.jobs WHERE id > $1 ORDER BY id LIMIT $2) x"
+    ") y WHERE size <= $3 OR i = 1 ORDER BY id",
+    INT8,
     INT8,
     INT8,
 )
@@ -175,12 +188,13 @@ class PostgresSource(Source):
 
     async def origin(self) -> Origin:
         """Return what the store is."""
-        ((*counts, version, heads, epochs),) = await self._run(_COUNTS)
+        ((*counts, steps, last_job, version, heads, epochs),) = await self._run(_COUNTS)
         return Origin(
             salt=self._salt,
             epochs=tuple(epochs),
             version=version,
-            state=f"{heads} {len(epochs)} {version} {counts}",
+            last_job=last_job,
+            state=f"{heads} {len(epochs)} {version} {counts} {steps}",
             counts=tuple(counts),
         )
 
@@ -205,6 +219,9 @@ class PostgresSource(Source):
                 return await self._tombstones(after, rows_max)
             case Section.DOCUMENTS:
                 return await self._documents(after, rows_max, bytes_max)
+            case Section.JOBS:
+                jobs = await self._run(_JOBS, int(after or 0), rows_max, bytes_max)
+                return Page([job_of(row) for row in jobs], str(jobs[-1][0]) if jobs else None)
             case Section.FOLDED:
                 return await self._folded(after, min(rows_max, _FOLDED_MAX))
 

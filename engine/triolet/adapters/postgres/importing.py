@@ -24,7 +24,7 @@ _LOCK: Final = Statement("SELECT pg_advisory_xact_lock(7312648201)")
 _IS_USED: Final = Statement(
     "SELECT EXISTS (SELECT FROM triolet.rooms) OR EXISTS (SELECT FROM triolet.people)"
     " OR EXISTS (SELECT FROM triolet.revocations) OR EXISTS (SELECT FROM triolet.tombstones)"
-    " OR EXISTS (SELECT FROM triolet.documents)"
+    " OR EXISTS (SELECT FROM triolet.documents) OR EXISTS (SELECT FROM triolet.jobs)"
 )
 _UNDER_WAY: Final = Statement("SELECT state, section, after, rows FROM triolet.transfer FOR UPDATE")
 _BEGIN: Final = Statement(
@@ -44,6 +44,12 @@ _GENERATIONS: Final = Statement(
 )
 _VERSION: Final = Statement(
     "SELECT setval('triolet.document_versions', $1) FROM triolet.document_versions"
+    " WHERE $1 > CASE WHEN is_called THEN last_value ELSE 0 END",
+    INT8,
+    writes=True,
+)
+_LAST_JOB: Final = Statement(
+    "SELECT setval('triolet.job_ids', $1) FROM triolet.job_ids"
     " WHERE $1 > CASE WHEN is_called THEN last_value ELSE 0 END",
     INT8,
     writes=True,
@@ -131,6 +137,7 @@ class PostgresTarget(Target):
                 await transaction.run(_GENERATIONS, origin.epochs)
                 await transaction.run(_PRESENT, len(origin.epochs))
                 await transaction.run(_VERSION, origin.version)
+                await transaction.run(_LAST_JOB, origin.last_job)
         return place
 
     async def take(self, rows: Sequence[Row], *, after: Place, upto: Place) -> None:

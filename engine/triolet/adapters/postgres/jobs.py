@@ -19,8 +19,8 @@ from .pool import Pool
 from .statement import Row, Statement
 
 # As they are kept; the order of these is part of the schema.
-_STATES: Final = (JobState.WAITING, JobState.RUNNING, JobState.DONE, JobState.DEAD)
-_COLUMNS: Final = (
+STATES: Final = (JobState.WAITING, JobState.RUNNING, JobState.DONE, JobState.DEAD)
+COLUMNS: Final = (
     "id, kind, key, payload, priority, due_at, attempts_max, state, attempts, added_at, "
     "lease_until, error, finished_at"
 )
@@ -30,7 +30,7 @@ _ADD: Final = Statement(
     writes=True,
 )
 _CLAIM: Final = Statement(
-    f"SELECT {_COLUMNS} FROM triolet.claim_jobs($1, $2, $3, $4, $5)",  # noqa: S608 - ours
+    f"SELECT {COLUMNS} FROM triolet.claim_jobs($1, $2, $3, $4, $5)",  # noqa: S608 - ours
     *(TEXTS, INT8, INT8, INT8, TEXT),
     writes=True,
 )
@@ -45,7 +45,7 @@ _EXTEND: Final = Statement(
 _WITHDRAW: Final = Statement("SELECT triolet.withdraw_jobs($1, $2)", TEXT, TEXTS, writes=True)
 _NEXT_DUE: Final = Statement("SELECT triolet.next_job_due($1)", TEXTS)
 _LISTED: Final = Statement(
-    f"SELECT {_COLUMNS} FROM triolet.jobs_listed($1, $2, $3, $4)",  # noqa: S608 - ours
+    f"SELECT {COLUMNS} FROM triolet.jobs_listed($1, $2, $3, $4)",  # noqa: S608 - ours
     *(INT2, TEXT, INT8, INT8),
 )
 _COUNTS: Final = Statement("SELECT * FROM triolet.count_jobs()")
@@ -80,7 +80,7 @@ class PostgresJobs(JobStore):
     ) -> list[Job]:
         """Take up to `limit` jobs that are due."""
         rows = await self._pool.run(_CLAIM, list(kinds), now, lease_until, limit, LEASE_ENDED)
-        return [_job(row) for row in rows]
+        return [job_of(row) for row in rows]
 
     async def finish(self, endings: Sequence[Ending], *, now: int) -> list[bool]:
         """Say what became of attempts."""
@@ -118,8 +118,8 @@ class PostgresJobs(JobStore):
     ) -> list[Job]:
         """Return jobs in a state, the newest first."""
         below = after or 2**63 - 1
-        rows = await self._pool.run(_LISTED, _STATES.index(state), kind, below, limit)
-        return [_job(row) for row in rows]
+        rows = await self._pool.run(_LISTED, STATES.index(state), kind, below, limit)
+        return [job_of(row) for row in rows]
 
     async def requeue(self, ids: Sequence[int], *, now: int) -> int:
         """Let dead jobs wait again with all their attempts, due at once."""
@@ -157,7 +157,8 @@ def _marked(count: int, rows: Sequence[Row]) -> list[bool]:
     return marked
 
 
-def _job(row: Row) -> Job:
+def job_of(row: Row) -> Job:
+    """Return a job from a row of `COLUMNS`."""
     job_id, kind, key, payload, priority, due_at, attempts_max, state, attempts, *rest = row
     added_at, lease_until, error, finished_at = rest
     return Job(
@@ -168,7 +169,7 @@ def _job(row: Row) -> Job:
         priority=priority,
         due_at=due_at,
         attempts_max=attempts_max,
-        state=_STATES[state],
+        state=STATES[state],
         attempts=attempts,
         added_at=added_at,
         lease_until=lease_until,

@@ -6,11 +6,13 @@ from typing import Final
 from ..._model.entries import React, Record
 from ..._wire.codec import unpack_fact
 from ...ports.documents import Document
+from ...ports.jobs import Job
 from ...ports.people import Person, Revocation
 from ...ports.transfer import CidRow, MemberRow, RoomRow, Section, TombstoneRow
 from ...ports.transfer import Row as Taken
 from .._transfers import only
 from .drafts import columns_of
+from .jobs import STATES
 from .kinds import BOOLS, BYTEAS, INT2S, INT4S, INT8S, TEXTS, Kind
 from .pool import Transaction
 from .statement import Statement
@@ -90,6 +92,13 @@ _INBOXES: Final = _insert("inboxes", "room_id, usr, room", INT8S, TEXTS, TEXTS)
 _PEOPLE: Final = _insert("people", "usr, status, last_seen, visible_to", TEXTS, TEXTS, INT8S, TEXTS)
 _DOCUMENTS: Final = _insert(
     "documents", "version, expires_at, key, value", INT8S, INT8S, TEXTS, BYTEAS
+)
+_JOBS: Final = _insert(
+    "jobs",
+    "id, kind, key, payload, priority, due_at, attempts_max, state, attempts, added_at, "
+    "lease_until, error, finished_at",
+    *(INT8S, TEXTS, TEXTS, BYTEAS, INT2S, INT8S, INT4S, INT2S, INT4S, INT8S),
+    *(INT8S, TEXTS, INT8S),
 )
 _TOMBSTONES: Final = _insert(
     "tombstones",
@@ -240,6 +249,18 @@ async def _documents(transaction: Transaction, rows: Sequence[Taken]) -> None:
     await _columns(transaction, _DOCUMENTS, taken)
 
 
+async def _jobs(transaction: Transaction, rows: Sequence[Taken]) -> None:
+    taken = [
+        (
+            *(job.id, job.kind, job.key, job.payload, job.priority, job.due_at, job.attempts_max),
+            *(STATES.index(job.state), job.attempts, job.added_at),
+            *(job.lease_until, job.error, job.finished_at),
+        )
+        for job in only(rows, Job)
+    ]
+    await _columns(transaction, _JOBS, taken)
+
+
 TAKE: Final[dict[Section, Callable[[Transaction, Sequence[Taken]], Awaitable[None]]]] = {
     Section.ROOMS: _rooms,
     Section.ENTRIES: _entries,
@@ -249,4 +270,5 @@ TAKE: Final[dict[Section, Callable[[Transaction, Sequence[Taken]], Awaitable[Non
     Section.CIDS: _cids,
     Section.TOMBSTONES: _tombstones,
     Section.DOCUMENTS: _documents,
+    Section.JOBS: _jobs,
 }

@@ -16,6 +16,7 @@ from ..._model.errors import ConfigurationError
 from ..._model.limits import Limits
 from ...ports.clock import Entropy
 from ...ports.documents import Document
+from ...ports.jobs import Job
 from ...ports.people import Person, Revocation
 from ...ports.store import Duplicate, Membership
 from ...ports.transfer import (
@@ -34,6 +35,7 @@ from .._digests import DIGEST_BYTES
 from .._transfers import after_in_room, split_after
 from . import reading, segments
 from .cids import RECORD_BYTES, split, value_of
+from .jobs import job_of
 from .memtable import MEMTABLE_BITS
 from .opening import opened
 from .readers import Readers
@@ -67,8 +69,11 @@ _COUNTS: Final = f"""
         (SELECT coalesce(sum({HEAD} - r.floor), 0) FROM rooms r),
         (SELECT coalesce(sum(count), 0) FROM segments WHERE level >= 0),
         (SELECT count(*) FROM tombstones), (SELECT count(*) FROM documents),
+        (SELECT count(*) FROM jobs), (SELECT coalesce(sum(attempts + state), 0) FROM jobs),
+        (SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'jobs'),
         (SELECT version FROM store)"""  # noqa: S608 - ours
 
+_JOBS: Final = "SELECT * FROM jobs WHERE id > ? ORDER BY id LIMIT ?"
 _DOCUMENTS: Final = (
     "SELECT key, value, version, expires_at FROM documents WHERE key > ? ORDER BY key LIMIT ?"
 )
@@ -127,7 +132,7 @@ class SqliteSource(Source):
 
 def _origin(snapshot: Snapshot) -> Origin:
     execute = snapshot.connection.execute
-    rooms, members, people, revocations, entries, cids, *others, version = execute(
+    rooms, members, people, revocations, entries, cids, *others, steps, last_job, version = execute(
         _COUNTS
     ).fetchone()
     recent: dict[int, None] = {}
@@ -146,7 +151,8 @@ def _origin(snapshot: Snapshot) -> Origin:
         salt=snapshot.salt,
         epochs=tuple(epochs),
         version=version,
-        state=f"{snapshot.batch} {len(epochs)} {version} {counts}",
+        last_job=last_job,
+        state=f"{snapshot.batch} {len(epochs)} {version} {counts} {steps}",
         counts=counts,
     )
 
@@ -276,6 +282,17 @@ def _documents(snapshot: Snapshot, *, after: str, rows_max: int, bytes_max: int)
     return Page(rows, rows[-1].key if len(rows) == rows_max else None)
 
 
+def _jobs(snapshot: Snapshot, *, after: str, rows_max: int, bytes_max: int) -> Page:
+    rows: list[Job] = []
+    for row in snapshot.connection.execute(_JOBS, (int(after or 0), rows_max)):
+        job = job_of(row)
+        bytes_max -= len(job.payload)
+        if bytes_max < 0 and rows:
+            return Page(rows, str(rows[-1].id))
+        rows.append(job)
+    return Page(rows, str(rows[-1].id) if len(rows) == rows_max else None)
+
+
 _SMALL: Final = {
     Section.ROOMS: _rooms,
     Section.MEMBERS: _members,
@@ -311,5 +328,6 @@ def _folded(snapshot: Snapshot, *, after: str, rows_max: int, bytes_max: int) ->
 _LARGE: Final = {
     Section.ENTRIES: _entries,
     Section.DOCUMENTS: _documents,
+    Section.JOBS: _jobs,
     Section.FOLDED: _folded,
 }

@@ -133,7 +133,8 @@ def _begin(connection: sqlite3.Connection, origin: Origin) -> Place:
     salt, is_used = execute(
         "SELECT salt, EXISTS (SELECT 1 FROM rooms) OR EXISTS (SELECT 1 FROM journal)"
         " OR EXISTS (SELECT 1 FROM people) OR EXISTS (SELECT 1 FROM revocations)"
-        " OR EXISTS (SELECT 1 FROM tombstones) OR EXISTS (SELECT 1 FROM documents) FROM store"
+        " OR EXISTS (SELECT 1 FROM tombstones) OR EXISTS (SELECT 1 FROM documents)"
+        " OR EXISTS (SELECT 1 FROM jobs) FROM store"
     ).fetchone()
     place = place_to_begin_at(
         origin, salt=salt, is_empty=not is_used, under_way=_under_way(connection)
@@ -149,6 +150,7 @@ def _begin(connection: sqlite3.Connection, origin: Origin) -> Place:
             "UPDATE store SET gen = ?, salt = ?, version = max(version, ?)",
             (len(epochs), origin.salt, origin.version),
         )
+        execute("INSERT INTO sqlite_sequence VALUES ('jobs', ?)", (origin.last_job,))
     return place
 
 

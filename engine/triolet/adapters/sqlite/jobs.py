@@ -32,7 +32,7 @@ from .snapshot import Snapshot
 
 # As they are kept; the order of these rows is part of the file.
 _STATES: Final = (JobState.WAITING, JobState.RUNNING, JobState.DONE, JobState.DEAD)
-_CODES: Final = {state: code for code, state in enumerate(_STATES)}
+CODES: Final = {state: code for code, state in enumerate(_STATES)}
 # Jobs of one statement.
 _PAGE: Final = 256
 
@@ -207,7 +207,7 @@ def claim(
     taken: dict[int, Job] = {}
     for start in range(0, len(ids), _PAGE):
         rows = _TAKE.execute(connection, ids[start : start + _PAGE], lease_until)
-        taken.update((row[0], _job(row)) for row in rows.fetchall())
+        taken.update((row[0], job_of(row)) for row in rows.fetchall())
     return [taken[job_id] for job_id in ids]
 
 
@@ -271,7 +271,7 @@ def requeue(connection: sqlite3.Connection, ids: Sequence[int], now: int) -> int
         row = connection.execute(_DEAD, (job_id,)).fetchone()
         if row is None:
             continue
-        job = _job(row)
+        job = job_of(row)
         connection.execute(_DROP, (job_id,))
         fields = (job.kind, job.key, job.payload, job.priority, now, job.attempts_max)
         connection.execute(_REQUEUE, (*fields, job.added_at, job.error))
@@ -303,11 +303,11 @@ def listed(snapshot: Snapshot, *, state: JobState, kind: str, after: int, limit:
     below = after or 2**63 - 1
     of_kind, params = ("AND kind = ? ", [kind]) if kind else ("", [])
     rows = snapshot.connection.execute(
-        f"SELECT * FROM jobs WHERE state = {_CODES[state]} AND id < ? {of_kind}"  # noqa: S608
+        f"SELECT * FROM jobs WHERE state = {CODES[state]} AND id < ? {of_kind}"  # noqa: S608
         "ORDER BY id DESC LIMIT ?",
         [below, *params, limit],
     )
-    return [_job(row) for row in rows]
+    return [job_of(row) for row in rows]
 
 
 def counts(snapshot: Snapshot) -> list[JobCounts]:
@@ -315,7 +315,7 @@ def counts(snapshot: Snapshot) -> list[JobCounts]:
     connection = snapshot.connection
     found: dict[str, JobCounts] = {}
     for state in (JobState.WAITING, JobState.RUNNING, JobState.DEAD):
-        for kind, number in connection.execute(_KINDS.format(_CODES[state])):
+        for kind, number in connection.execute(_KINDS.format(CODES[state])):
             before = found.get(kind) or JobCounts(kind=kind, waiting=0, running=0, dead=0)
             found[kind] = replace(before, **{state.value: number})
     return [
@@ -324,7 +324,8 @@ def counts(snapshot: Snapshot) -> list[JobCounts]:
     ]
 
 
-def _job(row: tuple[Any, ...]) -> Job:
+def job_of(row: tuple[Any, ...]) -> Job:
+    """Return a job from a row's columns, in their order."""
     job_id, kind, key, payload, priority, due_at, attempts_max, state, attempts, *rest = row
     added_at, lease_until, error, finished_at = rest
     return Job(

@@ -9,6 +9,7 @@ from typing import Final, final
 from ..._model.entries import Edit, React, Record
 from ..._wire.codec import unpack_fact
 from ...ports.documents import Document
+from ...ports.jobs import Job
 from ...ports.people import Person, Revocation
 from ...ports.transfer import CidRow, MemberRow, RoomRow, Section, TombstoneRow
 from ...ports.transfer import Row as Taken
@@ -16,6 +17,7 @@ from .._transfers import only
 from . import effects
 from .bulk import Bulk, Params
 from .cids import record
+from .jobs import CODES
 from .ledger import Room
 from .recent import MESSAGES, OTHERS, Lane
 from .rows import KINDS, MESSAGE, SEQ, pack_rows
@@ -35,6 +37,7 @@ _PEOPLE: Final = Bulk("INSERT INTO people VALUES ", "(?,?,?,?)")
 _DOCUMENTS: Final = Bulk(
     "INSERT INTO documents (key, value, version, expires_at) VALUES ", "(?,?,?,?)"
 )
+_JOBS: Final = Bulk("INSERT INTO jobs VALUES ", "(?,?,?,?,?,?,?,?,?,?,?,?,?)")
 _TOMBSTONES: Final = Bulk("INSERT INTO tombstones VALUES ", "(?,?,?,?,?,?,?,1,1)")
 _REVOCATIONS: Final = Bulk("INSERT INTO revocations VALUES ", "(?,?)")
 _KIND_OF: Final = {kind: code for code, kind in enumerate(KINDS)}
@@ -166,6 +169,15 @@ class Restoring:
             params += (one.key, one.value, one.version, one.expires_at)
         _DOCUMENTS.run(self._connection, params)
 
+    def jobs(self, rows: Sequence[Taken]) -> None:
+        """Keep jobs under their ids; what ran is its worker's until the lease ends."""
+        params: Params = []
+        for one in only(rows, Job):
+            params += (one.id, one.kind, one.key, one.payload, one.priority, one.due_at)
+            params += (one.attempts_max, CODES[one.state], one.attempts, one.added_at)
+            params += (one.lease_until, one.error, one.finished_at)
+        _JOBS.run(self._connection, params)
+
     # --- cids ----------------------------------------------------------------------------
 
     def tombstones(self, rows: Sequence[Taken]) -> None:
@@ -226,4 +238,5 @@ TAKE: Final = {
     Section.CIDS: Restoring.cids,
     Section.TOMBSTONES: Restoring.tombstones,
     Section.DOCUMENTS: Restoring.documents,
+    Section.JOBS: Restoring.jobs,
 }

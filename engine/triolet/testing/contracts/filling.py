@@ -2,9 +2,11 @@
 
 from ..._model.entries import Message, Meta
 from ...ports.documents import Change
+from ...ports.jobs import Ending, JobState
 from ...ports.people import Person, Revocation
 from ...ports.store import Mark, RoomSpec, Store
 from . import drafting as d
+from . import jobbing as j
 from .home import Home
 
 USERS = ("anna", "ben", "cleo", "dora")
@@ -43,6 +45,7 @@ async def fill(store: Store, home: Home) -> None:
     await store.revoke(Revocation("ben", 5))
     await store.revoke(Revocation("zed", home.clock.ms))
     await _document(store, home)
+    await _queue(store, home)
 
 
 async def _document(store: Store, home: Home) -> None:
@@ -55,6 +58,23 @@ async def _document(store: Store, home: Home) -> None:
     assert await store.documents.write([later, Change("past", b"4", expires_at=1)])
     assert await store.documents.write([Change("name/ä", b"5", 1), Change("gone", b"6")])
     assert await store.documents.write([Change("gone", None)])
+
+
+async def _queue(store: Store, home: Home) -> None:
+    """Jobs in each state, and the last one gone again."""
+    jobs, now = store.jobs, home.clock.ms
+    added = [j.new(key, due_at=now - 9, attempts=2) for key in ("done", "dead", "fails", "runs")]
+    added += [j.new("waits"), j.new("ö", priority=7), j.new("late", "i", due_at=now + 9)]
+    await jobs.add(added, now=now)
+    done, dead, fails, _ = await j.claim(jobs, now=now - 1, until=now + 99)
+    endings = [
+        Ending(lease=j.lease(done)),
+        Ending(lease=j.lease(dead), error="no"),
+        Ending(lease=j.lease(fails), error="not now", retry_at=now + 5),
+    ]
+    assert [True] * 3 == await jobs.finish(endings, now=now)
+    await jobs.add([j.new("last")], now=now)
+    assert 1 == await jobs.withdraw("k", ["last"])
 
 
 async def _end_one(store: Store) -> None:
@@ -126,6 +146,9 @@ async def everything(store: Store) -> dict[str, object]:
         "cids": [await store.find(*cid) for cid in CIDS],
         "names": await store.documents.scan("name/", limit=9),
         "sizes": await store.documents.scan("size/", limit=99, descending=True),
+        "jobs": [await store.jobs.listed(state, limit=99) for state in JobState],
+        "jobs counted": await store.jobs.counts(),
+        "jobs due": [await store.jobs.next_due([kind]) for kind in "ijk"],
         "documents": await store.documents.read(["name/ä", "past", "gone", "none"]),
     }
     for room in ROOMS:

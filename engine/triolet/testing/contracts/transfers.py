@@ -9,9 +9,11 @@ from ..._model.errors import ConfigurationError, ErrorCode
 from ...adapters._transfers import only
 from ...copying import sum_of, transfer
 from ...ports.documents import Change, Document
+from ...ports.jobs import JobState
 from ...ports.store import Appended, Duplicate
 from ...ports.transfer import TAKEN, Page, Place, Row, Section, Source, Target
 from . import drafting as d
+from . import jobbing as j
 from .filling import ROOMS, everything, fill
 from .home import Contract, Home
 
@@ -82,6 +84,8 @@ class TransferContract(Contract):
         there = home.another()
         async with self.open_store(home) as store:
             await fill(store, home)
+        async with self.open_source(home) as source:
+            last_job = (await source.origin()).last_job
         await self.copy(home, there)
         outcomes = []
         now_ms = home.clock.ms + 1
@@ -107,6 +111,12 @@ class TransferContract(Contract):
                 assert await store.documents.write([Change("gone", b"again", 0)])
                 assert not await store.documents.write([Change("gone", b"", 3)])
                 assert await store.documents.write([Change("name/ä", b"", 3)])
+                # Its id is none that the withdrawn job ever had.
+                assert [True, False] == await store.jobs.add(
+                    [j.new("new"), j.new("done")], now=now_ms
+                )
+                job, *_ = await store.jobs.listed(JobState.WAITING, limit=1)
+                assert ("new", True) == (job.key, job.id > last_job)
         assert outcomes[0] == outcomes[1]
         judged = outcomes[0][0]
         assert isinstance(judged[6], Duplicate)
