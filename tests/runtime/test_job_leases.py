@@ -1,9 +1,9 @@
 """Laws of leases: while its handler runs a job is nobody else's, and it ends with the lease."""
 
 import trio
+from job_book import Book, one
 from scene import NOW_MS, settled
 from stage import open_stage
-from test_jobs import Book, one
 
 from triolet._model.errors import StoreUnavailable
 from triolet.ports.jobs import JobState

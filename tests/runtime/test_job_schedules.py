@@ -7,8 +7,8 @@ import pytest
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
+from job_book import Book
 from scene import CountedEntropy, VirtualClock
-from test_jobs import Book
 
 from triolet._model.errors import StoreUnavailable
 from triolet._model.limits import Limits

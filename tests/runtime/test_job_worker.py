@@ -4,8 +4,8 @@ import logging
 
 import pytest
 import trio
+from job_book import Book, one
 from scene import NOW_MS, open_scene, settled
-from test_jobs import Book, one
 
 import triolet
 from triolet._model.errors import StoreUnavailable
@@ -20,7 +20,8 @@ async def added(jobs, count, kind="mail"):
 
 def claims(scene):
     """Return how many each claim wanted."""
-    return [fields["limit"] for name, _, fields in scene.store.calls if name == "jobs.claim"]
+    calls = [(args, more) for name, args, more in scene.store.calls if name == "jobs.claim"]
+    return [more["limit"] for (kinds, *_), more in calls if "mail" in kinds]
 
 
 # --- failing -----------------------------------------------------------------------------------
