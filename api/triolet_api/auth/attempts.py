@@ -31,7 +31,7 @@ class Attempts(Protocol):
         """Let an attempt pass.
 
         Raises:
-            Refusal: `RATE_LIMITED`: too many have failed; `FORBIDDEN`: a CAPTCHA is needed.
+            Refusal: `RATE_LIMITED`: too many have failed; `CAPTCHA_REQUIRED`: with one it passes.
         """
         ...
 
