@@ -142,6 +142,15 @@ class Devices:
         await self._owners.put(_owner_key(name), Owner(user))
         return new
 
+    async def documents_of(self, user: str) -> list[str]:
+        """Return the keys of all that is kept of a user here; one with a slash is a prefix.
+
+        Raises:
+            StoreUnavailable: they could not be read.
+        """
+        endpoints = [_owner_key(device.id) for device in await self.of(user)]
+        return [f"push/{user}/", *endpoints]
+
     async def remove(self, user: str, name: str) -> bool:
         """Forget a device; return whether there was one.
 
