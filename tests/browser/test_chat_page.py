@@ -248,13 +248,14 @@ def test_a_push_is_shown_and_leads_to_the_room(people):
         {
             "origin": anna.server.url,
             "registrationId": found[0]["registrationId"],
-            "data": '{"title": "ben", "body": "The kettle is on", "room": "tea", "badge": 2}',
+            "data": '{"v": 1, "kind": "message", "title": "Tea", "sender": "ben",'
+            ' "text": "The kettle is on", "room": "tea", "badge": 2}',
         },
     )
     until(
         page,
         "navigator.serviceWorker.ready.then((worker) => worker.getNotifications())"
-        ".then(([one]) => one?.title === 'ben' && one.body === 'The kettle is on'"
+        ".then(([one]) => one?.title === 'Tea' && one.body === 'ben: The kettle is on'"
         " && one.tag === 'tea' && one.data.room === 'tea')",
     )
 

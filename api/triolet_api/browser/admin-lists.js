@@ -140,18 +140,19 @@ function bans(ask) {
 }
 
 function users(ask) {
+  const change = (user, disabled) => ask("PATCH", `accounts/${name(user)}`, { disabled });
   return new List({
-    title: "Users",
-    names: ["Name", "Roles", "Since", "State"],
+    title: "Accounts",
+    names: ["Name", "Roles", "Tier", "Since", "State"],
     read: async (after) => {
-      const { users: rows, next } = await ask("GET", `users?${query({ after })}`);
+      const { accounts: rows, after: next } = await ask("GET", `accounts?${query({ after })}`);
       return { rows, next };
     },
-    cells: (row) => [row.user, (row.roles ?? []).join(", "), row.created_at ? when(row.created_at) : "", row.disabled ? "disabled" : ""],
+    cells: (row) => [row.user, row.roles.join(", "), row.tier, when(row.created), row.disabled ? "disabled" : ""],
     deeds: [
       { label: "Sign out", danger: true, does: ({ user }) => ask("DELETE", `users/${name(user)}/sessions`) },
-      { label: "Disable", danger: true, isFor: ({ disabled }) => !disabled, does: ({ user }) => ask("PATCH", `users/${name(user)}`, { disabled: true }) },
-      { label: "Enable", isFor: ({ disabled }) => disabled, does: ({ user }) => ask("PATCH", `users/${name(user)}`, { disabled: false }) },
+      { label: "Disable", danger: true, isFor: ({ disabled }) => !disabled, does: ({ user }) => change(user, true) },
+      { label: "Enable", isFor: ({ disabled }) => disabled, does: ({ user }) => change(user, false) },
     ],
   }).element;
 }

@@ -9,15 +9,17 @@ self.addEventListener("push", (event) => {
   try {
     told = event.data?.json() ?? {};
   } catch {
-    told = { body: event.data?.text() };
+    told = { text: event.data?.text() };
   }
   event.waitUntil(show(told));
 });
 
-async function show({ title = "Triolet", body = "", room = "", tag = room, badge, url = "" }) {
+// A notice as the server tells it: see `Notice` in triolet_api.notifications.
+async function show({ title = "", sender = "", text = "", room = "", tag = room, unread = 0, badge, url = "" }) {
   if (typeof badge === "number") await self.navigator.setAppBadge?.(badge).catch(() => {});
-  await self.registration.showNotification(title, {
-    body,
+  const said = sender && title && sender !== title ? `${sender}: ${text}` : text;
+  await self.registration.showNotification(title || sender || "Triolet", {
+    body: said || (unread > 1 ? `${unread} new messages` : "New message"),
     tag: tag || "triolet",
     renotify: true,
     icon: "/assets/icon-192.png",
