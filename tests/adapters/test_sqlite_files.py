@@ -297,7 +297,7 @@ async def main():
     ) as store:
         await append(store, make("a"))
         _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, hard))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, hard))
         for number in range(1000):
             try:
                 await append(store, say("a", f"c{number}", "x" * 20_000))

@@ -1,10 +1,16 @@
 """Jobs in PostgreSQL keep the contract on a real server, and nobody waits for another."""
 
 import pytest
+import trio
 
 from triolet._model.limits import Limits
 from triolet.adapters.postgres import open_postgres_store
+from triolet.adapters.postgres.kinds import TEXT
+from triolet.adapters.postgres.pool import open_pool
+from triolet.adapters.postgres.statement import Statement
+from triolet.ports.jobs import Ending
 from triolet.testing.contracts import Home, JobContract
+from triolet.testing.contracts import jobbing as j
 
 
 class TestPostgresJobs(JobContract):
@@ -26,3 +32,88 @@ class TestPostgresJobs(JobContract):
         return open_postgres_store(
             self.urls[home.path], clock=home.clock, entropy=home.entropy, limits=Limits()
         )
+
+
+# --- several nodes -----------------------------------------------------------------------------
+
+LOCK = Statement("SELECT FROM triolet.jobs WHERE key = $1 FOR UPDATE", TEXT)
+
+
+def open_node(url, home):
+    return open_postgres_store(url, clock=home.clock, entropy=home.entropy, limits=Limits())
+
+
+async def test_nobody_waits_for_what_another_is_taking(postgres_url, tmp_path):
+    """What is locked is passed over, by who claims, withdraws and forgets."""
+    home = Home(tmp_path)
+    pool = open_pool(postgres_url, entropy=home.entropy, limits=Limits())
+    async with open_node(postgres_url, home) as store, pool as other:
+        await store.jobs.add([j.new("a"), j.new("b"), j.new("c")], now=j.NOW)
+        async with other.transaction() as transaction:
+            await transaction.run(LOCK, "a")
+            with trio.fail_after(5):
+                assert j.keys(await j.claim(store.jobs, limit=1)) == ["b"]
+                assert await store.jobs.withdraw("k", ["a", "c"]) == 1
+                assert await store.jobs.prune(done_before=j.FAR, limit=9) == 0
+        assert j.keys(await j.claim(store.jobs)) == ["a"]
+
+
+async def test_nodes_that_claim_and_end_at_once_do_each_job_once(postgres_url, tmp_path):
+    """Also while both add what the other has."""
+    home, done = Home(tmp_path), []
+
+    async def work(store):
+        added = [j.new(str(number)) for number in range(400)]
+        await store.jobs.add(added if not done else added[::-1], now=j.NOW)
+        while jobs := await j.claim(store.jobs, limit=9):
+            endings = [Ending(lease=j.lease(job)) for job in jobs]
+            assert all(await store.jobs.finish(endings, now=j.NOW))
+            done.extend(j.keys(jobs))
+
+    async with (
+        open_node(postgres_url, home) as one,
+        open_node(postgres_url, home) as other,
+        trio.open_nursery() as nursery,
+    ):
+        for store in (one, other, one, other):
+            nursery.start_soon(work, store)
+    assert (len(done), len(set(done))) == (400, 400)
+
+
+async def test_a_job_costs_the_same_among_many(postgres_url, tmp_path):
+    """No call walks the table, also where the plans were made while it was empty."""
+    home = Home(tmp_path)
+    seen = Statement(
+        "SELECT coalesce(seq_tup_read + idx_tup_fetch, 0) FROM pg_stat_xact_user_tables"
+        " WHERE relname = 'jobs'"
+    )
+    calls = [
+        (f"SELECT count(*) FROM triolet.claim_jobs('{{k}}', {j.NOW}, {j.FAR}, 5, 'x')", 25),
+        ("SELECT triolet.finish_jobs(1, '{3, 5}', '{1, 1}', '{0, 1}', '{x, y}', '{1, 2}')", 8),
+        (f"SELECT triolet.extend_jobs('{{3, 5}}', '{{1, 1}}', {j.FAR})", 6),
+        ("SELECT triolet.next_job_due('{k}')", 6),
+        ("SELECT triolet.withdraw_jobs('k', '{7, 9}')", 4),
+        (f"SELECT triolet.prune_jobs({j.FAR}, 5)", 10),
+        ("SELECT count(*) FROM triolet.jobs_listed(3::smallint, '', 99999, 5)", 5),
+        ("SELECT triolet.add_jobs(1, '{k}', '{new}', '{x}', '{0}', '{1}', '{9}')", 2),
+    ]
+    statements = [(Statement(sql, writes=True), rows) for sql, rows in calls]
+    pool = open_pool(postgres_url, entropy=home.entropy, limits=Limits())
+    async with open_node(postgres_url, home) as store, pool as other:
+        for _ in range(7):
+            for statement, _ in statements:
+                await other.run(statement)
+        await store.jobs.withdraw("k", ["new"])
+        for part in range(3):
+            numbers = [str(n) for n in range(1000 * part, 1000 * part + 1000)]
+            await store.jobs.add([j.new(n) for n in numbers], now=j.NOW)
+            later = [j.new(f"later {n}", due_at=j.FAR, priority=9) for n in numbers]
+            await store.jobs.add(later, now=j.NOW)
+        costs = {}
+        for statement, rows in statements:
+            async with other.transaction() as transaction:
+                found = await transaction.run(seen)
+                await transaction.run(statement)
+                ((after,),) = await transaction.run(seen)
+            costs[statement.sql] = (after - (found[0][0] if found else 0), rows)
+        assert {sql: cost for sql, cost in costs.items() if cost[0] > cost[1]} == {}

@@ -170,7 +170,8 @@ BEGIN
     RETURNING u.i;
 END $$;
 
--- What is locked is being taken: it runs.
+-- What is locked is being taken: it runs. With `x.state = 0` it might be planned by `jobs_waiting`,
+-- and walk over all that wait.
 CREATE FUNCTION triolet.withdraw_jobs(p_kind text, p_keys text[]) RETURNS bigint
 LANGUAGE plpgsql VOLATILE
 SET search_path = triolet, pg_temp SET plan_cache_mode = force_generic_plan
@@ -181,7 +182,7 @@ DECLARE
 BEGIN
     PERFORM commit_for_sure();
     DELETE FROM jobs j WHERE j.id = ANY (ARRAY(
-        SELECT x.id FROM jobs x WHERE x.kind = p_kind AND x.key = ANY (p_keys) AND x.state = 0
+        SELECT x.id FROM jobs x WHERE x.kind = p_kind AND x.key = ANY (p_keys) AND x.state + 0 = 0
         FOR UPDATE SKIP LOCKED));
     GET DIAGNOSTICS v_count = ROW_COUNT;
     RETURN v_count;
