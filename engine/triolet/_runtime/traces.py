@@ -1,7 +1,7 @@
 """What one user has left in the rooms' logs: read page by page, room by room.
 
 No index leads from a user to what they wrote, so every log is read once, also of rooms they have
-left: a page of 500 entries takes about a millisecond, and others come between two pages.
+left: a page of 500 entries takes 2 ms of CPU on SQLite, and others come between two pages.
 """
 
 from collections.abc import AsyncGenerator
