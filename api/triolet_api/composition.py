@@ -21,6 +21,7 @@ from .admin.errors import recent_errors
 from .admin.jobs import AdminJobs
 from .admin.metrics import Metrics
 from .admin.observing import Admin
+from .admin.people import AdminUsers
 from .admin.rooms import AdminRooms
 from .admin.sessions import AdminSessions
 from .app import create_app
@@ -88,6 +89,7 @@ async def open_api(
             AdminRooms(engine),
             AdminBans(engine),
             AdminJobs(engine),
+            AdminUsers(engine, audit),
             AdminBackup(
                 settings.store_url.reveal(),
                 settings.data,

@@ -8,8 +8,13 @@ import trio
 from triolet._model.errors import ErrorCode, Refusal
 from triolet.embedded import open_engine
 from triolet.ports.gate import FOREVER, Identity
+from triolet_api.auth.issuing import Signing
 from triolet_api.composition import open_api
+from triolet_api.secret import Secret
 from triolet_api.settings import Settings
+
+# So that there are accounts, too.
+SIGNING = Signing(Secret(b"a secret of thirty-two bytes and more"))
 
 
 class Names:
@@ -31,7 +36,7 @@ async def open_house(serving, settings=None, **engine_options):
     """Yield what asks: `house.ask("GET", "/admin/stats")` is root's."""
     async with (
         open_engine(gate=Names(), **engine_options) as engine,
-        open_api(engine, settings or Settings()) as api,
+        open_api(engine, settings or Settings(), SIGNING) as api,
         serving(api.app) as host,
         host.client() as client,
     ):

@@ -14,8 +14,13 @@ from triolet_api.endpoints import Access
 
 # What to ask of each endpoint that changes something: its body, where it has one. Path
 # parameters are these; a new endpoint that needs others says so here.
-PATH = {"session": "s", "user": "ben", "room": "tea"}
+PATH = {"session": "s", "user": "ben", "room": "tea", "invite": "0" * 64}
 BODIES = {
+    "admin-accounts.add": {"user": "newcomer", "password": "hunter2 hunter3 hunter4"},
+    "admin-accounts.change": {"password": "hunter2 hunter3 hunter4"},
+    "admin-invites.make": {"uses": 2},
+    "notifications.send": {"user": "ben", "title": "Tea is ready"},
+    "notifications.verify_email": {"email": "ben@mail.example"},
     "admin.announce": {"body": {"text": "hi"}},
     "admin-bans.ban": {"user": "eve"},
     "admin-jobs.requeue": {"ids": [1]},
@@ -51,9 +56,9 @@ async def test_every_endpoint_that_changes_something_leaves_a_row(house):
         row = (await house.ask("GET", "/admin/audit?limit=1"))["rows"][0]
 
         assert (row["action"], row["who"]) == (one.name, "root")
-        # Of what was left out because it has its default, it is `begun`.
         reason = "done" if answer.is_success else answer.json()["reason"]
         assert row["outcome"] == reason
+        assert "hunter" not in str(row)
 
 
 async def test_who_may_not_leaves_none(house):
