@@ -36,6 +36,7 @@ from .notifications.routes import Notifications
 from .pages.assets import Assets
 from .pages.docs import Docs
 from .pages.health import Health
+from .presence import PresenceDoor
 from .rooms.members import Members
 from .rooms.messages import Messages
 from .rooms.receipts import Receipts
@@ -99,6 +100,7 @@ async def open_api(
             Metrics(engine, settings.admin),
             Streams(engine),
             Commands(engine),
+            PresenceDoor(engine),
         )
         if has_accounts(settings) and signing is not None:
             dispatcher.add(Challenge(settings.guard))
