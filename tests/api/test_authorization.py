@@ -79,6 +79,8 @@ ROWS = {
     "rooms.direct": signed_in(body={"user": "mia"}),
     "rooms.get": of_members(),
     "rooms.change": of_chairs(body={"title": "Tea"}),
+    # Its owner's to end.
+    "rooms.delete": Row("401 404 403 403 404 403 401"),
     "members.list_members": of_members(),
     "members.invite": of_chairs("201", body={"user": "new"}),
     "members.set_role": of_chairs(body={"role": "reader"}),
@@ -96,6 +98,9 @@ ROWS = {
     "receipts.list_marks": of_members(query="seq=1"),
     "streams.follow": signed_in(),
     "streams.follow_from": signed_in(body={}),
+    "presence-door.get": signed_in(query="users=mia"),
+    "presence-door.online": admins(),
+    "presence-door.count": signed_in(),
     "commands.carry_out": signed_in(body={"op": "ping", "ref": 1}),
     "notifications.key": open_to_all(),
     # This endpoint is in a private network.

@@ -51,7 +51,7 @@ async def house(serving):
         anna = Identity(user="anna", expires_at=FOREVER)
         await engine.ask(anna, Create(kind="group", room="tea", members=["ben"]))
         with trio.fail_after(10):
-            while await engine.online_count() < 3:
+            while await engine.online_count() < 3:  # noqa: ASYNC110 - nothing tells it
                 await trio.sleep(0.1)
         yield House(engine, client)
 
