@@ -1,6 +1,7 @@
 """Devices that are pushed to: what each user's browsers have subscribed, in one document a user."""
 
 from base64 import urlsafe_b64decode
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import Annotated, Final, final
 
@@ -11,7 +12,7 @@ from triolet.ports.documents import Documents
 
 from .encryption import DeviceKeys, check_keys
 from .kept import Kept
-from .outgoing import URL_CHARACTERS_MAX, AddressRefused, Outgoing, RequestFailed
+from .outgoing import URL_CHARACTERS_MAX, AddressRefused, Outgoing, RequestFailed, check_url
 from .vapid import base64url
 
 # Phones, tablets and browsers that somebody has used lately; the one unused for longest goes.
@@ -84,12 +85,16 @@ class Devices:
     Args:
         documents: where they are kept.
         outgoing: says which endpoints are refused.
+        hosts: ends of the hosts that endpoints may be of; empty: of any.
     """
 
-    def __init__(self, documents: Documents, outgoing: Outgoing) -> None:
+    def __init__(
+        self, documents: Documents, outgoing: Outgoing, *, hosts: Sequence[str] = ()
+    ) -> None:
         self._kept = Kept(documents, UserDevices)
         self._owners = Kept(documents, Owner)
         self._outgoing = outgoing
+        self._hosts = hosts
 
     async def of(self, user: str) -> tuple[Device, ...]:
         """Return a user's devices.
@@ -124,6 +129,7 @@ class Devices:
         try:
             keys = DeviceKeys(_decoded(p256dh), _decoded(auth))
             check_keys(keys)
+            self._check_host(endpoint)
             await self._outgoing.check(endpoint)
         except (ValueError, AddressRefused, RequestFailed) as error:
             raise Refusal(ErrorCode.INVALID_FIELD, str(error)) from None
@@ -141,6 +147,11 @@ class Devices:
         await self._kept.change(devices_key(user), joined)
         await self._owners.put(_owner_key(name), Owner(user))
         return new
+
+    def _check_host(self, endpoint: str) -> None:
+        host, _ = check_url(endpoint)
+        if self._hosts and not any(f".{host}".endswith(f".{one}") for one in self._hosts):
+            raise AddressRefused("this push service is not among those that are used here")
 
     async def documents_of(self, user: str) -> list[str]:
         """Return the keys of all that is kept of a user here; one with a slash is a prefix.

@@ -140,7 +140,7 @@ async def open_notifying(
         outgoing = await stack.enter_async_context(
             way_out(allowed=_networks("push", push.networks))
         )
-        devices = Devices(engine.store.documents, outgoing)
+        devices = Devices(engine.store.documents, outgoing, hosts=push.hosts)
         webhook = await _webhook(stack, engine, webhook_settings, way_out)
         mail = Mail(settings.mail, key.derived(b"mail")) if settings.mail.server.reveal() else None
         people = People(

@@ -26,6 +26,8 @@ class PushSettings(Struct, frozen=True, kw_only=True):
         ttl_s: how long a push service keeps what a device that is off cannot take.
         preview: whether texts are sent at all; users may decide it for themselves otherwise.
         networks: private networks that endpoints may be in: `10.20.0.0/16`.
+        hosts: push services that endpoints may be of, by their hosts or the ends of them:
+            `googleapis.com`, `push.services.mozilla.com`, `push.apple.com`; empty: of any.
     """
 
     enabled: bool = True
@@ -36,6 +38,7 @@ class PushSettings(Struct, frozen=True, kw_only=True):
     ttl_s: Annotated[int, Meta(ge=0, le=28 * 24 * 3600)] = 24 * 3600
     preview: bool = True
     networks: tuple[NetworkText, ...] = ()
+    hosts: tuple[Annotated[str, Meta(pattern=r"^[a-z0-9.-]+\Z")], ...] = ()
 
 
 @final

@@ -82,6 +82,27 @@ async def test_an_endpoint_in_a_private_network_is_refused(devices, outgoing):
 
 
 @pytest.mark.parametrize(
+    ("host", "is_used"),
+    [
+        ("push.example.net", True),
+        ("eu.push.example.net", True),
+        ("evilpush.example.net", False),
+        ("push.example.net.evil.org", False),
+        ("example.net", False),
+    ],
+)
+async def test_push_services_may_be_named(outgoing, host, is_used):
+    documents = MemoryStore(clock=SystemClock(), entropy=SystemEntropy()).documents
+    devices = Devices(documents, outgoing, hosts=("push.example.net",))
+    if is_used:
+        await add(devices, "anna", f"https://{host}/1")
+    else:
+        with pytest.raises(Refusal, match="not among those"):
+            await add(devices, "anna", f"https://{host}/1")
+    assert bool(await devices.of("anna")) == is_used
+
+
+@pytest.mark.parametrize(
     "changes", [{"p256dh": "A" * 87}, {"auth": "A"}, {"auth": "AAAA"}, {"p256dh": "A" * 86}]
 )
 async def test_keys_that_are_none_are_refused(devices, changes):
