@@ -223,6 +223,16 @@ async def test_a_change_that_nobody_heard_of_is_found_in_time(stage):
     assert seen(ben) == [("anna", "offline", 0)]
 
 
+async def test_whoever_asks_finds_a_change_that_nobody_heard_of(stage):
+    """What is read for one is known of the others, too: their watching ends."""
+    anna, ben = await apart(stage)
+    stage.bus.lose()
+    await anna.ask("presence", visible_to="nobody")
+    await stage[1].engine.presence_of(identity("carl"), ["anna"])
+    await trio.sleep(0.5)
+    assert seen(ben) == [("anna", "offline", 0)]
+
+
 async def test_whom_a_node_cannot_ask_about_it_asks_again(stage, caplog):
     anna, ben = await apart(stage)
     stage[1].store.script("people", error=StoreUnavailable("away"))

@@ -123,6 +123,9 @@ class Sight:
         if len(self._wishes) > 2 * len(watched) + _PEOPLE_PER_QUERY:
             self._wishes = {user: wish for user, wish in self._wishes.items() if user in watched}
         for person in people:
+            if person.user in watched and self._wishes.get(person.user) != person.visible_to:
+                # Others may have been let in on an earlier wish, of whose end nobody has heard.
+                self._heard.mark(person.user)
             self._wishes[person.user] = person.visible_to
 
     # --- changing ----------------------------------------------------------------------
@@ -175,7 +178,7 @@ class Sight:
             StoreError: it could not be read.
         """
         for person in await self._people(users):
-            self._remember([person])
+            self._wishes[person.user] = person.visible_to
             present = self._presence.present.get(person.user)
             if present is not None:
                 present.visible_to = person.visible_to
