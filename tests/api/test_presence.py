@@ -12,14 +12,14 @@ from triolet_api.settings import Settings
 
 
 class Names:
-    """A gate to which a token is a name; `service` is a service, `root` an admin."""
+    """A gate to which a token is a name; `root` is an admin."""
 
     async def admit(self, token, opening):
         await trio.lowlevel.checkpoint()
         if token is None:
             raise Refusal(ErrorCode.UNAUTHENTICATED)
-        tier, roles = "service" * (token == "service"), ("admin",) * (token == "root")
-        return Identity(user=token, expires_at=FOREVER, tier=tier, roles=roles)
+        roles = ("admin",) * (token == "root")
+        return Identity(user=token, expires_at=FOREVER, roles=roles)
 
     def may(self, who, action, *, room="", user=""):
         return None
@@ -66,17 +66,17 @@ async def test_who_hides_is_not_seen(house):
     ben = Identity(user="ben", expires_at=FOREVER)
     await house.engine.ask(ben, SetPresence(status="invisible"))
     _, page = await house.ask("anna", "/presence?users=ben")
-    _, online = await house.ask("service", "/online")
+    _, online = await house.ask("root", "/online")
 
     assert page["users"][0][:2] == ["ben", "offline"]
     assert [user for user, _ in online["users"]] == ["anna", "cleo"]
 
 
-async def test_the_list_is_for_services_and_admins_and_paged(house):
+async def test_the_list_is_for_admins_and_paged(house):
     status, refusal = await house.ask("anna", "/online")
     assert (status, refusal["reason"]) == (403, "forbidden")
     _, first = await house.ask("root", "/online?limit=2")
-    _, rest = await house.ask("service", f"/online?limit=2&after={first['after']}")
+    _, rest = await house.ask("root", f"/online?limit=2&after={first['after']}")
 
     assert [user for user, _ in first["users"] + rest["users"]] == ["anna", "ben", "cleo"]
     assert (first["is_whole"], rest["after"]) == (True, None)
@@ -90,6 +90,6 @@ async def test_everybody_may_count(house):
     "path", ["/presence", "/presence?users=a%20b", "/online?limit=0", "/online?after=a%20b"]
 )
 async def test_what_is_no_question_is_refused(house, path):
-    status, refusal = await house.ask("service", path)
+    status, refusal = await house.ask("root", path)
 
     assert (status, refusal["reason"]) == (422, "invalid_field")
