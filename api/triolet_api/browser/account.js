@@ -58,8 +58,9 @@ export class Account {
     return Account.#begin(user, await request("POST", "/v1/auth/login", { body: { user, password, ...more } }));
   }
 
+  // Names are spelled as the account is.
   static #begin(user, tokens) {
-    const account = new Account(user, null);
+    const account = new Account(tokens.user ?? user, null);
     account.#take(tokens);
     return account;
   }
