@@ -81,11 +81,15 @@ class Guard:
             Refusal: `BANNED`, `RATE_LIMITED`, or `STORE_UNAVAILABLE`: it is not known who is
                 banned.
         """
-        if self._entrance.keeps_out(address):
-            raise Refusal(ErrorCode.BANNED)
         factor = 1.0
-        if identity is not None:
+        if identity is None:
+            # Not more: whether a node lives is asked also while nobody knows who is banned.
+            if self._entrance.keeps_out(address):
+                raise Refusal(ErrorCode.BANNED)
+        else:
             self._bans.check(identity.user, address)
+            if self._rules.denies(address):
+                raise Refusal(ErrorCode.BANNED)
             factor = factor_of(identity.tier, self._limits)
             if not factor:
                 return {}

@@ -137,9 +137,10 @@ class NetworkMap(Generic[Value]):
         return next(self.holding(address), None) is not None
 
     def __bool__(self) -> bool:
-        return any(self._by_version.values())
+        return bool(self._by_version[4] or self._by_version[6])
 
 
+@lru_cache(maxsize=4096)
 def is_local(address: str) -> bool:
     """Whether somebody is on this machine: loopback, a Unix socket, this process.
 
@@ -152,6 +153,7 @@ def is_local(address: str) -> bool:
     return any(found in network for network in _LOOPBACK)
 
 
+@lru_cache(maxsize=4096)
 def customer_of(address: str) -> str:
     """Return what a limit for an address is kept by: it, or the /64 of an IPv6 address.
 

@@ -1,11 +1,15 @@
 """Laws of the guard as it is put together: what is set takes effect where people sign in."""
 
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from functools import partial
 
 import pytest
 
+from triolet._model.errors import ErrorCode, Refusal
 from triolet.embedded import open_engine
+from triolet.ports.gate import FOREVER, Identity
+from triolet.testing.services.redis import NoRedis, run_redis
+from triolet_api.auth.attempts import Attempt
 from triolet_api.auth.issuing import open_signing
 from triolet_api.auth.settings import AuthSettings
 from triolet_api.composition import open_api
@@ -104,3 +108,46 @@ async def test_whose_captchas_are_verified_by_what_is_set():
         assert isinstance(guarding.logins._captcha, SiteVerify)
     async with open_engine() as engine, open_guard(engine, GuardSettings(), bus="") as guarding:
         assert guarding.logins._captcha is None
+
+
+# --- several nodes -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def redis_url():
+    with ExitStack() as stack:
+        try:
+            server = stack.enter_context(run_redis())
+        except NoRedis as missing:
+            pytest.skip(str(missing))
+        yield server.url(prefix="guard")
+
+
+async def test_nodes_with_one_redis_count_requests_and_guesses_together(redis_url):
+    settings = GuardSettings(read_rate=0.01, read_burst=4)
+    async with (
+        open_engine() as one,
+        open_engine() as other,
+        open_guard(one, settings, bus=redis_url) as here,
+        open_guard(other, settings, bus=redis_url) as there,
+    ):
+        anna = Identity(user="anna", expires_at=FOREVER)
+        asked = {"address": "192.0.2.1", "identity": anna, "rate": "read"}
+        left = [
+            (await node.guard.check(**asked))["RateLimit-Remaining"]
+            for node in (here, there, here, there)
+        ]
+        assert left == ["3", "2", "1", "0"]
+        for node in (here, there):
+            with pytest.raises(Refusal) as refused:
+                await node.guard.check(**asked)
+            assert refused.value.code is ErrorCode.RATE_LIMITED
+            assert 90_000 < refused.value.retry_after_ms <= 100_001
+        attempt = Attempt(kind="login", user="anna", address="192.0.2.1")
+        for node in (here, there, here, there, here):
+            await node.logins.check(attempt)
+            await node.logins.failed(attempt)
+        with pytest.raises(Refusal):
+            await there.logins.check(attempt)
+        await here.logins.succeeded(attempt)
+        await there.logins.check(attempt)
