@@ -11,7 +11,7 @@ from triolet._wire.questions import SampleWanted, SessionsEnded
 
 
 def roll(scene):
-    return scene.engine.oversight._roll
+    return scene.engine.oversight.roll
 
 
 def name(scene):
