@@ -29,6 +29,7 @@ from triolet.client._requests import ON_LOSS
 PARTIAL = {
     "triolet._model.errors.CLOSE_OF_REFUSED_HELLO": "others close as unauthenticated",
     "triolet.ports.transfer._BY_ROOM": "rows of the others belong to no room",
+    "triolet.ports.transfer._LARGE": "rows of the others are small",
     "triolet.ports.transfer._SMALL": "the others are read in pages",
     "triolet.ports.transfer._TAKE": "what is folded is only compared",
     "triolet.ports.transfer.TAKE": "what is folded is only compared",
