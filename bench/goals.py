@@ -124,6 +124,17 @@ GOALS: Final[tuple[Goal, ...]] = (
     AtMost("slow", _SLOW, "triolet (sqlite)", "others' p99, with slow / without", 1.1),
     # `outbox_bytes_high`.
     AtMost("slow", _SLOW, "triolet (sqlite)", "memory a slow reader", 256),
+    *(
+        AtMost(
+            "http",
+            f"{what}, 16 connections",
+            "triolet (sqlite)",
+            "server CPU a request",
+            1.3,
+            ("quart-trio",),
+        )
+        for what in ("/health/live", "a page of 50 messages")
+    ),
     AtMost("resume", _STORM, "triolet (sqlite)", "server CPU a client", 400),
     AtMost("resume", _STORM, "triolet (sqlite)", "back, p99 / ideal", 2),
     AtMost(

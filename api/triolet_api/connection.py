@@ -2,11 +2,14 @@
 
 - A peer that takes nothing would hold `send_all` for ever, in a shielded scope: every piece
   has a deadline, after which the socket is closed.
+- A peer whose network is gone acknowledges nothing, and would hold a silent stream for a quarter
+  of an hour: what it does not acknowledge within that deadline ends the connection, too.
 - HTTP/2 without TLS is not spoken: an `Upgrade: h2c` let through by a proxy that forwards
   upgrades for WebSockets would tunnel past that proxy's rules.
 - Closing happens in a task that Quart-Trio cancels while it does so: it is shielded.
 """
 
+import socket
 from typing import Final, Protocol, final
 
 import trio
@@ -16,6 +19,7 @@ from hypercorn.trio.tcp_server import TCPServer
 
 # One piece of an answer: what a slow peer must take within `send_timeout_s`, 17 kbit/s.
 _PIECE_BYTES: Final = 64 * 1024
+_TCP: Final = (socket.AF_INET, socket.AF_INET6)
 
 
 class Closeable(Protocol):
@@ -24,6 +28,16 @@ class Closeable(Protocol):
     def close(self) -> None:
         """Close it at once; whoever waits for it is woken."""
         ...
+
+
+def end_unless_acknowledged(sock: object, timeout_s: float) -> None:
+    """Have the system end a TCP connection whose peer acknowledges nothing for so long."""
+    # Linux and newer Windows know it; elsewhere the system's own patience counts.
+    option = getattr(socket, "TCP_USER_TIMEOUT", None)
+    if option is None or not isinstance(sock, trio.socket.SocketType):
+        return
+    if sock.family in _TCP:
+        sock.setsockopt(socket.IPPROTO_TCP, option, int(1000 * timeout_s))
 
 
 class HttpStream(Protocol):

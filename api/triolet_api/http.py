@@ -28,7 +28,7 @@ from msgspec import Struct
 
 from triolet._model.errors import ErrorCode
 
-from .connection import BoundedStream, Connection, HttpStream
+from .connection import BoundedStream, Connection, HttpStream, end_unless_acknowledged
 from .problems import PROBLEM_TYPE, body_of
 
 _log = logging.getLogger("triolet.http")
@@ -118,6 +118,7 @@ class HttpDoor:
         Beyond `connections_max`, and once draining, it is closed at once.
         """
         bounded = BoundedStream(stream, self._limits.send_timeout_s)
+        end_unless_acknowledged(stream.socket, self._limits.send_timeout_s)
         try:
             if len(self._open) >= self._limits.connections_max:
                 _log.warning("more than %d HTTP connections", self._limits.connections_max)

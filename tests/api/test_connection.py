@@ -1,9 +1,12 @@
 """One HTTP connection: it ends when its peer leaves, stalls, or asks to; and is HTTP/1.1."""
 
+import socket
+
 import pytest
 import trio
 from quart import Response
 
+from triolet_api.connection import end_unless_acknowledged
 from triolet_api.http import HttpLimits
 
 GET = b"GET /health/live HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -129,3 +132,18 @@ async def test_who_leaves_amid_pipelined_requests_is_forgotten_at_once(app, serv
         await stream.aclose()
         with trio.fail_after(30):
             await ended.wait()
+
+
+async def test_a_peer_that_acknowledges_nothing_is_given_up_by_the_system():
+    """Where it is TCP; what else may carry HTTP is left alone."""
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    near, far = socket.socketpair()
+    async with listener:
+        end_unless_acknowledged(listener.socket, 1.5)
+        found = listener.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+        end_unless_acknowledged(trio.socket.from_stdlib_socket(near), 1.5)
+        end_unless_acknowledged(object(), 1.5)
+    near.close()
+    far.close()
+
+    assert found == 1500
