@@ -1,0 +1,1 @@
+"""What the chat page costs a browser: bytes, the time to the first message, frames under load."""
