@@ -26,11 +26,14 @@ from .admin.rooms import AdminRooms
 from .admin.sessions import AdminSessions
 from .app import create_app
 from .auth.issuing import Signing
+from .auth.keeping import SignInKeeper
 from .auth.parts import has_accounts, open_accounts
+from .belongings import Belongings
 from .dispatch import Dispatcher
 from .endpoints import Endpoint
 from .guard.challenge import Challenge
 from .guard.opening import open_guard
+from .notifications.keeping import PushKeeper
 from .notifications.notifying import open_notifying
 from .notifications.routes import Notifications
 from .pages.assets import Assets
@@ -74,8 +77,9 @@ async def open_api(
         bus = bus_of(settings.bus_url.reveal(), settings.store_url.reveal())
         guarding = await stack.enter_async_context(open_guard(engine, settings.guard, bus=bus))
         app = create_app(settings.web, origins=settings.origins)
-        days = settings.admin.audit_days
-        audit = Audit(engine.store.documents, engine.clock, engine.entropy, days=days)
+        documents, days = engine.store.documents, settings.admin.audit_days
+        belongings = Belongings(engine, [SignInKeeper(documents), PushKeeper(documents)])
+        audit = Audit(documents, engine.clock, engine.entropy, days=days)
         dispatcher = Dispatcher(app, admit=engine.admit, guard=guarding.guard, audit=audit)
         dispatcher.add(
             Assets(settings.web),
@@ -90,7 +94,7 @@ async def open_api(
             AdminRooms(engine),
             AdminBans(engine),
             AdminJobs(engine),
-            AdminUsers(engine, audit),
+            AdminUsers(belongings, audit),
             AdminBackup(
                 settings.store_url.reveal(),
                 settings.data,
@@ -104,7 +108,9 @@ async def open_api(
         )
         if has_accounts(settings) and signing is not None:
             dispatcher.add(Challenge(settings.guard))
-            dispatcher.add(*await open_accounts(engine, settings, signing, guarding.logins))
+            dispatcher.add(
+                *await open_accounts(engine, settings, signing, belongings, guarding.logins)
+            )
         if settings.push.enabled:
             notifying = await stack.enter_async_context(open_notifying(engine, settings))
             dispatcher.add(Notifications(engine, notifying))

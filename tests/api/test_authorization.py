@@ -129,6 +129,14 @@ ROWS = {
     "admin-rooms.get": admins(),
     "admin-rooms.members": admins(),
     "admin-rooms.delete": admins("204"),
+    "admin-bans.list_all": admins(),
+    "admin-bans.ban": admins("201", body={"user": "nobody"}),
+    "admin-bans.lift": admins("204", query="user=nobody"),
+    "admin-jobs.list_all": admins(),
+    "admin-jobs.requeue": admins(body={"ids": [1]}),
+    "admin-jobs.drop": admins(query="ids=1"),
+    "admin-users.export": admins(path={"user": "nobody"}),
+    "admin-users.erase": admins("204", path={"user": "nobody"}),
     # What is in memory cannot be backed up.
     "admin-backup.make": admins("503"),
 }

@@ -153,7 +153,7 @@ class Accounts:
         if await self._read(user) is not None or await self._has_been_here(user):
             raise _taken(user)
         account = await self._new(user, password)
-        if await self._documents.write([self._change(account, 0), *also]):
+        if await self._documents.write([_change(account, 0), *also]):
             return account
         if await self._read(user) is not None:
             raise _taken(user)
@@ -176,7 +176,7 @@ class Accounts:
         account = replace(await self._new(user, password), roles=tuple(roles), tier=tier)
         if former is not None:
             account = replace(account, era=former.era + 1)
-        if not await self._documents.write([self._change(account, found.version if found else 0)]):
+        if not await self._documents.write([_change(account, found.version if found else 0)]):
             raise _taken(user)
         return account
 
@@ -228,19 +228,10 @@ class Accounts:
         Raises:
             Refusal, StoreError: as `set_disabled`.
         """
-        gone = {"password": "", "roles": (), "tier": "", "removed": True}
-        return await self._alter(name, lambda one: replace(one, era=one.era + 1, **gone))
+        return await self._alter(name, _removed)
 
     async def _alter(self, name: str, change: Callable[[Account], Account]) -> Account:
-        for _ in range(_TRIES):
-            found = await self._read(name)
-            account = None if found is None else _decode(found.value)
-            if found is None or account is None or account.removed:
-                raise Refusal(ErrorCode.NO_SUCH_ENTRY, "there is no such account")
-            changed = change(account)
-            if await self._documents.write([self._change(changed, found.version)]):
-                return changed
-        raise StoreUnavailable("an account is changed by too many at once")
+        return await _alter(self._documents, name, change)
 
     async def _renew(self, account: Account, hashed: str) -> None:
         """Keep the hash of the present parameters, unless the password was changed meanwhile."""
@@ -259,11 +250,60 @@ class Accounts:
         return person.last_seen > 0
 
     async def _read(self, name: str) -> Document | None:
-        (found,) = await self._documents.read([_PREFIX + name.lower()])
-        return found
+        return await _read(self._documents, name)
 
-    def _change(self, account: Account, version: int) -> Change:
-        return Change(_PREFIX + account.user, _encode(account), version)
+
+async def close_account(documents: Documents, user: str) -> None:
+    """Remove the account of a user, if they have one, as `Accounts.remove`.
+
+    Raises:
+        StoreError: it may still be there.
+    """
+    found = await _read(documents, user)
+    # Names of users from elsewhere may differ from an account's in case alone.
+    account = None if found is None else _decode(found.value)
+    if account is None or account.removed or account.user != user:
+        return
+    try:
+        await _alter(documents, user, _removed)
+    except Refusal as refusal:
+        # Somebody else has removed it meanwhile.
+        if refusal.code is not ErrorCode.NO_SUCH_ENTRY:
+            raise
+
+
+async def _alter(documents: Documents, name: str, change: Callable[[Account], Account]) -> Account:
+    for _ in range(_TRIES):
+        found = await _read(documents, name)
+        account = None if found is None else _decode(found.value)
+        if found is None or account is None or account.removed:
+            raise Refusal(ErrorCode.NO_SUCH_ENTRY, "there is no such account")
+        changed = change(account)
+        if await documents.write([_change(changed, found.version)]):
+            return changed
+    raise StoreUnavailable("an account is changed by too many at once")
+
+
+async def _read(documents: Documents, name: str) -> Document | None:
+    (found,) = await documents.read([_PREFIX + name.lower()])
+    return found
+
+
+def _change(account: Account, version: int) -> Change:
+    return Change(_PREFIX + account.user, _encode(account), version)
+
+
+def _removed(account: Account) -> Account:
+    """Return what is left of an account: its name, and that there was one."""
+    return Account(
+        user=account.user,
+        password="",
+        created=account.created,
+        password_changed=account.password_changed,
+        era=account.era + 1,
+        disabled=account.disabled,
+        removed=True,
+    )
 
 
 def _taken(user: str) -> Refusal:

@@ -178,11 +178,12 @@ class Families:
     async def of(self, user: str) -> list[Family]:
         """Return the families of a user that have not ended, the last used first."""
         found: list[Family] = []
-        page: Sequence[Document] = await self._documents.scan(_key(user), limit=1000)
+        prefix = families_prefix(user)
+        page: Sequence[Document] = await self._documents.scan(prefix, limit=1000)
         while page:
             found += [_decode(one.value) for one in page]
             after = page[-1].key
-            page = await self._documents.scan(_key(user), after=after, limit=1000)
+            page = await self._documents.scan(prefix, after=after, limit=1000)
         return sorted((one for one in found if not one.ended), key=lambda one: -one.used)
 
     async def _find(self, text: str) -> tuple[RefreshToken | None, Document | None]:
@@ -209,8 +210,13 @@ class Families:
         return Change(_key(family.user, family.id), _encode(family), version, over_at)
 
 
-def _key(user: str, family_id: str = "") -> str:
-    return f"family/{user}/{family_id}"
+def families_prefix(user: str) -> str:
+    """Return what the keys of a user's families begin with."""
+    return f"family/{user}/"
+
+
+def _key(user: str, family_id: str) -> str:
+    return families_prefix(user) + family_id
 
 
 def _invalid() -> Refusal:

@@ -94,6 +94,20 @@ class Invites:
         await self._documents.write([Change(_PREFIX + invite_id, None)])
 
 
+async def remove_invites_of(documents: Documents, by: str) -> None:
+    """Take back whatever somebody has made.
+
+    Raises:
+        StoreError: some may still be good.
+    """
+    after = ""
+    while found := await documents.scan(_PREFIX, after=after, limit=1000):
+        theirs = [one.key for one in found if _decode(one.value).by == by]
+        if theirs:
+            await documents.write([Change(key, None) for key in theirs])
+        after = found[-1].key
+
+
 def _change(invite: Invite, version: int) -> Change:
     return Change(_PREFIX + invite.id, _encode(invite), version, invite.expires_at)
 

@@ -14,6 +14,7 @@ from triolet._runtime.engine import Engine
 from triolet.ports.clock import Clock, Entropy
 from triolet.ports.store import Store
 
+from ..belongings import Belongings
 from ..settings import Settings
 from .accounts import Accounts
 from .administering import Administering
@@ -25,6 +26,7 @@ from .hashing import Hashes, Hashing
 from .invites import Invites
 from .issuing import Issuer, Signing
 from .own import OwnAccount, TokenKeys
+from .own_data import OwnData
 from .settings import ACCESS_TTL_S_MAX
 from .sign_in import Auth
 from .signing_in import SigningIn
@@ -41,12 +43,14 @@ class AuthParts(Struct, frozen=True):
     """What signs people in.
 
     Attributes:
+        cookie: how browsers keep refresh tokens.
         endpoints: objects with endpoints.
     """
 
     signing_in: SigningIn
     invites: Invites
     hashing: Hashing
+    cookie: RefreshCookie
     endpoints: Sequence[object]
 
 
@@ -116,25 +120,31 @@ def make_auth(
         AdminAccounts(Administering(accounts, families, revoke)),
         AdminInvites(invites),
     )
-    return AuthParts(signing_in, invites, hashing, endpoints)
+    return AuthParts(signing_in, invites, hashing, cookie, endpoints)
 
 
 async def open_accounts(
-    engine: Engine, settings: Settings, signing: Signing, attempts: Attempts | None = None
+    engine: Engine,
+    settings: Settings,
+    signing: Signing,
+    belongings: Belongings,
+    attempts: Attempts | None = None,
 ) -> Sequence[object]:
     """Return the endpoints of accounts, around a running engine."""
+    attempts = attempts or Unthrottled()
     parts = make_auth(
         engine.store,
         engine.revoke,
         settings,
         signing=signing,
-        attempts=attempts or Unthrottled(),
+        attempts=attempts,
         clock=engine.clock,
         entropy=engine.entropy,
     )
     await parts.hashing.prepare()
     engine.spawn(partial(forget_families, engine.store, engine.clock, engine.limits))
-    return parts.endpoints
+    data = OwnData(parts.signing_in, attempts, parts.cookie, belongings)
+    return (*parts.endpoints, data)
 
 
 async def forget_families(store: Store, clock: Clock, limits: Limits) -> None:

@@ -78,6 +78,16 @@ def device_id(endpoint: str) -> str:
     return base64url(sha256(endpoint.encode()).digest())[:16]
 
 
+async def owned_by(documents: Documents, user: str) -> list[str]:
+    """Return the keys that say of endpoints that they are a user's.
+
+    Raises:
+        StoreUnavailable: they could not be read.
+    """
+    found = await Kept(documents, UserDevices).read(devices_key(user))
+    return [] if found is None else [_owner_key(device.id) for device in found.devices]
+
+
 @final
 class Devices:
     """See the module.
@@ -152,15 +162,6 @@ class Devices:
         host, _ = check_url(endpoint)
         if self._hosts and not any(f".{host}".endswith(f".{one}") for one in self._hosts):
             raise AddressRefused("this push service is not among those that are used here")
-
-    async def documents_of(self, user: str) -> list[str]:
-        """Return the keys of all that is kept of a user here; one with a slash is a prefix.
-
-        Raises:
-            StoreUnavailable: they could not be read.
-        """
-        endpoints = [_owner_key(device.id) for device in await self.of(user)]
-        return [f"push/{user}/", *endpoints]
 
     async def remove(self, user: str, name: str) -> bool:
         """Forget a device; return whether there was one.

@@ -67,6 +67,11 @@ def _verified_key(user: str) -> str:
     return f"push/{user}/email"
 
 
+def telling_of(user: str) -> list[str]:
+    """Return the keys of what tells a user something of themselves."""
+    return [wishes_key(user), _verified_key(user)]
+
+
 def _notified_key(user: str, room: str) -> str:
     return f"push/{user}/notified/{room}"
 

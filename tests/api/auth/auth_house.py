@@ -14,10 +14,13 @@ from triolet.client.state import State
 from triolet.embedded import open_engine
 from triolet_api.app import create_app
 from triolet_api.auth.issuing import Signing
+from triolet_api.auth.keeping import SignInKeeper
 from triolet_api.auth.parts import open_accounts
 from triolet_api.auth.settings import AuthSettings
+from triolet_api.belongings import Belongings
 from triolet_api.dispatch import Dispatcher
 from triolet_api.http import open_http_door
+from triolet_api.notifications.keeping import PushKeeper
 from triolet_api.secret import Secret
 from triolet_api.settings import Settings
 
@@ -113,7 +116,9 @@ async def open_house(*, store=None, bus="", keys=None, attempts=None, **auth):
         engine = await stack.enter_async_context(opening)
         app = create_app(settings.web)
         dispatcher = Dispatcher(app, admit=engine.admit)
-        parts = await open_accounts(engine, settings, signing, attempts)
+        keepers = [SignInKeeper(store.documents), PushKeeper(store.documents)]
+        belongings = Belongings(engine, keepers)
+        parts = await open_accounts(engine, settings, signing, belongings, attempts)
         dispatcher.add(*parts)
         door = await stack.enter_async_context(open_http_door(app))
         _, port = await engine.listen("127.0.0.1", 0, fallback=door.serve)

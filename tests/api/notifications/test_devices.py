@@ -56,15 +56,6 @@ async def test_a_browser_that_another_signs_in_with_shows_nothing_of_the_first(d
     assert await devices.of("ben") == ()
 
 
-async def test_all_that_is_kept_of_a_user_is_told_for_erasing_it(devices):
-    await add(devices, "anna")
-    prefix, *keys = await devices.documents_of("anna")
-
-    assert prefix == "push/anna/"
-    kept = [one.key for one in await devices._kept._documents.scan("p", limit=99)]
-    assert sorted(kept) == sorted([f"{prefix}devices", *keys])
-
-
 async def test_beyond_a_bound_the_oldest_goes(devices):
     for number in range(DEVICES_MAX + 2):
         await add(devices, "anna", f"https://push.example.net/{number}", now=number)
