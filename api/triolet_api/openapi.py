@@ -175,12 +175,21 @@ def _responses(one: Endpoint, schema_of: dict[Any, Any]) -> dict[str, Any]:
 
 
 def _as_ecma(node: Any) -> Any:
-    r"""Return a schema whose patterns end as ECMA 262 knows it: Python's `\Z` is its `$`."""
-    if isinstance(node, dict):
-        return {
-            name: value.replace(r"\Z", "$")
-            if name == "pattern" and isinstance(value, str)
-            else _as_ecma(value)
-            for name, value in node.items()
+    r"""Return a schema as tools for OpenAPI understand it.
+
+    Patterns end as ECMA 262 knows it: Python's `\Z` is its `$`. Rows whose items are told one by
+    one (`prefixItems`) are lists of any of them: not every tool knows the former yet.
+    """
+    if isinstance(node, list):
+        return [_as_ecma(each) for each in node]
+    if not isinstance(node, dict):
+        return node
+    found = {name: _as_ecma(value) for name, value in node.items()}
+    if isinstance(found.get("pattern"), str):
+        found["pattern"] = found["pattern"].replace(r"\Z", "$")
+    if isinstance(found.get("prefixItems"), list):
+        kinds = found.pop("prefixItems")
+        found["items"] = {
+            "anyOf": [each for at, each in enumerate(kinds) if each not in kinds[:at]]
         }
-    return [_as_ecma(each) for each in node] if isinstance(node, list) else node
+    return found
