@@ -6,6 +6,7 @@ import trio
 from scene import open_scene, settled
 
 from triolet._model.errors import StoreUnavailable
+from triolet.ports.store import Mark
 
 
 async def tea(scene, messages=5):
@@ -164,3 +165,33 @@ async def test_what_was_written_is_remembered_until_the_reads_under_way_have_end
     assert marks.pending("tea", "anna").read == head + 7
     second.__exit__(None, None, None)
     assert marks.pending("tea", "anna") is None
+
+
+class Notifier:
+    def __init__(self):
+        self.read_by = []
+
+    def read(self, marks):
+        self.read_by += [(mark.room, mark.user, mark.read) for mark in marks]
+
+
+async def test_a_notifier_hears_of_what_the_store_has(scene):
+    _, ben, head = await tea(scene)
+    notifier = scene.engine.marks.notifier = Notifier()
+    for seq in range(1, 5):
+        await ben.ask("receipt", room="tea", read=head + seq)
+        if seq == 1:
+            await trio.sleep(0.1)
+    assert ("tea", "ben", head + 4) not in notifier.read_by
+    await trio.sleep(2)
+
+    # Together with what moved within the interval: not once for each receipt.
+    assert notifier.read_by == [("tea", "ben", head + 1), ("tea", "ben", head + 4)]
+
+
+async def test_a_notifier_hears_of_what_another_node_wrote(scene):
+    notifier = scene.engine.marks.notifier = Notifier()
+    mark = Mark(room="tea", user="ben", delivered=3, read=3, read_n=3)
+    scene.engine.marks.written_elsewhere(mark)
+
+    assert notifier.read_by == [("tea", "ben", 3)]

@@ -580,6 +580,9 @@ class Notifier:
     def committed(self, room, sender, fact, seq, at):
         self.log.append(("notified", room, sender, type(fact), seq, at))
 
+    def read(self, marks):
+        raise AssertionError("the sequencer knows of no marks")
+
 
 async def test_a_notifier_hears_of_what_is_stored_once_it_was_offered(lane, sink, owner):
     lane.notifier = Notifier(sink.log)

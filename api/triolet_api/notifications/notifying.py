@@ -169,12 +169,13 @@ async def open_notifying(
         sender.handle(engine.jobs)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(planner.run)
+            nursery.start_soon(planner.withdraw)
             nursery.start_soon(sweeper.run)
-            engine.sequencer.notifier = planner
+            engine.sequencer.notifier = engine.marks.notifier = planner
             try:
                 yield Notifying(engine, key, devices, people, mail)
             finally:
-                engine.sequencer.notifier = None
+                engine.sequencer.notifier = engine.marks.notifier = None
                 nursery.cancel_scope.cancel()
 
 

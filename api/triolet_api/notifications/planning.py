@@ -30,6 +30,7 @@ from .people import People, Person
 from .preferences import Kind
 from .rings import Queue, RoomRing, ring_job
 from .settings import PushSettings
+from .withdrawing import Withdrawing
 
 _log = logging.getLogger(__name__)
 
@@ -97,6 +98,8 @@ class Planner:
         self._people = people
         self._settings = settings
         self._began_at = engine.clock.now_ms()
+        self._withdrawing = Withdrawing(engine, queue, self._more_came)
+        self.read, self.withdraw = self._withdrawing.read, self._withdrawing.run
         self._complaint = Complaint(_log, now=trio.current_time)
         self._soon: dict[str, _Look] = {}
         self._late: dict[str, _Look] = {}
@@ -140,6 +143,9 @@ class Planner:
         for user in mentioned:
             if user in look.mentioned or len(look.mentioned) < _MENTIONED_MAX:
                 look.mentioned[user] = seq
+
+    def _more_came(self, room: str, head: int) -> None:
+        self.look_soon(room, seq=head, at=self._engine.clock.now_ms())
 
     def _next_look_at(self, room: str) -> float:
         # Who is away has a job that waits until then, and it will tell of this message, too.
@@ -324,7 +330,9 @@ class Planner:
             baseline = max(one.read, notified)
             if baseline < one.seq:
                 ring = RoomRing(one.user, one.room, one.seq, baseline, one.since, one.mention)
-                jobs.append(ring_job(ring, due_at=one.due_at))
+                job = ring_job(ring, due_at=one.due_at)
+                jobs.append(job)
+                self._withdrawing.rang(ring, job)
         for start in range(0, len(jobs), JOBS_MAX):
             await self._queue.add_many(jobs[start : start + JOBS_MAX])
 

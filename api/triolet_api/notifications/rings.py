@@ -73,6 +73,10 @@ class Queue(Protocol):
         """Add jobs; see `Jobs.add_many`."""
         ...
 
+    async def withdraw(self, kind: str, keys: Sequence[str]) -> int:
+        """Take jobs back that wait; see `Jobs.withdraw`."""
+        ...
+
 
 def key_of(*parts: str | int) -> str:
     """Return the key of a job about these; where it would be too long, one as good.

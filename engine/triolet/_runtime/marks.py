@@ -11,6 +11,7 @@ from typing import final
 
 from .._model.errors import StoreError
 from .._model.limits import Limits
+from ..ports.notifier import Notifier
 from ..ports.store import Mark, Store
 from .coalescer import Coalescer
 from .heard import Heard, greatest
@@ -28,6 +29,7 @@ class Marks:
 
     Attributes:
         on_written: called with marks that the store has now.
+        notifier: told of them, too, and of what other nodes wrote; None: there is none.
         rung: those that other nodes have rung, and will write.
     """
 
@@ -40,6 +42,7 @@ class Marks:
         self._last_read = 0
         self._written: dict[tuple[str, str], tuple[int, Mark]] = {}
         self.on_written: Callable[[Sequence[Mark]], None] | None = None
+        self.notifier: Notifier | None = None
         # What other nodes have told sessions that are here of rooms that are not, by user and
         # room, with the epoch; bounded by the rooms that a feed may tell.
         self._heard: dict[str, dict[str, tuple[str, Mark]]] = {}
@@ -71,6 +74,8 @@ class Marks:
         """Another node has written a mark."""
         self.rung.written(mark)
         self._remember((mark.room, mark.user), mark)
+        if self.notifier is not None:
+            self.notifier.read((mark,))
 
     def hear(self, epoch: str, mark: Mark) -> None:
         """Remember how far a user has read as another node tells, in a room that is not here."""
@@ -136,12 +141,17 @@ class Marks:
             assert most is not None
             self._written[key] = (self._last_read, most)
 
+    def _tell(self, marks: Sequence[Mark]) -> None:
+        if self.on_written is not None:
+            self.on_written(marks)
+        if self.notifier is not None:
+            self.notifier.read(marks)
+
     async def _write_heard(self, marks: Sequence[Mark]) -> None:
         for start in range(0, len(marks), _MARKS_PER_WRITE):
             chunk = marks[start : start + _MARKS_PER_WRITE]
             await self._store.put_marks(chunk)
-            if self.on_written is not None:
-                self.on_written(chunk)
+            self._tell(chunk)
             for mark in chunk:
                 self._remember((mark.room, mark.user), mark)
 
@@ -160,8 +170,7 @@ class Marks:
                 for key in keys[start:]:
                     self._coalescer.mark(key)
                 return
-            if self.on_written is not None:
-                self.on_written(marks)
+            self._tell(marks)
             for key, seat, mark in zip(chunk, seats, marks, strict=True):
                 self._remember(key, mark)
                 # Else they have moved since, and are due again.

@@ -5,9 +5,11 @@ doorbell: a node that dies between the commit and the ring has rung nobody, so w
 miss anything looks at the store for what was committed about that time (`Store.active_rooms`).
 """
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from .._model.entries import Fact
+from .store import Mark
 
 
 class Notifier(Protocol):
@@ -25,5 +27,13 @@ class Notifier(Protocol):
             fact: what; of several in one draft, each is told.
             seq: its place in the room's log.
             at: when (ms).
+        """
+        ...
+
+    def read(self, marks: Sequence[Mark]) -> None:
+        """Take marks that the store has now, of members who got further on any node.
+
+        Called at most once a second for all that moved here, and for what other nodes tell; as
+        `committed`, it must neither wait nor raise. What other nodes wrote may not be told.
         """
         ...
