@@ -14,6 +14,8 @@ from triolet._domain.words import (
     asked,
     folded,
     holds,
+    parts_asked,
+    parts_of,
     words_of,
 )
 
@@ -124,3 +126,34 @@ def test_what_is_remembered_of_characters_is_bounded(monkeypatch: pytest.MonkeyP
 
     assert folded(text) == by_the_book(text)
     assert len(module._FOLDS) <= 50
+
+
+@laws
+@given(texts, st.data())
+def test_a_text_that_is_found_has_the_parts_that_are_asked_for(
+    text: str, data: st.DataObject
+) -> None:
+    """An index of parts misses no text that holds the words, also parts of long runs."""
+    plain = [word[:WORD_CHARS_MAX] for word in words_of(text)] or ["世"]
+    word = data.draw(st.sampled_from(plain))
+    start = data.draw(st.integers(0, len(word) - 1))
+    for query in (word, word[start:], word[: start + 1]):
+        needed = asked(query)
+        if holds(text, needed):
+            assert set(parts_asked(needed)) <= set(parts_of(text))
+
+
+@laws
+@given(texts, texts)
+def test_texts_one_below_the_other_have_the_parts_of_both(one: str, other: str) -> None:
+    """Several texts may be split at once."""
+    together = parts_of(f"{one}\n{other}")
+    assert set(together) == {*parts_of(one), *parts_of(other)}
+    assert len(together) == len(set(together))
+
+
+def test_parts_of_runs_without_spaces_are_letters_and_pairs() -> None:
+    """A search for more than five letters in a run asks for its first pairs."""
+    assert ["ab", "世", "界", "世界"] == parts_of("ab 世界")
+    assert ("世",) == parts_asked(("世",))
+    assert ("一二", "二三", "三四", "四五") == parts_asked(("一二三四五六七",))

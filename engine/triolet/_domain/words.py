@@ -10,6 +10,7 @@ word with one of their letters is found inside a longer run, too.
 
 import re
 import unicodedata
+from itertools import islice
 from typing import Final, final
 
 # A search box holds a few words; each more makes a scan slower and what it finds rarer.
@@ -21,6 +22,10 @@ QUERY_CHARS_MAX: Final = 2 * WORDS_MAX * WORD_CHARS_MAX
 
 # Characters remembered with what they become: ideographs in use are 8,000, all else is few.
 _FOLDS_MAX: Final = 16_384
+
+# Letters of runs without spaces that are looked for one beside the other: a search for more of
+# them is answered by what these leave.
+_PAIRS_ASKED_MAX: Final = 4
 
 _WORD: Final = re.compile(r"[^\W_]+")
 # Thai and Lao, Burmese, Khmer, kana, ideographs: as they are once decomposed.
@@ -102,3 +107,42 @@ def holds(text: str, words: tuple[str, ...]) -> bool:
             return False  # nearly every text, without being split
     rest = [word for word in words if _UNSPACED.search(word) is None]
     return not rest or set(rest) <= set(_WORD.findall(plain))
+
+
+# --- what an index keeps -----------------------------------------------------------------
+
+
+def parts_of(text: str) -> list[str]:
+    """Return what an index keeps of a text, each once: of what it `holds`, the `parts_asked`.
+
+    Words, and of a run of letters without spaces each letter and each two beside each other.
+
+    >>> parts_of("Tea, tea: お茶")
+    ['tea', 'お', '茶', 'お茶']
+    """
+    parts = dict.fromkeys(words_of(text))
+    if text.isascii():
+        return [*parts]
+    found: dict[str, None] = {}
+    for part in parts:
+        if _UNSPACED.search(part) is None:
+            found[part] = None
+        else:
+            found.update(dict.fromkeys([*part, *map(str.__add__, part, part[1:])]))
+    return [*found]
+
+
+def parts_asked(words: tuple[str, ...]) -> tuple[str, ...]:
+    """Return what an index has of each text that holds these words, the longest first.
+
+    >>> parts_asked(asked("tea 世界地"))
+    ('tea', '世界', '界地')
+    """
+    parts: dict[str, None] = {}
+    for word in words:
+        if _UNSPACED.search(word) is None or len(word) == 1:
+            parts[word] = None
+        else:
+            pairs = map(str.__add__, word, word[1:])
+            parts.update(dict.fromkeys(islice(pairs, _PAIRS_ASKED_MAX)))
+    return tuple(sorted(parts, key=len, reverse=True))

@@ -327,6 +327,7 @@ class Store(People, Protocol):
         `before`: only those with a smaller seq. At most `limit` are returned, and at most
         `scan_max` messages looked at, fewer when they are long or when entries arrive meanwhile:
         a slice may be empty though there are others, so go on until `next_before` is None.
+        A store may know of messages, without looking at them, that they do not hold the words.
 
         Raises:
             ValueError: no word, more than 8, one of more than 64 characters, or in all more

@@ -1,5 +1,6 @@
 """Questions about one room's log, answered from a snapshot."""
 
+import sqlite3
 from collections.abc import Iterable
 from itertools import islice
 
@@ -149,7 +150,7 @@ def folded(
         if not some:
             return found, True
         first, last = sorted((some[0][SEQ], some[-1][SEQ]))
-        edits = _edits(snapshot, room, first, last)
+        edits = edits_of(snapshot.connection, room.id, first, last)
         reactions = _reactions(snapshot, room, user, first, last)
         for row in some:
             edit = edits.get(row[SEQ])
@@ -166,19 +167,14 @@ def _folded(
     row: Row, edit: tuple[int, bytes] | None, reactions: dict[str, Reaction]
 ) -> FoldedMessage:
     _, _, seq, n, _, sender, at, cid, _, packed = row
-    message = unpack_fact(packed)
-    assert isinstance(message, Message), "the lane of messages holds nothing else"
-    body = message.body
-    # A deletion later than the snapshot shows in memory at once, but not in its tables.
-    if edit is not None and not message.erased:
-        body = _edited_body(edit[1])
+    message = _message(packed)
     return FoldedMessage(
         seq=seq,
         n=n,
         at=at,
         cid=cid,
         sender=sender,
-        body=body,
+        body=_present_body(message, edit),
         reply_to=message.reply_to,
         mentions=message.mentions,
         edited_at=UNSET if edit is None else edit[0],
@@ -187,21 +183,35 @@ def _folded(
     )
 
 
-def _edits(
-    snapshot: Snapshot, room: RoomRow, first: int, last: int
+def edits_of(
+    connection: sqlite3.Connection, room_id: int, first: int, last: int
 ) -> dict[int, tuple[int, bytes]]:
     """Return when messages from `first` to `last` were edited, and the latest edit's fact."""
-    rows = snapshot.connection.execute(
+    rows = connection.execute(
         "SELECT target, at, packed FROM bodies WHERE room_id = ? AND target BETWEEN ? AND ?",
-        (room.id, first, last),
+        (room_id, first, last),
     )
     return {target: (at, packed) for target, at, packed in rows}
 
 
-def _edited_body(packed: bytes) -> JsonMap | UnsetType:
-    edit = unpack_fact(packed)
-    assert isinstance(edit, Edit), "`bodies` holds edits"
-    return edit.body
+def present_body(packed: bytes, edit: tuple[int, bytes] | None) -> JsonMap | UnsetType:
+    """Return how a message reads now, by its fact and its latest edit."""
+    return _present_body(_message(packed), edit)
+
+
+def _message(packed: bytes) -> Message:
+    message = unpack_fact(packed)
+    assert isinstance(message, Message), "the lane of messages holds nothing else"
+    return message
+
+
+def _present_body(message: Message, edit: tuple[int, bytes] | None) -> JsonMap | UnsetType:
+    # A deletion later than the snapshot shows in memory at once, but not in its tables.
+    if edit is None or message.erased:
+        return message.body
+    fact = unpack_fact(edit[1])
+    assert isinstance(fact, Edit), "`bodies` holds edits"
+    return fact.body
 
 
 def _reactions(

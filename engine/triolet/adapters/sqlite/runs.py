@@ -40,6 +40,12 @@ def cut(lane: Lane) -> Iterator[Lane]:
         yield lane[start:]
 
 
+def between(run: Lane, floor: int, before: int) -> Lane:
+    """Return the entries of a run with `floor < seq < before`."""
+    start = bisect_right(run, floor, key=seq_of)
+    return run[start : bisect_left(run, before, start, key=seq_of)]
+
+
 class Place(NamedTuple):
     """Whose entries: the room's id and name, and its floor."""
 
@@ -95,24 +101,31 @@ class Runs:
 
     def descending(self, room: Place, lane: int, *, before: int, limit: int) -> Iterator[list[Row]]:
         """Yield the last `limit` entries with `seq < before`, newest first, in parts."""
-        place, floor = (room.id, lane), room.floor
-        for rows_of, count in reversed(self._lanes(*place)):
+        for part in self.recent_descending(room, lane, before=before, limit=limit, after_batch=0):
+            yield part
+            before = part[-1][SEQ]
+            limit -= len(part)
+        if limit <= 0:
+            return
+        rows = self._connection.execute(_DOWNWARDS, (room.id, lane, before, room.floor))
+        for (packed,) in rows:
+            part = between(unpack_rows(packed), room.floor, before)[-limit:][::-1]
+            if part:
+                yield part
+                limit -= len(part)
+                if limit <= 0:
+                    return
+
+    def recent_descending(
+        self, room: Place, lane: int, *, before: int, limit: int, after_batch: int
+    ) -> Iterator[list[Row]]:
+        """Yield those of them that memory has, but for windows of no batch after `after_batch`."""
+        for rows_of, count in reversed(self._lanes(room.id, lane, after_batch)):
             end = bisect_left(rows_of, before, 0, count, key=seq_of)
-            start = max(bisect_right(rows_of, floor, 0, count, key=seq_of), end - limit)
+            start = max(bisect_right(rows_of, room.floor, 0, count, key=seq_of), end - limit)
             if start < end:
                 yield rows_of[start:end][::-1]
                 before = rows_of[start][SEQ]
-                limit -= end - start
-                if limit <= 0:
-                    return
-        rows = self._connection.execute(_DOWNWARDS, (*place, before, floor))
-        for (packed,) in rows:
-            run = unpack_rows(packed)
-            end = bisect_left(run, before, key=seq_of)
-            start = max(bisect_right(run, floor, key=seq_of), end - limit)
-            if start < end:
-                yield run[start:end][::-1]
-                before = run[start][SEQ]
                 limit -= end - start
                 if limit <= 0:
                     return
@@ -136,10 +149,11 @@ class Runs:
                 return max(found, key=seq_of)
         return None
 
-    def _lanes(self, room_id: int, lane: int) -> list[tuple[Lane, int]]:
+    def _lanes(self, room_id: int, lane: int, after_batch: int = 0) -> list[tuple[Lane, int]]:
         """Return the lane's part of each window and how much of it counts, oldest first."""
         key = lane_key(room_id, lane)
-        parts = [window.lanes.get(key) for window in self._windows]
+        windows = [window for window in self._windows if window.last_batch > after_batch]
+        parts = [window.lanes.get(key) for window in windows]
         return [(part, self._count(part)) for part in parts if part]
 
     def _count(self, lane: Lane) -> int:

@@ -10,6 +10,7 @@ The shape follows from what was measured (batches of 100 messages over 200 rooms
   they are in a file of 10^7. Messages (lane 0) and all else (lane 1) apart, so that history
   never walks over a million reactions. `places` says which runs a room has, and where they end.
 - `cids`, `segments` and `sieves` know what each cid became (`segments` says how).
+- `words` says which runs a search need not read; it is of rooms that were searched.
 - `edits`, `bodies`, `reactions` and `reaction_counts` are folded as they are written, so a page
   of history reads nothing later than itself.
 """
@@ -192,6 +193,23 @@ _JOBS: Final = (
     "CREATE INDEX jobs_dead_ids ON jobs (id) WHERE state = 3",
 )
 
+_FORGET: Final = """DELETE FROM words WHERE run = (
+    SELECT run FROM places WHERE room_id = new.room_id AND lane = 0 AND seq <= new.target
+    ORDER BY seq DESC LIMIT 1)"""
+
+# What is known of the words in a run's messages as they read now (`searching` says how); no row:
+# nothing. The tables see to it that no row is of a former state: whoever changes a run or the
+# present body of one of its messages, for whatever reason, takes what was known of it away.
+_WORDS: Final = (
+    "CREATE TABLE words (run INTEGER PRIMARY KEY, packed BLOB)",
+    """CREATE TRIGGER words_of_runs_removed AFTER DELETE ON runs
+    BEGIN DELETE FROM words WHERE run = old.id; END""",
+    """CREATE TRIGGER words_of_runs_changed AFTER UPDATE ON runs
+    BEGIN DELETE FROM words WHERE run = old.id; END""",
+    f"CREATE TRIGGER words_of_bodies_added AFTER INSERT ON bodies BEGIN {_FORGET}; END",
+    f"CREATE TRIGGER words_of_bodies_changed AFTER UPDATE ON bodies BEGIN {_FORGET}; END",
+)
+
 # Only in a store that takes another one's rows, and until it has all of them: how far it is, and
 # the state of the other one. So no other file has to know of it.
 TRANSFER: Final = """CREATE TABLE transfer (
@@ -219,6 +237,7 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
     _DOCUMENTS,
     _VISIBILITY,
     _JOBS,
+    _WORDS,
 )
 
 

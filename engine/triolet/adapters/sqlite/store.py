@@ -1,5 +1,6 @@
 """The store in an SQLite file: group commit in one writing thread, snapshots in a few others."""
 
+import logging
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -9,8 +10,10 @@ from typing import TypeVar, final
 
 import trio
 
+from ..._domain.words import asked
 from ..._model.commands import VisibleTo
 from ..._model.entries import Record
+from ..._model.errors import StoreError
 from ..._model.limits import Limits
 from ...ports.clock import Clock, Entropy
 from ...ports.people import Person, Revocation
@@ -27,8 +30,8 @@ from ...ports.store import (
     Store,
     StoredRoom,
 )
-from .._search import search
-from . import deleting, directory, reading, retention
+from .._search import Page, search_pages
+from . import deleting, directory, reading, retention, searching
 from .appending import append
 from .documents import SqliteDocuments
 from .grouping import Grouping
@@ -39,6 +42,8 @@ from .revocations import Revocations
 from .snapshot import Snapshot
 
 T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
 
 
 @asynccontextmanager
@@ -162,7 +167,30 @@ class SqliteStore(Store):
         scan_max: int,
     ) -> SearchSlice | None:
         """Return messages that hold all of `words`, newest first; None: no such room."""
-        return await search(self, room, user, words, before=before, limit=limit, scan_max=scan_max)
+        needed = asked(words)
+        one = searching.Search(room, user, needed)
+        notes: list[searching.Note] = []
+
+        async def page(before: int | None, size: int) -> Page | None:
+            looked = await self._read(partial(one.page, before=before, limit=size))
+            if looked is None:
+                return None
+            notes.extend(looked.notes)
+            return looked.page
+
+        found = await search_pages(page, needed, before=before, limit=limit, scan_max=scan_max)
+        await self._keep(notes)
+        return found
+
+    async def _keep(self, notes: Sequence[searching.Note]) -> None:
+        """Keep what a search has found of runs, for the next one."""
+        try:
+            for first in range(0, len(notes), searching.NOTES_PER_STEP):
+                some = notes[first : first + searching.NOTES_PER_STEP]
+                await self._write(partial(searching.keep, self._ledger, some))
+        except StoreError:
+            # What was found is right without, and the next search tries again.
+            logger.warning("a search could not keep what it has read", exc_info=True)
 
     async def find(self, room: str, sender: str, cid: str) -> Duplicate | None:
         """Return what a cid became, or None."""

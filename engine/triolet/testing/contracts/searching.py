@@ -149,13 +149,25 @@ class SearchContract(Contract):
                 assert expected == seqs
 
     async def test_a_slice_is_bounded_by_what_it_looks_at(self, home: Home) -> None:
-        """At most `scan_max` messages, found or not, and entries that are none do not count."""
+        """At most `scan_max` messages that may hold the words, and other entries do not count."""
         async with self.open_store(home) as store:
-            await _say(store, "tea", "milk", "tea", "milk", "milk")
+            await _say(store, *["tea"] * 5)
             await d.append(store, *(d.react("a", "ben", str(i), 2, str(i)) for i in range(9)))
             seen = [await search(store, "tea", scan_max=scan_max) for scan_max in range(1, 7)]
-            assert [[], [], [4], [4], [4, 2], [4, 2]] == [d.seqs(one.messages) for one in seen]
+            assert [1, 2, 3, 4, 5, 5] == [len(one.messages) for one in seen]
             assert [6, 5, 4, 3, None, None] == [one.next_before for one in seen]
+
+    async def test_a_slice_goes_on_where_nothing_was_found(self, home: Home) -> None:
+        """Messages without the words are looked at like others, or passed, and lead further."""
+        async with self.open_store(home) as store:
+            await _say(store, "tea", "milk", "tea", "milk", "milk")
+            for _ in range(2):
+                for scan_max in range(1, 7):
+                    slice_ = await search(store, "tea", scan_max=scan_max)
+                    expected = [seq for seq in (4, 2) if seq >= (slice_.next_before or 0)]
+                    assert expected == d.seqs(slice_.messages)
+                    assert (slice_.next_before or 0) <= 7 - scan_max
+                    assert [4, 2] == d.seqs(await found(store, "tea", scan_max=scan_max))
 
     async def test_it_begins_before_a_seq(self, home: Home) -> None:
         """`before`: only those with a smaller seq, whether there is a message at it or not."""
