@@ -1,5 +1,10 @@
-"""What is kept as a document: one Struct a key, changed by comparing and setting."""
+"""What is kept as a document: one Struct a key, changed by comparing and setting.
 
+One that cannot be read, as whoever wrote it was another program or is broken, counts as none: what
+is kept here is worth less than that all others are told what is new.
+"""
+
+import logging
 from collections.abc import Callable, Sequence
 from typing import Final, Generic, TypeVar, final
 
@@ -7,10 +12,14 @@ import msgspec
 from msgspec import Struct
 
 from triolet._model.errors import StoreUnavailable
-from triolet.ports.documents import CHANGES_MAX, Change, Documents
+from triolet.ports.documents import CHANGES_MAX, Change, Document, Documents
 
 T = TypeVar("T", bound=Struct)
 
+_log = logging.getLogger(__name__)
+
+# Documents that cannot be read are logged once each, so many of them.
+_TOLD_MAX: Final = 100
 # Two devices of one user, or two taps: who loses so often has met a fault, not a rival.
 _TRIES_MAX: Final = 20
 
@@ -22,11 +31,16 @@ class Kept(Generic[T]):
     Args:
         documents: where they are.
         kind: what each of them is.
+
+    Attributes:
+        unreadable: how often something was read that is none of these.
     """
 
     def __init__(self, documents: Documents, kind: type[T]) -> None:
         self._documents = documents
         self._decode = msgspec.msgpack.Decoder(kind).decode
+        self.unreadable = 0
+        self._told: dict[str, None] = {}
         self._encode = msgspec.msgpack.Encoder().encode
 
     async def read(self, key: str) -> T | None:
@@ -47,7 +61,7 @@ class Kept(Generic[T]):
         found: list[T | None] = []
         for start in range(0, len(keys), CHANGES_MAX):
             documents = await self._documents.read(keys[start : start + CHANGES_MAX])
-            found += [None if one is None else self._decode(one.value) for one in documents]
+            found += map(self._value, documents)
         return found
 
     async def change(
@@ -66,15 +80,27 @@ class Kept(Generic[T]):
         """
         for _ in range(_TRIES_MAX):
             (document,) = await self._documents.read([key])
-            before = None if document is None else self._decode(document.value)
+            before = self._value(document)
             after = change(before)
-            if after == before:
+            if after == before and (document is None or before is not None):
                 return after
             value = None if after is None else self._encode(after)
             version = 0 if document is None else document.version
             if await self._documents.write([Change(key, value, version, expires_at)]):
                 return after
         raise StoreUnavailable("others change it all the time")
+
+    def _value(self, document: Document | None) -> T | None:
+        if document is None:
+            return None
+        try:
+            return self._decode(document.value)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            self.unreadable += 1
+            if document.key not in self._told and len(self._told) < _TOLD_MAX:
+                self._told[document.key] = None
+                _log.warning("%s cannot be read, and counts as none: %s", document.key, error)
+            return None
 
     async def put(self, key: str, value: T, *, expires_at: int = 0) -> None:
         """Have a key name this, whatever it named before.

@@ -84,3 +84,38 @@ async def test_more_than_one_question_has_are_read_in_parts(documents):
     found = await kept.read_all([f"k{number}" for number in range(2001)])
 
     assert [index for index, one in enumerate(found) if one is not None] == [1500]
+
+
+BROKEN = [b"", b"\xc1", b"\x81\xa5names\x01", b"\x81\xa5names\x91\xa1\xff", b"\x93\x01", b"\xde"]
+
+
+@pytest.mark.parametrize("value", BROKEN)
+async def test_what_cannot_be_read_is_none_and_told_once(documents, caplog, value):
+    kept = Kept(documents, Names)
+    await kept.put("a", Names(("anna",)))
+    await documents.write([Change("b", value)])
+    for _ in range(3):
+        assert await kept.read_all(["a", "b"]) == [Names(("anna",)), None]
+
+    assert kept.unreadable == 3
+    assert caplog.text.count("b cannot be read") == 1
+
+
+async def test_what_cannot_be_read_is_replaced_by_what_is_wished(documents):
+    kept = Kept(documents, Names)
+    await documents.write([Change("a", b"\xc1")])
+    assert await kept.change("a", adding("anna")) == Names(("anna",))
+    await documents.write([Change("a", b"\xc1")])
+    assert await kept.change("a", lambda before: before) is None
+
+    assert await documents.read(["a"]) == [None]
+
+
+async def test_no_more_are_logged_than_somebody_reads(documents, caplog):
+    kept = Kept(documents, Names)
+    keys = [str(number) for number in range(300)]
+    await documents.write([Change(key, b"\xc1") for key in keys])
+    await kept.read_all(keys)
+
+    assert kept.unreadable == 300
+    assert caplog.text.count("cannot be read") == 100
