@@ -16,7 +16,7 @@ from quart_trio import QuartTrio
 from triolet._model.errors import ErrorCode, Refusal
 from triolet.ports.gate import Identity, Opening
 
-from .endpoints import Access, Call, Endpoint, Handler, Parameter, bound
+from .endpoints import SERVICE_TIER, Access, Call, Endpoint, Handler, Parameter, bound
 
 JSON_TYPE: Final = "application/json"
 _BEARER: Final = "bearer "
@@ -140,17 +140,23 @@ class Dispatcher:
         await self._guard.check(address=address, identity=None, rate="free")
         opening = Opening(address=address, agent=asked.headers.get("User-Agent", "")[:200])
         identity = await self._admit(_token(asked, one), opening)
-        if one.access is Access.ADMIN and "admin" not in identity.roles:
-            raise Refusal(ErrorCode.FORBIDDEN, "this is for admins")
+        one.access.check(identity)
         headers = await self._guard.check(address=address, identity=identity, rate=one.rate)
         return Call(asked, identity, address), headers
 
     def _around(
         self, call: Call, one: Endpoint, values: Mapping[str, object]
     ) -> AbstractAsyncContextManager[None]:
-        if self._audit is None or one.access is not Access.ADMIN or one.method == "GET":
+        if self._audit is None or one.method == "GET" or not _is_act_of_admin(one, call):
             return nullcontext()
         return self._audit.around(call, one, values)
+
+
+def _is_act_of_admin(one: Endpoint, call: Call) -> bool:
+    """Whether it is written down; what a service does all day is not, and has its own traces."""
+    if one.access is Access.SERVICE:
+        return call.identity.tier != SERVICE_TIER
+    return one.access is Access.ADMIN
 
 
 def _token(asked: Request, one: Endpoint) -> str | None:

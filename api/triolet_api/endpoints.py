@@ -26,7 +26,7 @@ from typing import Any, Final, Literal, TypeAlias, TypeVar, final, get_args, get
 from msgspec import Struct
 from quart import Request, Response
 
-from triolet._model.errors import ErrorCode
+from triolet._model.errors import ErrorCode, Refusal
 from triolet.ports.gate import Identity
 
 Method: TypeAlias = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -35,17 +35,36 @@ Rate: TypeAlias = Literal["read", "write", "auth", "admin", "stream", "free"]
 Handler: TypeAlias = Callable[..., Awaitable[object]]
 T = TypeVar("T", bound=Handler)
 
+# Of tokens that a service acts by.
+SERVICE_TIER: Final = "service"
 _MARK: Final = "__endpoint__"
 _path_parameters = re.compile(r"\{(\w+)\}").findall
 
 
 @final
 class Access(Enum):
-    """Who may ask at all; what they may do is the engine's to say."""
+    """Who may ask at all; what they may do is the engine's to say.
+
+    `SERVICE`: an admin, or the service that this is a part of: whose token is of that tier.
+    """
 
     ANYONE = "anyone"
     USER = "user"
+    SERVICE = "service"
     ADMIN = "admin"
+
+    def check(self, identity: Identity) -> None:
+        """Let somebody who is signed in ask.
+
+        Raises:
+            Refusal: `FORBIDDEN`.
+        """
+        if self in (Access.ANYONE, Access.USER) or "admin" in identity.roles:
+            return
+        if self is Access.ADMIN:
+            raise Refusal(ErrorCode.FORBIDDEN, "this is for admins")
+        if identity.tier != SERVICE_TIER:
+            raise Refusal(ErrorCode.FORBIDDEN, "this is for services and admins")
 
 
 @final

@@ -41,7 +41,7 @@ def codes_of(one: Endpoint) -> list[ErrorCode]:
     codes = {*one.refuses, *_OURS, ErrorCode.RATE_LIMITED, ErrorCode.BANNED}
     if one.access is not Access.ANYONE:
         codes.update(_TOKEN)
-    if one.access is Access.ADMIN:
+    if one.access in (Access.ADMIN, Access.SERVICE):
         codes.add(ErrorCode.FORBIDDEN)
     if one.rate == "auth":
         codes.add(ErrorCode.CAPTCHA_REQUIRED)

@@ -48,6 +48,11 @@ class Parts:
             raise self.failure
         return Said(body.text)
 
+    @endpoint("POST", "/service", access=Access.SERVICE, rate="write")
+    async def service(self, call: Call) -> None:
+        """Do something for services."""
+        del call
+
     @endpoint("POST", "/admin", access=Access.ADMIN, rate="admin")
     async def admin(self, call: Call) -> None:
         """Do it."""
@@ -63,10 +68,11 @@ class Parts:
 async def admit(token, opening):
     if token is None:
         raise Refusal(ErrorCode.UNAUTHENTICATED)
-    if token not in ("anna", "root"):
+    if token not in ("anna", "root", "service"):
         raise Refusal(ErrorCode.TOKEN_INVALID)
     roles = ("admin",) if token == "root" else ()
-    return Identity(user=token, expires_at=FOREVER, roles=roles)
+    tier = "service" if token == "service" else ""
+    return Identity(user=token, expires_at=FOREVER, roles=roles, tier=tier)
 
 
 class Guard:
@@ -156,6 +162,15 @@ class TestAccess:
         assert (response.status_code, response.json()["reason"]) == (403, "forbidden")
         assert (await http.post("/admin", headers=bearer("root"))).status_code == 204
         assert audit.told == [("root", "parts.admin", "begun")]
+
+    async def test_what_is_for_services_and_what_an_admin_does_of_it_is_audited(self, http, audit):
+        answers = [
+            (await http.post("/service", headers=bearer(one))).status_code
+            for one in ("anna", "service", "root")
+        ]
+        assert answers == [403, 204, 204]
+        assert (await http.post("/admin", headers=bearer("service"))).status_code == 403
+        assert audit.told == [("root", "parts.service", "begun")]
 
     async def test_how_it_ended_is_audited(self, http, parts, audit):
         parts.failure = Refusal(ErrorCode.NO_SUCH_ROOM)

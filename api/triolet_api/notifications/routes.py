@@ -260,11 +260,12 @@ class Notifications:
 
     # --- hosts -------------------------------------------------------------------------------
 
-    @endpoint("POST", "/v1/notifications/send", access=Access.ADMIN, rate="write")
+    @endpoint("POST", "/v1/notifications/send", access=Access.SERVICE, rate="write")
     async def send(self, call: Call, body: HostNotice) -> Sent:
         """Tell somebody something of the host service's.
 
-        They may have switched it off, and quiet hours hold it back unless it is urgent.
+        For admins, and for services by a token of the tier `service`. Users may have switched it
+        off, and quiet hours hold it back unless it is urgent.
         """
         del call
         is_new = await self._notifying.send(
