@@ -10,7 +10,7 @@ export class Chart {
     this.series = series.map((one) => ({ ...one, values: [] }));
     this.unit = unit;
     this.format = new Intl.NumberFormat(undefined, { maximumFractionDigits: digits });
-    this.canvas = h("canvas", { role: "img" });
+    this.canvas = h("canvas", { role: "img", "aria-label": title });
     this.now = h("span", { class: "now" });
     this.title = title;
     const key = series.length > 1 ? h("p", { class: "key" }, ...series.map(({ name, tone }) => h("span", { class: tone }, name))) : null;

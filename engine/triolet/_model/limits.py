@@ -213,7 +213,7 @@ class Limits(Struct, frozen=True, kw_only=True):
 
     # --- jobs --------------------------------------------------------------------------
     # Of one kind at once on one node, where a handler does not say: most of them wait for others.
-    jobs_concurrency: int = 16
+    jobs_running_max: int = 16
     # A handler that takes longer is cancelled, where it does not say: requests take seconds.
     jobs_timeout_s: float = 60
     # What is claimed is another node's after so long, if its own has died: three of its quarters

@@ -108,13 +108,13 @@ class Jobs:
         Args:
             kind: of which there is no handler yet.
             handler: in Trio, and in the engine's thread: it never blocks.
-            concurrency: so many at once on this node; `Limits.jobs_concurrency` if not given.
+            concurrency: so many at once on this node; `Limits.jobs_running_max` if not given.
             timeout_s: it is cancelled after so long; `Limits.jobs_timeout_s` if not given.
 
         Raises:
             ValueError: there is a handler, or a number is out of its bounds.
         """
-        concurrency = concurrency or self._limits.jobs_concurrency
+        concurrency = concurrency or self._limits.jobs_running_max
         timeout_s = timeout_s or self._limits.jobs_timeout_s
         if kind in self._workers:
             raise ValueError(f"jobs of kind {kind!r} have a handler already")
