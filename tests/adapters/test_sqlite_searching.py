@@ -168,6 +168,36 @@ async def test_a_page_is_bounded_by_the_runs_it_passes(home, monkeypatch):
         assert 52 <= one.page.next_before <= 72
 
 
+async def test_what_is_known_fills_its_pages(home, monkeypatch):
+    """Though the newest runs are noted first: with half of each page empty it were twice that."""
+    monkeypatch.setattr(runs, "RUN_ENTRIES_MAX", 1)
+    async with open_folding(home, window_entries=1000) as store:
+        await say(store, *(" ".join(f"w{i}x{j}" for j in range(400)) for i in range(300)))
+        execute = store._ledger.connection.execute
+        (before,) = execute("PRAGMA page_count").fetchone()
+        assert [] == await found(store, "tea")
+        (after,) = execute("PRAGMA page_count").fetchone()
+        assert (300, 300 * 1200) == execute(
+            "SELECT count(*), sum(length(packed)) FROM words"
+        ).fetchone()
+        assert after - before <= 300 / 3 * 1.2
+
+
+async def test_runs_are_passed_in_their_order(home):
+    """Nothing is sorted, and each run is found by its number: a page costs what it looks at."""
+    async with open_folding(home) as store:
+        await say(store, "milk")
+        one = searching.Search("a", "anna", asked("tea milk"))
+        plan = store._ledger.connection.execute(
+            f"EXPLAIN QUERY PLAN {one._candidates}", (1, 9, 0, 0, b"", b"")
+        )
+        steps = [detail for *_, detail in plan]
+        assert 3 == len(steps)
+        assert steps[0].startswith("SEARCH p USING PRIMARY KEY (room_id=? AND lane=?")
+        for name, step in zip("wr", steps[1:], strict=True):
+            assert step.startswith(f"SEARCH {name} USING INTEGER PRIMARY KEY (rowid=?)")
+
+
 # --- what is known stays true ------------------------------------------------------------
 
 

@@ -22,6 +22,7 @@ until the whole index is written anew: 16 MB and 0.4 s of the writer for 10^6 me
 """
 
 from collections.abc import Iterator, Sequence
+from operator import attrgetter
 from typing import Final, NamedTuple, final
 from zlib import crc32
 
@@ -170,7 +171,8 @@ def _digest(part: str) -> bytes:
 def keep(ledger: Ledger, notes: Sequence[Note]) -> None:
     """Keep what runs hold, if they still do; inside a transaction."""
     execute = ledger.connection.execute
-    for note in notes:
+    # A search goes backwards; rows added in that order leave each page half empty.
+    for note in sorted(notes, key=attrgetter("run")):
         row = execute("SELECT packed FROM runs WHERE id = ?", (note.run,)).fetchone()
         is_present = row is not None and row[0] == note.packed
         if is_present and edits_of(ledger.connection, *note.where) == note.edits:
