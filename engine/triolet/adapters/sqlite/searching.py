@@ -12,7 +12,7 @@ takes it away in the same transaction (`schema`), overwritten like the body itse
 search notes the run anew. So a message costs nothing, an edit or a deletion a few microseconds.
 
 Measured with 10^6 messages in a room, a word that is nowhere: 7.5 µs of CPU a message by the
-scan, in 100 calls; 20 the first time; then 0.24 s for all of them, in 2 calls, of which 0.1 is
+scan, in 100 calls; 22 the first time; then 0.2 s for all of them, in 2 calls, of which 0.1 is
 for the 12,600 that are not folded yet. A common word is found in the first page either way.
 
 FTS5 costs as much (5.4 µs and 13 bytes a message, a document a run) and finds a rare word in
