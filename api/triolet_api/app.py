@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from quart import Response, request
-from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
 from triolet._model.errors import Refusal, StoreError
 
+from .application import Application
 from .pages.headers import Headers
 from .pages.settings import WebSettings
 from .problems import on_http_error, on_refusal, on_store_error, problem
@@ -20,7 +20,7 @@ BODY_TIMEOUT_S: Final = 30
 RESPONSE_TIMEOUT_S: Final = 60
 
 
-def create_app(web: WebSettings | None = None, *, origins: Sequence[str] = ()) -> QuartTrio:
+def create_app(web: WebSettings | None = None, *, origins: Sequence[str] = ()) -> Application:
     """Return an application without endpoints: `Dispatcher` adds them.
 
     A view may raise `Refusal` or `StoreError`: it is answered as a problem with its code.
@@ -29,7 +29,8 @@ def create_app(web: WebSettings | None = None, *, origins: Sequence[str] = ()) -
         web: what browsers are told.
         origins: web origins that may ask besides our own.
     """
-    app = QuartTrio("triolet_api", static_folder=None)
+    headers = Headers(web or WebSettings(), origins)
+    app = Application("triolet_api", headers)
     app.config["MAX_CONTENT_LENGTH"] = BODY_BYTES_MAX
     app.config["BODY_TIMEOUT"] = BODY_TIMEOUT_S
     app.config["RESPONSE_TIMEOUT"] = RESPONSE_TIMEOUT_S
@@ -37,7 +38,6 @@ def create_app(web: WebSettings | None = None, *, origins: Sequence[str] = ()) -
     app.register_error_handler(HTTPException, on_http_error)
     app.register_error_handler(Refusal, on_refusal)
     app.register_error_handler(StoreError, on_store_error)
-    headers = Headers(web or WebSettings(), origins)
 
     @app.before_request
     async def answer_preflight() -> Response | None:

@@ -9,7 +9,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import final
 
 from msgspec import Struct
-from quart_trio import QuartTrio
 
 from triolet._runtime.engine import Engine
 from triolet.adapters.urls import bus_of
@@ -25,6 +24,7 @@ from .admin.people import AdminUsers
 from .admin.rooms import AdminRooms
 from .admin.sessions import AdminSessions
 from .app import create_app
+from .application import Application
 from .auth.issuing import Signing
 from .auth.keeping import SignInKeeper
 from .auth.parts import has_accounts, open_accounts
@@ -53,7 +53,7 @@ from .stream.streams import Streams
 class Api(Struct, frozen=True):
     """The application, and what it offers."""
 
-    app: QuartTrio
+    app: Application
     endpoints: list[Endpoint]
 
 

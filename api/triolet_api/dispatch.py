@@ -6,16 +6,16 @@ often before a body is read.
 
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
-from typing import Any, Final, Protocol, cast, final
+from typing import Any, Final, Protocol, final
 
 import msgspec
 from msgspec import Struct
-from quart import Request, Response, request
-from quart_trio import QuartTrio
+from quart import Request, Response
 
 from triolet._model.errors import ErrorCode, Refusal
 from triolet.ports.gate import Identity, Opening
 
+from .application import Application, View
 from .endpoints import SERVICE_TIER, Access, Call, Endpoint, Handler, Parameter, bound
 
 JSON_TYPE: Final = "application/json"
@@ -80,7 +80,7 @@ class Dispatcher:
 
     def __init__(
         self,
-        app: QuartTrio,
+        app: Application,
         *,
         admit: Callable[[str | None, Opening], Awaitable[Identity]],
         guard: Guarding | None = None,
@@ -102,15 +102,13 @@ class Dispatcher:
         self.endpoints.append(one)
         rule = one.path.replace("{", "<").replace("}", ">")
         view = self._view(one, handler)
-        self._app.add_url_rule(rule, one.name, view, methods=[one.method])
+        self._app.add_view(rule, one.name, view, method=one.method)
 
-    def _view(self, one: Endpoint, handler: Handler) -> Callable[..., Awaitable[Response]]:
-        """Return what Quart calls."""
+    def _view(self, one: Endpoint, handler: Handler) -> View:
+        """Return what the application calls."""
         lists = frozenset[str]() if one.query is None else _lists(one.query)
 
-        async def view(**path: str) -> Response:
-            # The request itself: each use of Quart's `request` would look it up again.
-            asked = cast("Request", request._get_current_object())  # type: ignore[attr-defined]  # noqa: SLF001 - werkzeug's documented way
+        async def view(asked: Request, **path: str) -> Response:
             call, headers = await self._admitted(one, asked)
             values = {each.name: _parameter(each, path[each.name]) for each in one.parameters}
             if one.query is not None:

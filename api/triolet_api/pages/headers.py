@@ -61,17 +61,20 @@ class Headers:
 
     def __init__(self, settings: WebSettings, origins: Sequence[str] = ()) -> None:
         self._origins = frozenset(origins)
-        self._always = {"Content-Security-Policy": policy(settings), **_ALWAYS}
+        always = {"Content-Security-Policy": policy(settings), **_ALWAYS}
         if not settings.frame_ancestors:
             # For browsers of before frame-ancestors.
-            self._always["X-Frame-Options"] = "DENY"
+            always["X-Frame-Options"] = "DENY"
+        self._always = tuple(always.items())
         self._hsts = f"max-age={settings.hsts_days * _DAY_S}" if settings.hsts_days else ""
 
     def add(self, request: Request, response: Response) -> Response:
         """Give `response` what it does not say itself."""
         headers = response.headers
-        for name, value in self._always.items():
-            headers.setdefault(name, value)
+        said = {name.lower() for name, _ in headers}
+        for name, value in self._always:
+            if name.lower() not in said:
+                headers.add(name, value)
         if self._hsts and is_secure(request):
             headers.setdefault("Strict-Transport-Security", self._hsts)
         if self._origins:

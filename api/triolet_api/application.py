@@ -1,0 +1,115 @@
+"""Quart-Trio, spared what no endpoint of ours asks of it.
+
+For each request Quart makes two contexts, opens a session, looks for hooks and sends six signals,
+and runs two tasks beside the server's own. Views that are given their request need none of it.
+Whatever is no such view, and whatever fails otherwise than by a refusal, goes Quart's own way.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias, final
+
+import trio
+from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable
+from quart import Request, Response
+from quart.ctx import RequestContext
+from quart.typing import ResponseReturnValue
+from quart.wrappers.response import DataBody
+from quart_trio import QuartTrio
+from quart_trio.asgi import TrioASGIHTTPConnection
+from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Response as WerkzeugResponse
+
+from triolet._model.errors import Refusal
+
+from .pages.headers import Headers
+from .problems import on_refusal
+
+# Called with the request, and the parts of the path by their names.
+View: TypeAlias = Callable[..., Awaitable[Response]]
+AnyResponse: TypeAlias = Response | WerkzeugResponse
+
+
+@final
+class _Exchange(TrioASGIHTTPConnection):
+    """One request and its answer."""
+
+    async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        request = self._create_request_from_scope(send)
+        async with trio.open_nursery() as nursery:
+            # Takes the body, and cancels the rest when the peer leaves.
+            nursery.start_soon(self.handle_messages, nursery, request, receive)
+            await self.handle_request(nursery, request, send)
+
+    async def _send_response(self, send: ASGISendCallable, response: AnyResponse) -> None:
+        """Send an answer that is there as a whole with its end; others as they come."""
+        body = response.response
+        if not isinstance(body, DataBody):
+            await super()._send_response(send, response)
+            return
+        headers = [(name.lower().encode(), value.encode()) for name, value in response.headers]
+        await send(
+            {"type": "http.response.start", "status": response.status_code, "headers": headers}
+        )
+        data = body.data[body.begin : body.end]
+        await send({"type": "http.response.body", "body": data, "more_body": False})
+
+
+@final
+class Application(QuartTrio):
+    """See the module. `headers`: what each answer is given besides."""
+
+    asgi_http_class = _Exchange
+
+    def __init__(self, name: str, headers: Headers) -> None:
+        super().__init__(name, static_folder=None)
+        self._headers = headers
+        self._views: dict[str, View] = {}
+        # What views have raised, of requests that Quart is to answer.
+        self._failures: dict[Request, Exception | BaseExceptionGroup[BaseException]] = {}
+        # One for all requests: no route depends on a host.
+        self._routes = self.url_map.bind("")
+
+    def add_view(self, rule: str, name: str, view: View, *, method: str) -> None:
+        """Have `view` called with each request for `rule`."""
+        self.add_url_rule(rule, name, methods=[method])
+        self._views[name] = view
+
+    async def handle_request(self, request: Request) -> AnyResponse:
+        """Answer a request."""
+        view, values = self._find(request)
+        if view is None:
+            return await super().handle_request(request)
+        try:
+            response = await view(request, **values)
+        except Refusal as refusal:
+            response = await on_refusal(refusal)
+        except (Exception, BaseExceptionGroup) as error:  # noqa: BLE001 - Quart raises it again
+            return await self._handle_failed(request, error)
+        return self._headers.add(request, response)
+
+    async def _handle_failed(
+        self, request: Request, error: Exception | BaseExceptionGroup[BaseException]
+    ) -> AnyResponse:
+        """Have Quart find that the view raises it: a handler of ours, or the log and a 500."""
+        self._failures[request] = error
+        try:
+            return await super().handle_request(request)
+        finally:
+            del self._failures[request]
+
+    async def dispatch_request(
+        self, request_context: RequestContext | None = None
+    ) -> ResponseReturnValue:
+        """As Quart's: call the view, or raise what it has raised."""
+        assert request_context is not None, "Quart gives it, and looks it up only for others"
+        failure = self._failures.get(request_context.request)
+        if failure is not None:
+            raise failure
+        return await super().dispatch_request(request_context)
+
+    def _find(self, request: Request) -> tuple[View | None, dict[str, Any]]:
+        try:
+            rule, values = self._routes.match(request.path, request.method, return_rule=True)
+        except HTTPException:
+            return None, {}
+        return self._views.get(rule.endpoint), dict(values)
