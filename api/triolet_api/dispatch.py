@@ -17,6 +17,7 @@ from triolet.ports.gate import Identity, Opening
 
 from .application import Application, View
 from .endpoints import SERVICE_TIER, Access, Call, Endpoint, Handler, Parameter, bound
+from .problems import on_refusal
 
 JSON_TYPE: Final = "application/json"
 _BEARER: Final = "bearer "
@@ -110,16 +111,21 @@ class Dispatcher:
 
         async def view(asked: Request, **path: str) -> Response:
             call, headers = await self._admitted(one, asked)
-            values = {each.name: _parameter(each, path[each.name]) for each in one.parameters}
-            if one.query is not None:
-                values["query"] = _query(asked, one.query, lists)
-            if one.body is not None:
-                values["body"] = await _body(asked, one.body)
-            async with self._around(call, one, values):
-                result = await handler(call, **values)
-            response = _response(one, result)
-            for name, value in (*headers.items(), *call.headers.items()):
-                response.headers[name] = value
+            try:
+                values = {each.name: _parameter(each, path[each.name]) for each in one.parameters}
+                if one.query is not None:
+                    values["query"] = _query(asked, one.query, lists)
+                if one.body is not None:
+                    values["body"] = await _body(asked, one.body)
+                async with self._around(call, one, values):
+                    result = await handler(call, **values)
+            except Refusal as refusal:
+                # It was counted as well.
+                response = await on_refusal(refusal)
+            else:
+                response = _response(one, result)
+                headers |= call.headers
+            response.headers.update(headers)
             return response
 
         return view

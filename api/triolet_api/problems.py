@@ -1,9 +1,10 @@
 """Errors over HTTP: `application/problem+json` (RFC 9457) with the wire's code and reason."""
 
 import logging
+from collections.abc import Mapping
 from http import HTTPStatus
 from math import ceil
-from typing import Final
+from typing import Final, final
 
 import msgspec
 from quart import Response
@@ -60,6 +61,25 @@ _CODE_OF: Final[dict[int, ErrorCode]] = {
 }
 
 
+@final
+class HeadedRefusal(Refusal):
+    """A refusal that is answered with headers of its own.
+
+    Attributes:
+        headers: by their names.
+    """
+
+    def __init__(
+        self,
+        code: ErrorCode,
+        *,
+        headers: Mapping[str, str],
+        retry_after_ms: int | None = None,
+    ) -> None:
+        super().__init__(code, retry_after_ms=retry_after_ms)
+        self.headers = headers
+
+
 def code_of(status: int) -> ErrorCode:
     """Return the wire's code for an error of HTTP's own.
 
@@ -96,6 +116,8 @@ async def on_refusal(refusal: Refusal) -> Response:
         response.headers["WWW-Authenticate"] = "Bearer"
     if refusal.retry_after_ms is not None:
         response.headers["Retry-After"] = str(ceil(refusal.retry_after_ms / 1000))
+    if isinstance(refusal, HeadedRefusal):
+        response.headers.update(refusal.headers)
     return response
 
 

@@ -2,12 +2,16 @@
 
 import socket
 
+import h11
 import pytest
 import trio
+from hypercorn.events import RawData
+from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.typing import ConnectionState
 from quart import Response
 
-from triolet_api.connection import end_unless_acknowledged
-from triolet_api.http import HttpLimits
+from triolet_api.connection import Http11, end_unless_acknowledged
+from triolet_api.http import HttpLimits, make_config
 
 GET = b"GET /health/live HTTP/1.1\r\nHost: a\r\n\r\n"
 
@@ -147,3 +151,60 @@ async def test_a_peer_that_acknowledges_nothing_is_given_up_by_the_system():
     far.close()
 
     assert found == 1500
+
+
+class Pieces:
+    """A connection's other side that keeps what it is given, piece by piece."""
+
+    def __init__(self):
+        self.sent = []
+
+    async def send(self, event):
+        if isinstance(event, RawData):
+            self.sent.append(event.data)
+
+
+def make_http11(send):
+    config, state = make_config(HttpLimits()), ConnectionState({})
+    return Http11(None, config, WorkerContext(None), None, state, False, None, None, send)
+
+
+@pytest.mark.parametrize(
+    ("length", "expected"),
+    [
+        (b"2", [b"HTTP/1.1 200 \r\ncontent-length: 2\r\n\r\nhi"]),
+        (b"0", [b"HTTP/1.1 200 \r\ncontent-length: 0\r\n\r\n"]),
+        (
+            None,
+            [b"HTTP/1.1 200 \r\nTransfer-Encoding: chunked\r\n\r\n", b"2\r\nhi\r\n", b"0\r\n\r\n"],
+        ),
+    ],
+)
+async def test_a_head_waits_only_for_a_body_that_comes_at_once(length, expected):
+    """One piece where the length is told; a stream's head goes before its first event."""
+    pieces = Pieces()
+    http = make_http11(pieces.send)
+    http.connection.receive_data(GET)
+    assert isinstance(http.connection.next_event(), h11.Request)
+    headers = [] if length is None else [(b"content-length", length)]
+
+    await http._send_h11_event(h11.Response(status_code=200, headers=headers))
+    if length != b"0":
+        await http._send_h11_event(h11.Data(data=b"hi"))
+    await http._send_h11_event(h11.EndOfMessage())
+
+    assert pieces.sent == expected
+
+
+async def test_a_head_without_its_body_goes_with_the_end():
+    """`HEAD` is answered by a length that is not sent."""
+    pieces = Pieces()
+    http = make_http11(pieces.send)
+    http.connection.receive_data(b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n")
+    http.connection.next_event()
+
+    await http._send_h11_event(h11.Response(status_code=200, headers=[(b"content-length", b"2")]))
+    assert not pieces.sent
+    await http._send_h11_event(h11.EndOfMessage())
+
+    assert pieces.sent == [b"HTTP/1.1 200 \r\ncontent-length: 2\r\n\r\n"]

@@ -11,6 +11,7 @@ from triolet.ports.gate import FOREVER, Identity
 from triolet_api.app import create_app
 from triolet_api.dispatch import Dispatcher
 from triolet_api.endpoints import Access, Call, endpoint
+from triolet_api.problems import STATUS_OF
 
 
 class Page(Struct):
@@ -194,6 +195,25 @@ class TestAccess:
         response = await http.post("/user", headers=bearer("anna"), json={"text": "hi"})
 
         assert (response.status_code, response.headers["retry-after"]) == (429, "3")
+
+    @pytest.mark.parametrize("code", [ErrorCode.RATE_LIMITED, ErrorCode.NO_SUCH_ROOM])
+    async def test_what_is_refused_was_counted_and_says_so(self, http, parts, code):
+        """Whoever refused it: the engine has rates of its own."""
+        parts.failure = Refusal(code, retry_after_ms=900)
+
+        response = await http.post("/user", headers=bearer("anna"), json={"text": "hi"})
+
+        assert response.status_code == STATUS_OF[code]
+        assert (response.headers["retry-after"], response.headers["ratelimit-remaining"]) == (
+            "1",
+            "9",
+        )
+        assert "x-own" not in response.headers
+
+    async def test_a_value_that_cannot_be_was_counted_too(self, http):
+        response = await http.get("/user/x", headers=bearer("anna"))
+
+        assert response.headers["ratelimit-remaining"] == "9"
 
 
 class TestValues:

@@ -20,6 +20,7 @@ from triolet.adapters.memory import MemoryLimiter
 from triolet.ports.gate import Identity
 from triolet.ports.limiter import Limiter, Quota, Taken, left_of
 
+from ..problems import HeadedRefusal
 from .settings import GuardSettings
 
 RATES: Final = ("read", "write", "auth", "admin", "stream")
@@ -78,8 +79,8 @@ class Guard:
             rate: its class; `free`: it has none.
 
         Raises:
-            Refusal: `BANNED`, `RATE_LIMITED`, or `STORE_UNAVAILABLE`: it is not known who is
-                banned.
+            Refusal: `BANNED`, `RATE_LIMITED` with the same headers, or `STORE_UNAVAILABLE`: it
+                is not known who is banned.
         """
         factor = 1.0
         if identity is None:
@@ -99,16 +100,16 @@ class Guard:
         quotas = self._quotas(address, identity, rate, factor)
         taken = self._limiter.take_now(quotas) or await self._limiter.take(quotas)
         if taken.wait_s:
-            raise _too_often(taken.wait_s)
+            raise _too_often(quotas, taken)
         return _told(quotas, taken)
 
     def _check_any(self, address: str) -> None:
         if not self._rules.bounds(address):
             return
-        quota = Quota(customer_of(address), rate=_ANY_RATE, burst=_ANY_BURST)
-        taken = self._here.take_now([quota])
+        quotas = [Quota(customer_of(address), rate=_ANY_RATE, burst=_ANY_BURST)]
+        taken = self._here.take_now(quotas)
         if taken.wait_s:
-            raise _too_often(taken.wait_s)
+            raise _too_often(quotas, taken)
 
     def _quotas(
         self, address: str, identity: Identity | None, rate: str, factor: float
@@ -125,8 +126,12 @@ class Guard:
         return quotas
 
 
-def _too_often(wait_s: float) -> Refusal:
-    return Refusal(ErrorCode.RATE_LIMITED, retry_after_ms=int(wait_s * 1000) + 1)
+def _too_often(quotas: list[Quota], taken: Taken) -> HeadedRefusal:
+    return HeadedRefusal(
+        ErrorCode.RATE_LIMITED,
+        headers=_told(quotas, taken),
+        retry_after_ms=int(taken.wait_s * 1000) + 1,
+    )
 
 
 def _told(quotas: list[Quota], taken: Taken) -> dict[str, str]:

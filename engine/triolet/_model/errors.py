@@ -95,7 +95,6 @@ class TrioletError(Exception):
     """The root of every exception Triolet raises on purpose."""
 
 
-@final
 class Refusal(TrioletError):
     """A request that the engine answers with an error.
 

@@ -96,6 +96,10 @@ async def test_answers_tell_the_rate_and_what_is_over_it_is_refused(open_client)
         assert (first.status_code, second.status_code, third.status_code) == (201, 200, 429)
         assert first.headers["RateLimit-Remaining"] == "1"
         assert int(third.headers["Retry-After"]) <= 10
+        assert third.headers["RateLimit-Limit"] == "2"
+        assert third.headers["RateLimit-Remaining"] == "0"
+        assert 8 <= int(third.headers["RateLimit-Reset"]) <= 10
+        assert third.headers["RateLimit-Policy"] == "2;w=10"
         other = await sign_in(client, "login", **{"X-Forwarded-For": "192.0.2.2"})
         assert other.status_code == 200
 

@@ -16,6 +16,7 @@ from triolet.embedded import open_engine
 from triolet.ports.gate import FOREVER, Identity
 from triolet_api.guard.rates import RATES, Guard
 from triolet_api.guard.settings import GuardSettings
+from triolet_api.problems import HeadedRefusal
 
 SETTINGS = GuardSettings(read_rate=1, read_burst=5, write_rate=1, write_burst=2, address_factor=2)
 HERE, THERE = "192.0.2.1", "198.51.100.1"
@@ -76,6 +77,25 @@ async def test_the_answer_tells_how_much_is_left(guard):
     assert [one["RateLimit-Reset"] for one in told] == ["1", "2", "3", "4", "5"]
     assert {one["RateLimit-Limit"] for one in told} == {"5"}
     assert {one["RateLimit-Policy"] for one in told} == {"5;w=5"}
+
+
+async def test_who_is_refused_is_told_as_well(guard):
+    """Of the quota that is empty, also where it is the bound of whoever is not known yet."""
+    _, refusal = await taken(guard, identity=person())
+    assert refusal.headers == {
+        "RateLimit-Limit": "5",
+        "RateLimit-Remaining": "0",
+        "RateLimit-Reset": "5",
+        "RateLimit-Policy": "5;w=5",
+    }
+
+    told = {}
+    for _ in range(1001):
+        try:
+            await guard.check(address=THERE, identity=None, rate="free")
+        except HeadedRefusal as unknown:
+            told = dict(unknown.headers)
+    assert (told["RateLimit-Limit"], told["RateLimit-Remaining"]) == ("1000", "0")
 
 
 async def test_users_of_one_address_have_so_much_together_and_the_tightest_is_told(guard):
