@@ -43,7 +43,8 @@ def codes_of(one: Endpoint) -> list[ErrorCode]:
         codes.update(_TOKEN)
     if one.access in (Access.ADMIN, Access.SERVICE):
         codes.add(ErrorCode.FORBIDDEN)
-    if one.rate == "auth":
+    # Who behaves like a bot shows that they are none before they write on.
+    if one.rate in ("auth", "write"):
         codes.add(ErrorCode.CAPTCHA_REQUIRED)
     if one.parameters or one.query is not None or one.body is not None:
         codes.add(ErrorCode.INVALID_FIELD)

@@ -6,6 +6,7 @@ out: it takes a CAPTCHA then, where there is one, and does not count from an add
 the user has signed in before. All of it is kept by the limiter, so that it holds over nodes.
 """
 
+from collections.abc import Callable
 from typing import Final, Protocol, final
 
 from triolet._domain.addresses import AddressRules, customer_of
@@ -66,6 +67,7 @@ class Logins:
         captcha: None: there is none.
         captcha_failures: failures after which one is asked for.
         captcha_fail_open: whether who answers one passes while it cannot be verified.
+        registered: called with the address from which an account was made.
     """
 
     def __init__(
@@ -76,12 +78,14 @@ class Logins:
         *,
         captcha_failures: int = 3,
         captcha_fail_open: bool = False,
+        registered: Callable[[str], None] | None = None,
     ) -> None:
         self._limiter = limiter
         self._rules = rules
         self._captcha = captcha
         self._captcha_rate = (captcha_failures, captcha_failures / _CAPTCHA_S)
         self._captcha_fail_open = captcha_fail_open
+        self._registered = registered
 
     async def check(self, attempt: Attempted) -> None:
         """Let an attempt pass, and count it.
@@ -120,6 +124,8 @@ class Logins:
         """Know that an attempt has not failed: from this address they are known."""
         await self._limiter.refill([quota.key for quota in self._pair(attempt)])
         await self._limiter.take([self._known(attempt)])
+        if self._registered is not None and attempt.kind == "register":
+            self._registered(attempt.address)
 
     async def _is_suspicious(self, attempt: Attempted) -> bool:
         """Return whether it takes a CAPTCHA, if there is one.

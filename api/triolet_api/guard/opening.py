@@ -7,20 +7,23 @@ from typing import final
 from msgspec import Struct
 
 from triolet._runtime.engine import Engine
+from triolet._runtime.vigilance import Vigilance
 from triolet.embedded import open_limiter
 
 from .captcha import URLS, Captcha, SiteVerify
 from .logins import Logins
+from .pardons import Pardons
 from .rates import Guard
 from .settings import GuardSettings
 
 
 @final
 class Guarding(Struct, frozen=True):
-    """What it has."""
+    """What it has; `pardons`: None where nobody looks for bots, or there is no CAPTCHA."""
 
     guard: Guard
     logins: Logins
+    pardons: Pardons | None = None
 
 
 @asynccontextmanager
@@ -48,14 +51,23 @@ async def open_guard(
             captcha = await stack.enter_async_context(
                 SiteVerify(url, settings.captcha_secret, timeout_s=settings.captcha_timeout_s)
             )
+        vigilance = Vigilance(has_captcha=captcha is not None) if settings.bots else None
+        pardons: Pardons | None = None
+        if vigilance is not None and captcha is not None:
+            pardons = Pardons(engine.store.documents, engine.clock, vigilance, captcha)
+            engine.spawn(pardons.run)
+        engine.vigilance = vigilance
+        stack.callback(setattr, engine, "vigilance", None)
         entrance = engine.entrance
         yield Guarding(
-            Guard(entrance, rates, engine.limits, settings),
+            Guard(entrance, rates, engine.limits, settings, vigilance),
             Logins(
                 tries,
                 entrance.addresses,
                 captcha,
                 captcha_failures=settings.captcha_failures,
                 captcha_fail_open=settings.captcha_fail_open,
+                registered=None if vigilance is None else vigilance.registered,
             ),
+            pardons,
         )

@@ -16,6 +16,7 @@ from triolet._model.limits import Limits
 from triolet._runtime.binding import peer_of
 from triolet._runtime.entrance import Entrance
 from triolet._runtime.rates import factor_of
+from triolet._runtime.vigilance import Vigilance
 from triolet.adapters.memory import MemoryLimiter
 from triolet.ports.gate import Identity
 from triolet.ports.limiter import Limiter, Quota, Taken, left_of
@@ -39,11 +40,18 @@ class Guard:
         limiter: keeps the rates, of all nodes together if it can.
         limits: how much more tiers may ask for.
         settings: what an operator decided.
+        vigilance: who behaves like a bot writes less; None: nobody looks for them.
     """
 
     def __init__(
-        self, entrance: Entrance, limiter: Limiter, limits: Limits, settings: GuardSettings
+        self,
+        entrance: Entrance,
+        limiter: Limiter,
+        limits: Limits,
+        settings: GuardSettings,
+        vigilance: Vigilance | None = None,
     ) -> None:
+        self._vigilance = vigilance
         self._rules = entrance.addresses
         self._bans = entrance.bans
         self._entrance = entrance
@@ -94,6 +102,8 @@ class Guard:
             factor = factor_of(identity.tier, self._limits)
             if not factor:
                 return {}
+            if self._vigilance is not None and rate == "write":
+                factor *= self._vigilance.factor(identity.user)
         if rate == "free":
             self._check_any(address)
             return {}

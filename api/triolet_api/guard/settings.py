@@ -35,6 +35,8 @@ class GuardSettings(Struct, frozen=True, kw_only=True):
         captcha_fail_open: whether who answers one is let in while the provider cannot be asked.
         captcha_failures: failures of a user or an address after which signing in takes one;
             registering always does.
+        bots: whether who behaves like a bot solves a CAPTCHA before they write on; where there is
+            none, they have a quarter of the rates for ten minutes.
     """
 
     trusted_proxies: tuple[str, ...] = ()
@@ -63,6 +65,7 @@ class GuardSettings(Struct, frozen=True, kw_only=True):
     captcha_timeout_s: Annotated[float, Meta(gt=0, le=30)] = 5
     captcha_fail_open: bool = False
     captcha_failures: Annotated[int, Meta(ge=1, le=100)] = 3
+    bots: bool = False
 
     def rules(self) -> AddressRules:
         """Return what is said of addresses.

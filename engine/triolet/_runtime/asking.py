@@ -108,7 +108,7 @@ class Visit:
         """Carry out one command, as far as the next one has to wait for it."""
         try:
             self.check_running()
-            self.check_rate(type(command))
+            self.check_rate(type(command), command)
             handler = ALONE.get(type(command))
             if handler is None:
                 raise _needs_session(command)
@@ -143,16 +143,18 @@ class Visit:
             message = "the engine has ended"
             raise Refusal(ErrorCode.SHUTTING_DOWN, message, retry_after_ms=1000)
 
-    def check_rate(self, kind: Kind) -> None:
+    def check_rate(self, kind: Kind, command: Command | None = None) -> None:
         """Count one command of the user's.
 
         Raises:
-            Refusal: `RATE_LIMITED`.
+            Refusal: `RATE_LIMITED`, or `CAPTCHA_REQUIRED`.
         """
         limits = self.engine.limits
         factor = 0.0 if self.identity is None else factor_of(self.identity.tier, limits)
-        if not factor:
+        if self.identity is None or not factor:
             return
+        if self.engine.vigilance is not None and command is not None:
+            factor *= self.engine.vigilance.look(self.identity, None, command)
         present = self.engine.presence.present.get(self.user)
         if present is None:
             require(self._allowances.take_command(self.user, kind, factor))

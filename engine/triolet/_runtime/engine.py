@@ -56,6 +56,7 @@ from .sight import Sight
 from .states import States
 from .statistics import Statistics, statistics_of
 from .turn import Turn
+from .vigilance import Vigilance
 from .writer import Writer
 
 logger = logging.getLogger(__name__)
@@ -74,6 +75,9 @@ class Engine:
         bus: this node's connection to others with the same store; it outlives the engine.
         addresses: which proxies are trusted, and who may connect at all.
     """
+
+    # None: nobody looks for bots, and it costs nothing.
+    vigilance: Vigilance | None = None
 
     def __init__(
         self,

@@ -134,7 +134,7 @@ class Session:
         if self.state is not SessionState.OPEN:
             return self._before_open(command)
         try:
-            self._check_rate(type(command))
+            self._check_rate(type(command), command)
             handler = HANDLERS.get(type(command))
             if handler is None:
                 raise Refusal(ErrorCode.INVALID_FIELD, "`hello` comes once")
@@ -179,11 +179,13 @@ class Session:
             self.signals = Bucket(rate=limits.signals_rate, burst=limits.signals_burst)
         return self.signals.admit(trio.current_time())
 
-    def _check_rate(self, kind: Kind) -> None:
+    def _check_rate(self, kind: Kind, command: Command | None = None) -> None:
         assert self.identity is not None
         assert self.present is not None
         limits, now = self.engine.limits, trio.current_time()
         if factor := factor_of(self.identity.tier, limits):
+            if self.engine.vigilance is not None and command is not None:
+                factor *= self.engine.vigilance.look(self.identity, self.opening, command)
             require(self.present.take_command(kind, factor, limits, now))
             if self.connection.customer is not None:
                 require(self.connection.customer.take_command(limits, now))
