@@ -1,10 +1,13 @@
 """The application: health, the front page, and every error in one shape."""
 
+import contextlib
+
 import pytest
+import trio
 from quart import request
 
 from triolet._model.errors import ErrorCode, Refusal
-from triolet_api.app import BODY_BYTES_MAX
+from triolet_api.app import BODY_BYTES_MAX, BODY_TIMEOUT_S
 from triolet_api.problems import STATUS_OF
 
 
@@ -137,3 +140,53 @@ class TestErrors:
         assert response.json()["detail"] == "because"
         assert response.headers["retry-after"] == "2"
         assert ("www-authenticate" in response.headers) == (response.status_code == 401)
+
+
+class TestSlowBody:
+    """A body that does not end is not waited for, however it is sent, and whoever reads it."""
+
+    HEAD = b"POST %b HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n"
+
+    async def test_what_is_waited_is_bounded(self, app):
+        assert app.config["BODY_TIMEOUT"] == BODY_TIMEOUT_S <= 60
+
+    @pytest.fixture
+    async def host(self, app, serving):
+        app.config["BODY_TIMEOUT"] = 0.3
+        async with serving(app) as host:
+            yield host
+
+    async def answer(self, stream, trickle=()):
+        """Return what comes until the server closes, while a body comes byte by byte."""
+        async with trio.open_nursery() as nursery:
+
+            async def send():
+                with contextlib.suppress(trio.BrokenResourceError):
+                    for part in trickle:
+                        await stream.send_all(part)
+                        await trio.sleep(0.05)
+
+            nursery.start_soon(send)
+            with trio.fail_after(5):
+                got = b"".join([part async for part in stream])
+            nursery.cancel_scope.cancel()
+        return got
+
+    @pytest.mark.parametrize("trickle", [(), [b"x"] * 90])
+    async def test_it_is_ended(self, host, trickle):
+        stream = await host.connect()
+        async with stream:
+            await stream.send_all(self.HEAD % b"/echo")
+            began = trio.current_time()
+            got = await self.answer(stream, trickle)
+
+        assert got.startswith(b"HTTP/1.1 408 ")
+        assert b"application/problem+json" in got
+        assert trio.current_time() - began < 3
+
+    async def test_where_nobody_reads_it_the_answer_comes_and_the_connection_ends(self, host):
+        stream = await host.connect()
+        async with stream:
+            await stream.send_all(self.HEAD % b"/nowhere")
+
+            assert (await self.answer(stream)).startswith(b"HTTP/1.1 404 ")

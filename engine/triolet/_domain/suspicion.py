@@ -7,7 +7,10 @@ far from what people do. All is forgotten with time: `WINDOW_S` without a sign i
 from collections import deque
 from itertools import pairwise
 from math import sqrt
-from typing import Final, final
+from typing import Final, TypeAlias, final
+
+# `(how many, points)`, the fewest first.
+Steps: TypeAlias = tuple[tuple[int, int], ...]
 
 # What was longer ago is not looked at.
 WINDOW_S: Final = 600.0
@@ -21,16 +24,17 @@ _INTERVALS_MIN: Final = 11
 _SPREAD_MAX: Final = 0.1
 # What is pasted or sent again after a reconnect comes at once, and says nothing.
 _MEAN_S_MIN: Final = 0.25
+_RATIO_MAX: Final = 2.4
 _REGULAR: Final = 3
-# Different people written to directly, and rooms that got the same words: `(how many, points)`.
-_STRANGERS: Final = ((10, 2), (20, 4))
-_ROOMS: Final = ((5, 2), (10, 4))
+# Different people written to directly, and rooms that got the same words.
+_STRANGERS: Final[Steps] = ((10, 2), (20, 4))
+_ROOMS: Final[Steps] = ((5, 2), (10, 4))
 _STRANGERS_MAX: Final = 20
 _ROOMS_MAX: Final = 10
 # Words that are remembered, the last ones; who varies them more sends them to few rooms each.
 _BODIES_MAX: Final = 8
 # Accounts from one address: a family makes a few, a class makes more and does nothing else here.
-_ACCOUNTS: Final = ((5, 1), (15, 2))
+_ACCOUNTS: Final[Steps] = ((5, 1), (15, 2))
 _ACCOUNTS_MAX: Final = 15
 
 
@@ -74,11 +78,13 @@ class Evidence:
 
     def points(self, now: float) -> int:
         """Return the points of all that was within the window."""
-        rooms = max((_recent(one, now) for one in self._bodies.values()), default=0)
-        found = _points(rooms, _ROOMS) + _points(_recent(self._strangers, now), _STRANGERS)
+        found = _points_of(self._strangers, _STRANGERS, now)
+        found += max((_points_of(one, _ROOMS, now) for one in self._bodies.values()), default=0)
         return found + (_REGULAR if self._is_regular(now) else 0)
 
     def _is_regular(self, now: float) -> bool:
+        if len(self._times) <= _INTERVALS_MIN or self._differ():
+            return False
         times = [at for at in self._times if at > now - WINDOW_S]
         intervals = [later - at for at, later in pairwise(times)]
         if len(intervals) < _INTERVALS_MIN:
@@ -86,6 +92,15 @@ class Evidence:
         mean = sum(intervals) / len(intervals)
         variance = sum((one - mean) ** 2 for one in intervals) / len(intervals)
         return mean >= _MEAN_S_MIN and sqrt(variance) <= _SPREAD_MAX * mean
+
+    def _differ(self) -> bool:
+        """Whether the last two intervals tell already that there is no timer.
+
+        With a spread of a tenth none of 16 is further from the mean than 0.4 of it.
+        """
+        last = self._times[-1] - self._times[-2]
+        before = self._times[-2] - self._times[-3]
+        return max(last, before) > _RATIO_MAX * min(last, before)
 
 
 @final
@@ -114,10 +129,13 @@ def _remember(seen: dict[str, float], name: str, now: float, *, most: int) -> No
         del seen[next(iter(seen))]
 
 
-def _recent(seen: dict[str, float], now: float) -> int:
-    return sum(at > now - WINDOW_S for at in seen.values())
+def _points_of(seen: dict[str, float], steps: Steps, now: float) -> int:
+    """Return the points of what was seen within the window."""
+    if len(seen) < steps[0][0]:
+        return 0
+    return _points(sum(at > now - WINDOW_S for at in seen.values()), steps)
 
 
-def _points(count: int, steps: tuple[tuple[int, int], ...]) -> int:
+def _points(count: int, steps: Steps) -> int:
     """Return what the highest step that is reached is worth."""
     return max((points for least, points in steps if count >= least), default=0)
