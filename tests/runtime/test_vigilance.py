@@ -102,6 +102,18 @@ def test_accounts_from_one_address_make_whoever_comes_from_there_suspicious(vigi
     assert set(spam(vigilance, ben, elsewhere, rooms=5)) == {1.0}
 
 
+@pytest.mark.parametrize(("agent", "is_bot"), [("", True), ("Mozilla/5.0", False)])
+def test_who_asks_over_http_is_known_by_how_they_asked(vigilance, clock, agent, is_bot):
+    """A page that asks its own server says no origin, and is none the worse for it."""
+    vigilance.came("anna", Opening(address="192.0.2.1", agent=agent))
+    for number in range(16):
+        clock.now += 5
+        body = {"text": f"{number} is the number of this message, of so many"}
+        vigilance.look(ANNA, None, Send(ref=1, cid=str(number), room="tea", body=body))
+
+    assert (vigilance.factor("anna") == 0.25) is is_bot
+
+
 def test_what_is_remembered_is_bounded(vigilance, monkeypatch):
     monkeypatch.setattr("triolet._runtime.vigilance._USERS_MAX", 10)
     monkeypatch.setattr("triolet._runtime.vigilance._ADDRESSES_MAX", 10)
@@ -109,8 +121,10 @@ def test_what_is_remembered_is_bounded(vigilance, monkeypatch):
         identity = Identity(user=f"user{number}", expires_at=FOREVER)
         spam(vigilance, identity)
         vigilance.registered(f"192.0.2.{number}")
+        vigilance.came(f"user{number}", BROWSER)
 
     assert len(vigilance._users) == len(vigilance._addresses) == len(vigilance._suspects) == 10
+    assert len(vigilance._openings) == 10
 
 
 @virtually

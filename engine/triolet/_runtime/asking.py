@@ -199,9 +199,12 @@ class Asking:
                 `STORE_UNAVAILABLE` if the gate could not look.
         """
         try:
-            return await self._engine.admission.admit(token, opening)
+            identity = await self._engine.admission.admit(token, opening)
         except StoreError as error:
             raise store_refusal(error) from None
+        if self._engine.vigilance is not None:
+            self._engine.vigilance.came(identity.user, opening)
+        return identity
 
     async def ask(self, identity: Identity, command: Command) -> Reply:
         """Carry out one command, and return its `ok`.

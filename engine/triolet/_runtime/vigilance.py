@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Final, TypeVar, final
 
 import trio
+from msgspec.structs import replace
 
 from .._domain.addresses import INSIDE, UNIX, customer_of
 from .._domain.suspicion import (
@@ -52,6 +53,8 @@ class Vigilance:
         # The one heard of longest ago first.
         self._users: dict[str, Evidence] = {}
         self._addresses: dict[str, Registrations] = {}
+        # Of who asks without a session.
+        self._openings: dict[str, Opening] = {}
         # Until when each counts as a bot.
         self._suspects: dict[str, float] = {}
         self.flagged = 0
@@ -64,17 +67,25 @@ class Vigilance:
         self._addresses[place] = found
         _bound(self._addresses, _ADDRESSES_MAX)
 
+    def came(self, user: str, opening: Opening) -> None:
+        """Somebody asks without a session, over HTTP."""
+        self._openings.pop(user, None)
+        # Browsers leave it out where a page asks its own server.
+        self._openings[user] = replace(opening, origin=opening.origin or "null")
+        _bound(self._openings, _USERS_MAX)
+
     def look(self, identity: Identity, opening: Opening | None, command: Command) -> float:
         """Take note of a command; return which part of the rates there is for it.
 
         Args:
             identity: whose; services are not looked at, nor is who is in this very process.
-            opening: how their connection began; None: it is not known.
+            opening: how their connection began; None: there is none, see `came`.
             command: what they ask for.
 
         Raises:
             Refusal: `CAPTCHA_REQUIRED`: nothing is written before it is solved.
         """
+        opening = opening or self._openings.get(identity.user)
         is_inside = opening is not None and opening.address == INSIDE
         if identity.tier == "service" or is_inside:
             return 1.0
