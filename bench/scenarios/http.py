@@ -18,7 +18,7 @@ _TEXT_BYTES: Final = 100
 _TOKEN_BYTES: Final = 180
 _USER: Final = "anna"
 _ROOM: Final = "tea"
-_PAGE: Final = f"/v1/rooms/{_ROOM}/messages?limit={_MESSAGES}"
+PAGE: Final = f"/v1/rooms/{_ROOM}/messages?limit={_MESSAGES}"
 
 
 def _run(path: str, count: int, options: Options) -> Sample:
@@ -28,8 +28,8 @@ def _run(path: str, count: int, options: Options) -> Sample:
     if isinstance(peer, QuartTrio):
         peer.page = _page_like()
     with peer.start(store=options.store, parent=options.parent) as server:
-        if isinstance(peer, Triolet) and path == _PAGE:
-            _fill(server, token)
+        if isinstance(peer, Triolet) and path == PAGE:
+            fill(server, token)
         request = (
             f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n"
             f"Authorization: Bearer {token}\r\nAccept: application/json\r\n\r\n"
@@ -53,7 +53,7 @@ def _run(path: str, count: int, options: Options) -> Sample:
     )
 
 
-def _fill(server: Server, token: str) -> None:
+def fill(server: Server, token: str) -> None:
     """Make the room, and say what is to be read there."""
     client = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
 
@@ -95,7 +95,7 @@ def _page_like() -> str:
 
 def _verify(path: str, body: bytes) -> None:
     found = json.loads(body)
-    if path != _PAGE:
+    if path != PAGE:
         if found != {"status": "live"}:
             raise Unexpected(f"not as it should be: {body[:200]!r}")
         return
@@ -105,7 +105,7 @@ def _verify(path: str, body: bytes) -> None:
 
 
 def _case_name(path: str, count: int) -> str:
-    what = f"a page of {_MESSAGES} messages" if path == _PAGE else path
+    what = f"a page of {_MESSAGES} messages" if path == PAGE else path
     return f"{what}, {count} connections"
 
 
@@ -113,7 +113,7 @@ def _cases(options: Options) -> list[Case]:
     count = options.n or _CONNECTIONS
     return [
         Case(_case_name(path, count), partial(_run, path, count), peers=("quart-trio",))
-        for path in ("/health/live", _PAGE)
+        for path in ("/health/live", PAGE)
     ]
 
 
