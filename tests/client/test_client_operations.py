@@ -226,6 +226,14 @@ TABLE = [
     ),
     ("refresh", ("t2",), {}, {"op": "refresh", "token": "t2"}, {"expires_at": 7}, Refreshed),
     ("ping", (), {}, {"op": "ping"}, {"now": 7}, Pong),
+    (
+        "stats",
+        (),
+        {"interval_ms": 250},
+        {"op": "stats", "on": True, "interval_ms": 250},
+        {},
+        Done,
+    ),
 ]
 
 
@@ -262,6 +270,7 @@ NOT_OF_A_ROOM = {
     "presence",
     "watch",
     "unwatch",
+    "stats",
     "refresh",
     "ping",
 }

@@ -9,6 +9,7 @@ from triolet._model.commands import Ping
 from triolet._model.errors import Close
 from triolet._model.events import Pong
 from triolet._runtime.pipeline import HANDLERS
+from triolet._runtime.session import Session
 
 
 async def test_a_message_goes_from_one_end_to_the_other(scene):
@@ -151,3 +152,21 @@ async def test_a_pipe_ends_with_an_engine_that_is_cancelled():
 
     assert anna.pipe.close.code == 1000
     assert msgspec.msgpack.decode(anna.pipe._from_engine.receive_nowait())["now"] == 5
+
+
+async def test_an_end_that_fails_keeps_no_engine_from_ending(monkeypatch):
+    """It is told, and the connection is forgotten all the same."""
+
+    def fail(session):
+        raise RuntimeError("a bug in the end")
+
+    async def live():
+        async with open_scene() as scene:
+            await scene.enter("anna")
+            monkeypatch.setattr(Session, "end", fail)
+            raise KeyError("the block ends")
+
+    with pytest.raises(BaseExceptionGroup) as caught:
+        await live()
+
+    assert caught.group_contains(RuntimeError, match="a bug in the end")

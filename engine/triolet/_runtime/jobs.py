@@ -284,15 +284,18 @@ class Jobs:
             await self._work()
 
     async def _work(self) -> None:
-        with self._scope:
-            async with trio.open_nursery() as self._nursery:
-                for worker in self._workers.values():
-                    self._nursery.start_soon(worker.run, self._nursery)
-                for schedule in self._schedules.values():
-                    self._nursery.start_soon(schedule.run)
-                await trio.sleep_forever()
-        self._nursery = None
-        self._has_left.set()
+        try:
+            with self._scope:
+                async with trio.open_nursery() as self._nursery:
+                    for worker in self._workers.values():
+                        self._nursery.start_soon(worker.run, self._nursery)
+                    for schedule in self._schedules.values():
+                        self._nursery.start_soon(schedule.run)
+                    await trio.sleep_forever()
+        finally:
+            # Also where another of the engine's tasks has failed: whoever leaves waits for it.
+            self._nursery = None
+            self._has_left.set()
 
     async def leave(self) -> None:
         """Claim nothing more, let handlers end for a while, and give back what is left.

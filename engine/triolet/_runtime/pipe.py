@@ -137,10 +137,13 @@ class Pipe:
             logger.exception("the session of %s failed", session.user or "nobody")
             session.close(Close(CloseCode.INTERNAL, "internal error"))
         finally:
-            session.end()
-            closing = self.session.closing or Close(CloseCode.BYE)
-            self._engine.heartbeat.leave(self, code=closing.code)
-            self._farewell()
+            try:
+                session.end()
+            finally:
+                # Whatever that meets: the engine waits in its end until all have left.
+                closing = self.session.closing or Close(CloseCode.BYE)
+                self._engine.heartbeat.leave(self, code=closing.code)
+                self._farewell()
 
     def _farewell(self) -> None:
         """Let the client take what is owed, then tell why it ended; what it cannot is dropped."""

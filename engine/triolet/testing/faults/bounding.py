@@ -169,9 +169,9 @@ def an_outbox_without_bound() -> Iterable[Swap]:
     """Whoever does not read is told everything all the same."""
 
     def make(original: Function) -> Function:
-        def append(self: Any, outboxes: object, data: bytes, position: int) -> None:
+        def append(self: Any, *arguments: Any, **named: Any) -> None:
             self._bytes_high = 1 << 40
-            original(self, outboxes, data, position)
+            original(self, *arguments, **named)
 
         return append
 
