@@ -21,10 +21,13 @@ from triolet.adapters.system import SystemClock
 from triolet.adapters.tokens import TokenGate, mint
 from triolet.embedded import open_engine
 from triolet.ports.gate import FOREVER, Identity, Opening
+from triolet_api.auth.issuing import Signing
 from triolet_api.composition import open_api
+from triolet_api.secret import Secret
 from triolet_api.settings import Settings
 
 SECRET = b"a secret of thirty-two bytes and more"
+PASSWORD = "a pass phrase of words"
 # Who asks, in the order of the columns. `anyone` has no token; `other` is a member like mia;
 # `chair` is an admin of the room, `root` one of the server; `eve` is banned; `old` has expired;
 # `service` has a token of that tier, and is a stranger to all rooms.
@@ -145,6 +148,30 @@ ROWS = {
     "admin-users.erase": admins("204", path={"user": "nobody"}),
     # What is in memory cannot be backed up.
     "admin-backup.make": admins("503"),
+    "challenge.captcha": open_to_all(),
+    "token-keys.keys": open_to_all(),
+    # The name is free once; guesses get slower.
+    "auth.register": Row("201" + " 409" * 7, body={"user": "fresh", "password": PASSWORD}),
+    "auth.login": Row("401" + " 401" * 4 + " 429" * 3, body={"user": "no", "password": PASSWORD}),
+    "auth.refresh": open_to_all("401", body={"refresh_token": "none"}),
+    "auth.logout": open_to_all("204", body={"refresh_token": "none"}),
+    "own-account.me": signed_in(),
+    # Nobody of them has a password here.
+    "own-account.password": signed_in("403", body={"old": PASSWORD, "new": PASSWORD}),
+    "own-account.sessions": signed_in(),
+    "own-account.end": signed_in("404", path={"session": "0" * 22}),
+    "own-data.export": signed_in(),
+    "own-data.erase": signed_in("403", body={"password": PASSWORD}),
+    "admin-accounts.list_all": admins(),
+    "admin-accounts.add": admins("201", body={"user": "made", "password": PASSWORD}),
+    "admin-accounts.show": admins("404"),
+    "admin-accounts.change": admins("404", body={"disabled": False}),
+    "admin-accounts.remove": admins("404"),
+    "admin-invites.list_all": admins(),
+    "admin-invites.make": admins("201", body={}),
+    "admin-invites.remove": admins("204", path={"invite": "0" * 64}),
+    # The last, for it ends all tokens.
+    "own-account.logout_everywhere": signed_in("204"),
 }
 
 # Ops over a session, by whom: `anyone`, `eve` and `old` get none.
@@ -235,7 +262,7 @@ async def open_world(serving, folder):
     gate = TokenGate(clock=SystemClock(), limits=settings.limits, secret=SECRET)
     async with (
         open_engine(gate=gate, limits=settings.limits) as engine,
-        open_api(engine, settings) as api,
+        open_api(engine, settings, Signing(Secret(SECRET))) as api,
         serving(api.app) as host,
         host.client() as client,
     ):
