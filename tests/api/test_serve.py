@@ -134,7 +134,7 @@ def test_a_life_and_the_next(tmp_path):
     with serving("--data", str(data), TRIOLET_LIMIT_DRAIN_WINDOW_S="0.1") as server:
         assert server.get("/health/live").json() == {"status": "live"}
         assert server.get("/health/ready").json() == {"status": "ready"}
-        assert f"ws://127.0.0.1:{server.port}/ws" in server.get("/").text
+        assert "/assets/chat.js" in server.get("/").text
         assert server.get("/ws").status_code == 426
         second = triolet("serve", "--data", str(data), "--port", "0")
         assert (second.returncode, second.stdout, second.stderr.count("\n")) == (2, "", 1)
