@@ -80,7 +80,15 @@ class Sweeper:
         for name, until in (await self._nodes()).items():
             if self._engine.nodes is None or name == self._name:
                 self._is_dead(name, until)
-        await self._write(now if self._since is None else min(now, self._since))
+        until = now if self._since is None else min(now, self._since)
+        try:
+            await self._write(until)
+        except StoreError as error:
+            if self._since is None or self._engine.nodes is not None:
+                raise
+            # On a full disk a server starts all the same: what an earlier life of it has said
+            # is still there, and says that less is planned than is.
+            self._complaint.again(f"what was planned cannot be kept: {error!r}")
 
     async def run(self) -> None:
         """Sweep, and say how far all is planned, for as long as the engine lives."""
