@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from house import DELAY_S, UNREAD_DELAY_S, open_house
+from notified_house import DELAY_S, UNREAD_DELAY_S, open_house
 
 from triolet._model.errors import ConfigurationError, Refusal
 from triolet_api.address import Address

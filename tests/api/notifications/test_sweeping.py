@@ -3,8 +3,8 @@
 from contextlib import AsyncExitStack
 
 import pytest
-from house import DELAY_S, UNREAD_DELAY_S, open_house
 from notices import FakeOutgoing
+from notified_house import DELAY_S, UNREAD_DELAY_S, open_house
 from scene import CountedEntropy, VirtualClock
 
 from triolet.adapters.memory import MemoryBus, MemoryStore, open_memory_bus

@@ -2,7 +2,7 @@
 
 import pytest
 import trio
-from house import DELAY_S, open_house
+from notified_house import DELAY_S, open_house
 
 from triolet._model.errors import StoreUnavailable
 from triolet._model.limits import Limits
