@@ -34,6 +34,27 @@ def pytest_runtest_makereport(
     return report
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Have each failure named when it happens: a run that is ended tells what it found."""
+    terminal = session.config.pluginmanager.get_plugin("terminalreporter")
+    if terminal is not None:
+        session.config.pluginmanager.register(Failures(terminal))
+
+
+class Failures:
+    """Names each failure at once, on a line of its own."""
+
+    def __init__(self, terminal: pytest.TerminalReporter) -> None:
+        self._terminal = terminal
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            why = report.longreprtext.rstrip().rpartition("\n")[2]
+            self._terminal.write_line(f"\n{report.nodeid}: {report.when} failed: {why}")
+
+
 @pytest.fixture(scope="session")
 def node_modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder in which `node` finds `ws` and `@msgpack/msgpack`."""
