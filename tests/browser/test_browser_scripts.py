@@ -7,6 +7,9 @@ import subprocess
 import pytest
 from browser_scene import BROWSER, SCRIPTS
 
+from triolet.client.operations import Operations
+from triolet.client.room import Room
+
 SAMPLE = """
 import { connect, Refusal, type Entry } from "triolet";
 import { useRoom, useConnection, usePresence, useTyping } from "triolet/react";
@@ -66,6 +69,21 @@ def test_the_types_name_what_the_module_gives(name):
 
     given = names((BROWSER / f"{name}.js").read_text())
     assert sorted(names((BROWSER / f"{name}.d.ts").read_text())) == sorted(given)
+
+
+def test_it_has_each_operation_of_the_python_client():
+    """Under the same name, as JavaScript spells names: a client has it, and a room."""
+    text = (BROWSER / "triolet.js").read_text()
+    of_clients, of_rooms = text.split("export class Room")
+    for owner, source, pattern in (
+        (Operations, of_clients, r"\n  (?:async )?{}\("),
+        (Room, of_rooms, '"{}"|\n  (?:async )?{}\\('),
+    ):
+        asked = [name for name in vars(owner) if name[0] != "_" and name != "position"]
+        assert len(asked) > 15
+        for name in asked:
+            spelt = re.sub(r"_(\w)", lambda found: found[1].upper(), name)
+            assert re.search(pattern.replace("{}", spelt), source), f"{owner.__name__}.{spelt}"
 
 
 def test_the_package_is_what_is_installed(installed):

@@ -70,6 +70,7 @@ export type Place = [room: string, epoch: string, seq: number];
 export type Role = "owner" | "admin" | "member" | "reader";
 export type RoomKind = "direct" | "group" | "channel";
 export type Status = "online" | "away" | "dnd" | "invisible";
+export type VisibleTo = "everyone" | "shared" | "nobody";
 export type VisibleStatus = "online" | "away" | "dnd" | "offline";
 export type MarkRow = [user: string, delivered: number, read: number];
 export type PresenceRow = [user: string, status: VisibleStatus, lastSeen: number];
@@ -309,6 +310,7 @@ export class Client {
   kick(room: string, user: string, options?: WithCid): Promise<Written>;
   setRole(room: string, user: string, role: Role, options?: WithCid): Promise<Written>;
   setMeta(room: string, options: { title?: string; public?: boolean } & WithCid): Promise<Written>;
+  deleteRoom(room: string, options?: WithCid): Promise<Written>;
   rooms(options?: { after?: string; limit?: number }): Promise<Inbox>;
   sync(have: Place[], options?: { read?: number[] }): Promise<Ok & { rooms: InboxRow[]; gone: string[] }>;
   subscribe(room: string, options?: { since?: Position }): Promise<Subscribed>;
@@ -330,7 +332,7 @@ export class Client {
     options?: { after?: string; limit?: number },
   ): Promise<Ok & { marks: MarkRow[]; more: boolean }>;
   typing(room: string, options?: { on?: boolean }): Promise<Ok>;
-  presence(status: Status): Promise<Ok>;
+  presence(status?: Status, options?: { visibleTo?: VisibleTo }): Promise<Ok>;
   watch(users: Iterable<string>): Promise<Ok & { users: PresenceRow[] }>;
   unwatch(users: Iterable<string>): Promise<Ok>;
   signal(
@@ -372,6 +374,7 @@ export class Room implements AsyncIterable<Entry> {
   kick: ForRoom<"kick">;
   setRole: ForRoom<"setRole">;
   setMeta: ForRoom<"setMeta">;
+  deleteRoom: ForRoom<"deleteRoom">;
 }
 
 // --- folding -----------------------------------------------------------------------------

@@ -75,7 +75,7 @@ const PASSING_INTERNAL = new Set([...PASSING, "internal", "shutting_down"]);
 const MOMENTARY = new Set(["ping", "typing"]);
 // What becomes of a request when the connection is lost before its answer; others leave again.
 // "kept": it set a state that is established again. "drop": its moment has passed.
-const ON_LOSS = {
+const LOSSES = {
   typing: "kept",
   receipt: "kept",
   presence: "kept",
@@ -84,6 +84,8 @@ const ON_LOSS = {
   stats: "kept",
   signal: "drop",
 };
+// By whom one is seen is kept by the server, not by the client.
+const onLoss = ({ op, visible_to }) => (visible_to === undefined ? LOSSES[op] : undefined);
 // Of one request over HTTP.
 const COMMANDS_MAX = 64;
 const DURABLE = new Set(
@@ -641,6 +643,11 @@ export class Client {
     return this.ask({ op: "meta", room, title, public: isPublic, cid });
   }
 
+  // For its owner: nobody can read it any more, and its text goes.
+  deleteRoom(room, { cid } = {}) {
+    return this.ask({ op: "delete_room", room, cid });
+  }
+
   rooms({ after, limit } = {}) {
     return this.ask({ op: "rooms", after, limit });
   }
@@ -694,8 +701,10 @@ export class Client {
     return this.ask({ op: "typing", room, on });
   }
 
-  presence(status) {
-    return this.ask({ op: "presence", status });
+  // How one is seen, kept across reconnections, and by whom ("everyone", "shared", "nobody"), which
+  // the server keeps for all devices; what is undefined stays.
+  presence(status, { visibleTo } = {}) {
+    return this.ask({ op: "presence", status, visible_to: visibleTo });
   }
 
   watch(users) {
@@ -779,12 +788,14 @@ export class Client {
     if (message.since === undefined) delete message.since;
   }
 
-  #atOnce({ op, room, on }) {
+  #atOnce(message) {
+    const { op, room, on } = message;
     if (op === "typing" && this.#isRenewal(room, on)) return "done";
     if (this.#state === State.ONLINE) return null;
     if (op === "unsubscribe" && this.#waiting.some((one) => subscribesTo(one.message, room))) return null;
-    if (ON_LOSS[op] === "drop") return "dropped";
-    return ON_LOSS[op] === "kept" ? "done" : null;
+    const loss = onLoss(message);
+    if (loss === "drop") return "dropped";
+    return loss === "kept" ? "done" : null;
   }
 
   #refuseToQueue(request) {
@@ -962,13 +973,13 @@ export class Client {
     const isResent = ({ message }) =>
       message.op === "unsubscribe"
         ? kept.some((one) => one.message.ref < message.ref && subscribesTo(one.message, message.room))
-        : !ON_LOSS[message.op];
+        : !onLoss(message);
     this.#waiting = kept.filter(isResent);
     return kept.filter((request) => !isResent(request));
   }
 
   #loseOrKeep(request) {
-    if (ON_LOSS[request.message.op] === "kept") this.#settle(request, null, { op: "ok" });
+    if (onLoss(request.message) === "kept") this.#settle(request, null, { op: "ok" });
     else this.#settle(request, new Dropped("the connection was lost"));
   }
 
@@ -1237,7 +1248,7 @@ export class Client {
   #mayRepeat({ message, isInternal, attempts }, { reason }) {
     if (MOMENTARY.has(message.op)) return false;
     if (isInternal) return PASSING_INTERNAL.has(reason);
-    return ON_LOSS[message.op] !== "drop" && PASSING.has(reason) && attempts < this.#limits.retriesMax;
+    return onLoss(message) !== "drop" && PASSING.has(reason) && attempts < this.#limits.retriesMax;
   }
 
   _reset(event) {
@@ -1273,7 +1284,7 @@ export class Client {
     const { op, room, users = [] } = message;
     if (op === "send") this.#typing.delete(room);
     else if (op === "receipt") this.#moveMark(message);
-    else if (op === "presence") this.#status = message.status;
+    else if (op === "presence") this.#status = message.status ?? this.#status;
     else if (op === "stats") this.#stats = message.on ? { op, on: true, interval_ms: message.interval_ms } : null;
     else if (op === "unsubscribe") {
       this.#following.delete(room);
@@ -1298,7 +1309,7 @@ export class Client {
   #refused({ message, isInternal }, { reason }) {
     if (message.op === "receipt") this.#marks.delete(message.room);
     else if (message.op === "typing") this.#typing.delete(message.room);
-    else if (message.op === "presence") this.#status = null;
+    else if (message.op === "presence" && message.status) this.#status = null;
     else if (message.op === "stats") this.#stats = null;
     else if (message.op === "watch" && isInternal) this.#watchedAgain(message.users, []);
     else if (message.op === "subscribe" && isInternal) {
@@ -1445,6 +1456,7 @@ export class Room {
 for (const name of [
   "subscribe", "unsubscribe", "history", "receipts", "send", "edit", "delete", "react", "receipt",
   "typing", "signal", "join", "leave", "invite", "kick", "setRole", "setMeta",
+  "deleteRoom",
 ]) {
   Room.prototype[name] = function (...args) {
     return this.client[name](this.name, ...args);

@@ -75,6 +75,31 @@ nowhere.close();
 assert.ok((await Promise.all(never)).every((error) => error instanceof ConnectionClosed));
 await assert.rejects(nowhere.ping(), ConnectionClosed);
 
+// How one is seen is the client's to say again; by whom waits for a server, which keeps it.
+await withBoth(async (one, other, room) => {
+  await other.watch(["anna"]);
+  const gone = first(other.events(), (event) => event.op === "presence" && event.users[0][1] === "offline");
+  assert.equal((await one.presence(undefined, { visibleTo: "nobody" })).op, "ok");
+  assert.deepEqual((await gone).users, [["anna", "offline", 0]]);
+  await one.presence("away", { visibleTo: "shared" });
+});
+const unheard = connect("ws://127.0.0.1:9/ws", { token: TOKEN_ANNA, WebSocket, transport: "websocket" });
+assert.equal((await unheard.presence("dnd")).op, "ok");
+const wish = assert.rejects(unheard.presence("dnd", { visibleTo: "nobody" }), ConnectionClosed);
+assert.equal(unheard.statistics().unanswered, 1);
+unheard.close();
+await wish;
+
+// A room's owner ends it for everybody.
+await withBoth(async (one, other, room) => {
+  const entries = other.room(room);
+  await entries.subscribe();
+  const over = first(entries.events(), (event) => event.op === "closed");
+  await one.room(room).deleteRoom();
+  assert.equal((await over).room, room);
+  await assert.rejects(other.history(room), Refusal);
+});
+
 // A token that is refused ends the client for good.
 const stranger = connect(URL_WS, { token: "no token", WebSocket });
 await assert.rejects(stranger.waitOnline(), ConnectionClosed);
