@@ -166,15 +166,19 @@ async def _never(_session):
 
 
 EDGE_BUGS = {
-    "a handler that raises": (live, "_receipt_slowly", _fails, "a bug of ours is told"),
-    "a codec that raises": (session, "BadCommand", ZeroDivisionError, "a bug of ours is told"),
+    "a handler that raises": (live, "_receipt_slowly", _fails, ("a bug of ours is told",)),
+    "a codec that raises": (session, "BadCommand", ZeroDivisionError, ("a bug of ours is told",)),
     "a task that outlives its connection": (
-        native.NativeConnection, "_end", _leaves_a_task, "is left of a connection",
+        native.NativeConnection, "_end", _leaves_a_task, ("is left of a connection",),
     ),
     "a reader that is read although it never reads": (
-        session.Session, "is_busy", property(lambda _session: False), "holds more than its bound",
+        session.Session, "is_busy", property(lambda _session: False),
+        ("holds more than its bound",),
     ),
-    "a wait that does not end": (session.Session, "wait_ready", _never, "does not read on"),
+    # By the order of the tasks: the client that waits is looked at, or goes before that.
+    "a wait that does not end": (
+        session.Session, "wait_ready", _never, ("does not read on", "is left of a connection"),
+    ),
 }  # fmt: skip
 
 
@@ -188,4 +192,4 @@ def test_bugs_of_the_edge_and_the_session_are_found(bug, monkeypatch):
     what = found(EdgeTarget(), units=12_000)
 
     assert what is not None
-    assert words in what
+    assert any(some in what for some in words)
