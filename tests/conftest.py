@@ -17,7 +17,7 @@ from triolet.testing.services.redis import NoRedis, RedisServer, run_redis
 REQUIRED = [word for word in os.environ.get("TESTS_REQUIRE", "").lower().split(",") if word]
 NPM_PACKAGES = ("ws", "@msgpack/msgpack")
 # Two packages of 200 KiB take a second or two; a machine without a network finds out in time.
-NPM_TIMEOUT_S = 60
+NPM_TIMEOUT_S = 180
 
 
 @pytest.hookimpl(wrapper=True)

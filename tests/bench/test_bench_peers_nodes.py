@@ -15,7 +15,7 @@ from bench.report.results import read
 
 ROOT = Path(__file__).resolve().parents[2]
 # A PostgreSQL, a Redis and two nodes start twice; 8 s here.
-_TIMEOUT_S = 90
+_TIMEOUT_S = 180
 
 
 @pytest.mark.parametrize(

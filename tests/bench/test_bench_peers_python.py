@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 NAMES = [name for name, peer in PEERS.items() if isinstance(peer, PythonPeer)]
 SCENARIOS = ("fanout", "direct", "latency", "idle", "connect")
 # All of one peer's take 10 s here, most of which is waiting.
-_TIMEOUT_S = 90
+_TIMEOUT_S = 180
 
 
 @pytest.fixture(scope="module")

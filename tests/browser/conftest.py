@@ -18,7 +18,7 @@ NPM_PACKAGES = (
     "axe-core@4",
 )
 NPM_TYPES = ("@types/react@18",)
-NPM_TIMEOUT_S = 120
+NPM_TIMEOUT_S = 240
 
 
 @pytest.fixture(scope="session")
