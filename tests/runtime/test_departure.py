@@ -96,6 +96,18 @@ async def test_drain_sleeps_no_more_often_than_a_clock_can_tell(nursery):
         assert max(times) <= 0.05
 
 
+@pytest.mark.parametrize("people", [0, 1])
+async def test_who_has_nobody_to_send_away_later_leaves_at_once(people):
+    """A window is to spread what comes back; after the last of them a node has no use for it."""
+    async with open_scene(drain_window_s=10) as scene:
+        cast = [await scene.enter("anna", device=f"d{number}") for number in range(people)]
+        began = trio.current_time()
+        await scene.engine.drain()
+
+        assert trio.current_time() - began < 0.1
+        assert [await one.ended() for one in cast] == [1012] * people
+
+
 async def test_while_draining_newcomers_are_sent_away(nursery):
     async with open_scene() as scene:
         await scene.enter("anna")
