@@ -165,7 +165,15 @@ class Balancer:
 
     def served(self):
         """Return how many WebSockets that are over each node had, by its port."""
-        told = Counter(int(found) for found in self._served.findall(self.said))
+        return self._answered(101)
+
+    def paged(self):
+        """Return how many pages each node has answered with 200, by its port."""
+        return self._answered(200)
+
+    def _answered(self, status):
+        found = re.findall(self._line.format(status=status), self.said)
+        told = Counter(int(node) for node in found)
         return Counter({self.nodes[n - 1] if n <= 3 else n: count for n, count in told.items()})
 
     def has_looked(self):
@@ -190,7 +198,7 @@ class Balancer:
 class Nginx(Balancer):
     name, source = "nginx", "nginx.conf"
     # Of the nodes that were tried the last one.
-    _served = re.compile(r'"node":"(?:[^"]*, )?127.0.0.1:(\d+)","node_status":"(?:[^"]*, )?101"')
+    _line = r'"node":"(?:[^"]*, )?127.0.0.1:(\d+)","node_status":"(?:[^"]*, )?{status}"'
 
     def places(self):
         return {
@@ -211,7 +219,7 @@ class Nginx(Balancer):
 
 class Haproxy(Balancer):
     name, source = "haproxy", "haproxy.cfg"
-    _served = re.compile(r" 101 \w+/node(\d) ")
+    _line = r" {status} \w+/node(\d) "
 
     def places(self):
         return {

@@ -79,15 +79,19 @@ class Visitors:
 def come_back(node, balancer):
     """Have a node that is started be back only when the balancer gives it clients again.
 
-    Who upgrades one node after the other waits for that, too.
+    Who upgrades one node after the other waits for that, too. nginx learns of a node for
+    WebSockets and for pages apart: while it leaves one alone for the second, no other may go.
     """
     start = node.process.start
 
     async def start_and_serve():
         found = await start()
-        served = balancer.served()[node.port]
+        counts = (balancer.served, balancer.paged)
+        before = [count()[node.port] for count in counts]
         with trio.fail_after(BACK_S):
-            while balancer.served()[node.port] == served:  # noqa: ASYNC110 - a log tells nobody
+            while any(  # noqa: ASYNC110 - a log tells nobody
+                count()[node.port] == had for count, had in zip(counts, before, strict=True)
+            ):
                 await trio.sleep(0.05)
         return found
 
