@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,6 +19,11 @@ REQUIRED = [word for word in os.environ.get("TESTS_REQUIRE", "").lower().split("
 NPM_PACKAGES = ("ws", "@msgpack/msgpack")
 # Two packages of 200 KiB take a second or two; a machine without a network finds out in time.
 NPM_TIMEOUT_S = 180
+
+# Hundreds of tests start processes of ours. Each would compile all of it again, which is 0.5 s of
+# the 1.6 s that a start takes, where the caller's environment forbids to keep what is compiled.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 
 @pytest.hookimpl(wrapper=True)
