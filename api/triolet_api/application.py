@@ -5,6 +5,7 @@ and runs two tasks beside the server's own. Views that are given their request n
 Whatever is no such view, and whatever fails otherwise than by a refusal, goes Quart's own way.
 """
 
+from abc import abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias, final
 
@@ -13,7 +14,7 @@ from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable
 from quart import Request, Response
 from quart.ctx import RequestContext
 from quart.typing import ResponseReturnValue
-from quart.wrappers.response import DataBody
+from quart.wrappers.response import DataBody, ResponseBody
 from quart_trio import QuartTrio
 from quart_trio.asgi import TrioASGIHTTPConnection
 from werkzeug.exceptions import HTTPException
@@ -27,6 +28,17 @@ from .problems import on_refusal
 # Called with the request, and the parts of the path by their names.
 View: TypeAlias = Callable[..., Awaitable[Response]]
 AnyResponse: TypeAlias = Response | WerkzeugResponse
+
+
+class HeldBody(ResponseBody):
+    """The body of an answer that holds something, also before anybody asks for its first piece.
+
+    A peer that leaves before the head is sent has it never entered, and so never exited.
+    """
+
+    @abstractmethod
+    def release(self) -> None:
+        """Let go of it; again, nothing happens."""
 
 
 @final
@@ -44,7 +56,11 @@ class _Exchange(TrioASGIHTTPConnection):
         """Send an answer that is there as a whole with its end; others as they come."""
         body = response.response
         if not isinstance(body, DataBody):
-            await super()._send_response(send, response)
+            try:
+                await super()._send_response(send, response)
+            finally:
+                if isinstance(body, HeldBody):
+                    body.release()
             return
         headers = [(name.lower().encode(), value.encode()) for name, value in response.headers]
         await send(

@@ -14,7 +14,9 @@ from triolet._model.limits import Limits
 from triolet._runtime.pipe import Carriage
 from triolet.embedded import open_engine
 from triolet.ports.gate import FOREVER, Identity
+from triolet_api.app import create_app
 from triolet_api.composition import open_api
+from triolet_api.dispatch import Dispatcher
 from triolet_api.settings import Settings
 from triolet_api.stream import streams
 from triolet_api.stream.events import EventWriter, Positions, read_id
@@ -305,6 +307,48 @@ async def test_a_client_that_goes_leaves_nothing(house):
 
     assert not house.engine.hub.rooms["tea"].cursors
     assert house.engine.presence.present["ben"].sessions == {}
+
+
+async def test_a_client_that_goes_before_the_head_is_sent_leaves_nothing(house):
+    """However many do so, streams stay to be had, and no session waits to be found silent."""
+    app = create_app()
+    Dispatcher(app, admit=house.engine.admit).add(streams.Streams(house.engine, streams_max=1))
+    for _ in range(3):
+        is_leaving, statuses = trio.Event(), []
+
+        async def receive(is_leaving=is_leaving):
+            await is_leaving.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message, is_leaving=is_leaving, statuses=statuses):
+            statuses.append(message["status"])
+            is_leaving.set()
+            await trio.sleep_forever()
+
+        with trio.fail_after(PATIENCE_S):
+            await app(stream_scope("ben"), receive, send)
+        assert statuses == [200]
+        await house.gone()
+
+
+def stream_scope(token):
+    """What ASGI knows of a request for a stream."""
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": "1.1",
+        "method": "GET",
+        "scheme": "http",
+        "path": "/v1/stream",
+        "raw_path": b"/v1/stream",
+        "query_string": b"",
+        "root_path": "",
+        "headers": [(b"host", b"h"), (b"authorization", f"Bearer {token}".encode())],
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 80),
+        "extensions": {},
+        "state": {},
+    }
 
 
 async def test_the_end_is_told_with_its_code(house):

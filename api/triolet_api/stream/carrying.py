@@ -4,11 +4,11 @@ from collections.abc import Callable
 from typing import Final, final
 
 import trio
-from quart.wrappers.response import ResponseBody
 
 from triolet._model.errors import Close, CloseCode
 from triolet._runtime.pipe import Pipe
 
+from ..application import HeldBody
 from .events import HEARTBEAT, EventWriter
 
 # Bytes of one piece of the answer: what gathers while the client takes the piece before.
@@ -16,7 +16,7 @@ _PIECE_BYTES: Final = 64 * 1024
 
 
 @final
-class StreamBody(ResponseBody):
+class StreamBody(HeldBody):
     """The body of a stream's response, as Quart wants it.
 
     Args:
@@ -41,16 +41,22 @@ class StreamBody(ResponseBody):
         self._first: bytes | None = writer.event(first)
         self._heartbeat_s = heartbeat_s
         self._ended = ended
-        self._is_over = False
+        self._is_over = self._is_released = False
 
     async def __aenter__(self) -> "StreamBody":
         await trio.lowlevel.checkpoint_if_cancelled()
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        self._pipe.hang_up()
-        self._ended()
+        self.release()
         await trio.lowlevel.checkpoint_if_cancelled()
+
+    def release(self) -> None:
+        """Hang up; see `HeldBody`."""
+        if not self._is_released:
+            self._is_released = True
+            self._pipe.hang_up()
+            self._ended()
 
     def __aiter__(self) -> "StreamBody":
         return self
