@@ -102,14 +102,15 @@ class Accounts:
         last = accounts[-1].user if len(found) == limit else ""
         return [one for one in accounts if not one.removed], last
 
-    async def is_unchanged(self, account: Account) -> bool:
-        """Whether nothing has ended meanwhile what was begun for an account.
+    async def present(self, account: Account) -> Account | None:
+        """Return an account as it is now; None: what was begun for it has been ended meanwhile.
 
         Raises:
             StoreError: it could not be looked for.
         """
         found = await self.find(account.user)
-        return found is not None and (found.created, found.era) == (account.created, account.era)
+        is_same = found is not None and _is_same(found, account)
+        return found if is_same else None
 
     async def authenticate(self, name: str, password: str) -> Account:
         """Return the account of somebody who knows its password.
@@ -180,20 +181,32 @@ class Accounts:
             raise _taken(user)
         return account
 
-    async def set_password(self, name: str, password: str) -> Account:
+    async def set_password(
+        self, name: str, password: str, *, known: Account | None = None
+    ) -> Account:
         """Give an account another password.
 
+        Args:
+            name: whose.
+            password: the new one.
+            known: what whoever asks knows of it: where its password was changed meanwhile, or
+                it was disabled, they know the wrong one. None: it makes no difference.
+
         Raises:
-            Refusal: `NO_SUCH_ENTRY` there is no such account; the others as `register`.
+            Refusal: `NO_SUCH_ENTRY` there is no such account; `UNAUTHENTICATED` it is not as
+                it is known; the others as `register`.
             StoreError: it is not known which one it has.
         """
         user = account_name(name)
         check_password(password, name=user, length_min=self._length_min)
         hashed, now = await self._hashing.hash(password), self._clock.now_ms()
-        return await self._alter(
-            user,
-            lambda one: replace(one, password=hashed, password_changed=now, era=one.era + 1),
-        )
+
+        def change(one: Account) -> Account:
+            if known is not None and not _is_same(one, known):
+                raise Refusal(ErrorCode.UNAUTHENTICATED, "the account was changed at this moment")
+            return replace(one, password=hashed, password_changed=now, era=one.era + 1)
+
+        return await self._alter(user, change)
 
     async def set_disabled(self, name: str, *, disabled: bool) -> Account:
         """Let somebody in no more, or again.
@@ -206,21 +219,29 @@ class Accounts:
 
     async def set_standing(
         self, name: str, *, roles: Sequence[str] | None = None, tier: str | None = None
-    ) -> Account:
+    ) -> tuple[Account, Account]:
         """Give an account other roles or another tier; None: they stay.
+
+        Returns:
+            The account as it was, and as it is.
 
         Raises:
             Refusal, StoreError: as `set_disabled`.
         """
+        before: Account | None = None
 
         def change(one: Account) -> Account:
+            nonlocal before
+            before = one
             return replace(
                 one,
                 roles=one.roles if roles is None else tuple(roles),
                 tier=one.tier if tier is None else tier,
             )
 
-        return await self._alter(name, change)
+        after = await self._alter(name, change)
+        assert before is not None, "it was changed"
+        return before, after
 
     async def remove(self, name: str) -> Account:
         """Remove an account; its name stays taken.
@@ -287,6 +308,11 @@ async def _alter(documents: Documents, name: str, change: Callable[[Account], Ac
 async def _read(documents: Documents, name: str) -> Document | None:
     (found,) = await documents.read([_PREFIX + name.lower()])
     return found
+
+
+def _is_same(one: Account, other: Account) -> bool:
+    """Whether nothing lies between them that ends what was begun for an account."""
+    return (one.created, one.era) == (other.created, other.era)
 
 
 def _change(account: Account, version: int) -> Change:

@@ -103,7 +103,7 @@ class Administering:
         """
         account = await self._find(user)
         if change.roles is not None or change.tier is not None:
-            account = await self._set_standing(account, change)
+            account = await self._set_standing(user, change)
         if change.password is not None:
             account = await self._accounts.set_password(user, change.password)
             await self._end(account)
@@ -122,12 +122,12 @@ class Administering:
         """
         await self._end(await self._accounts.remove(user))
 
-    async def _set_standing(self, before: Account, change: AccountChange) -> Account:
-        account = await self._accounts.set_standing(
-            before.user, roles=change.roles, tier=change.tier
+    async def _set_standing(self, user: str, change: AccountChange) -> Account:
+        before, account = await self._accounts.set_standing(
+            user, roles=change.roles, tier=change.tier
         )
-        lost_a_role = not set(before.roles) <= set(account.roles)
-        if lost_a_role or before.tier not in ("", account.tier):
+        # Where nothing changes it may have been the store that failed between the two, before.
+        if before == account or not _is_only_given(before, account):
             await self._revoke(account.user)
         return account
 
@@ -140,6 +140,11 @@ class Administering:
         if account is None:
             raise Refusal(ErrorCode.NO_SUCH_ENTRY, "there is no such account")
         return account
+
+
+def _is_only_given(before: Account, after: Account) -> bool:
+    """Whether no role and no tier was taken."""
+    return set(before.roles) <= set(after.roles) and before.tier in ("", after.tier)
 
 
 def _shown(account: Account) -> AccountView:

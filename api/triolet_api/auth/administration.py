@@ -113,8 +113,8 @@ class AdminAccounts:
         """Change an account.
 
         A new password, and being disabled, end all its sign-ins. A role or a tier that is taken
-        away ends its sessions, which may begin again without it; what is given counts from the
-        next refresh on.
+        away ends its sessions, which may begin again without it, and so does the same once more;
+        what is given counts from the next refresh on.
         """
         del call
         return await self._administering.change(user, body)

@@ -83,10 +83,12 @@ class SigningIn:
         begun = await self.families.begin(
             account.user, device=device.name, agent=device.agent, network=device.network
         )
-        if not await self.accounts.is_unchanged(account):
+        # Its roles, too, may be others than they were before its password was compared.
+        present = await self.accounts.present(account)
+        if present is None:
             await self.families.end(account.user, begun.family.id)
             raise Refusal(ErrorCode.UNAUTHENTICATED, "the account was changed at this moment")
-        return self._signed_in(account, begun, at)
+        return self._signed_in(present, begun, at)
 
     async def refresh(self, token: str) -> SignedIn:
         """Go on by a refresh token.
@@ -116,9 +118,9 @@ class SigningIn:
                 not do; others as `Accounts.authenticate`.
             StoreError: ask again.
         """
-        await self.accounts.authenticate(user, old)
-        await self.accounts.set_password(user, new)
-        await self.families.end_all(user, but=family)
+        account = await self.accounts.authenticate(user, old)
+        await self.accounts.set_password(account.user, new, known=account)
+        await self.families.end_all(account.user, but=family)
 
     async def end_everywhere(self, user: str) -> None:
         """End all families, sessions and access tokens of a user, wherever they are.

@@ -4,6 +4,8 @@ import pytest
 import trio
 from auth_house import PASSWORD, ended, open_house, reason
 
+from triolet._model.errors import StoreUnavailable
+
 NEW = "another horse"
 
 
@@ -77,6 +79,23 @@ async def test_a_role_that_is_taken_is_gone_at_once_and_the_sign_in_stays(house)
     again = (await house.refresh(tokens["refresh_token"])).json()
     answer = await house.call("GET", "/admin/accounts", token=again["access_token"])
     assert reason(answer) == (403, "forbidden")
+
+
+async def test_a_role_is_taken_at_last_by_who_asks_again(house, monkeypatch):
+    """The store failed after the account was written, and before its tokens were revoked."""
+    await house.sign_up()
+    await change(house, "anna", roles=["admin"])
+    store = house.engine.store
+
+    async def fails(revocation):
+        raise StoreUnavailable("gone")
+
+    monkeypatch.setattr(store, "revoke", fails)
+    assert (await change(house, "anna", roles=[])).status_code == 503
+    monkeypatch.undo()
+    assert await store.revoked("anna") == 0
+    assert (await change(house, "anna", roles=[])).status_code == 200
+    assert await store.revoked("anna") > 0
 
 
 async def test_what_is_given_ends_nothing(house):

@@ -47,6 +47,45 @@ async def test_a_password_that_was_just_changed_lets_nobody_in(house, monkeypatc
     assert await signing_in.families.of("anna") == []
 
 
+async def test_a_role_that_was_just_taken_is_in_no_token(house, monkeypatch):
+    """Also not in one of who signs in meanwhile, which is made after all others were revoked."""
+    await house.sign_up()
+    path, root = "/admin/accounts/anna", house.root()
+    await house.call("PATCH", path, token=root, json={"roles": ["admin"]})
+    accounts = signing_in_of(house).accounts
+    authenticate = accounts.authenticate
+
+    async def late(name, password):
+        account = await authenticate(name, password)
+        await house.call("PATCH", path, token=root, json={"roles": []})
+        return account
+
+    monkeypatch.setattr(accounts, "authenticate", late)
+    tokens = await house.sign_in()
+    answer = await house.call("GET", "/auth/me", token=tokens["access_token"])
+    assert (answer.status_code, answer.json()["roles"]) == (200, [])
+
+
+async def test_who_knew_the_old_password_cannot_replace_the_new_one(house, monkeypatch):
+    """An operator has just given another, as the old one is known to somebody."""
+    signing_in = signing_in_of(house)
+    await house.sign_up()
+    accounts = signing_in.accounts
+    authenticate = accounts.authenticate
+
+    async def late(name, password):
+        account = await authenticate(name, password)
+        await accounts.set_password("anna", NEW)
+        return account
+
+    monkeypatch.setattr(accounts, "authenticate", late)
+    with pytest.raises(Refusal) as refused:
+        await signing_in.change_password("anna", PASSWORD, "the thief's horse", family="")
+    assert refused.value.code == ErrorCode.UNAUTHENTICATED
+    monkeypatch.undo()
+    assert (await accounts.authenticate("anna", NEW)).user == "anna"
+
+
 async def test_who_was_just_disabled_goes_on_nowhere(house):
     """Also where the disabling did not get as far as the families."""
     signing_in, first = signing_in_of(house), await house.sign_up()
