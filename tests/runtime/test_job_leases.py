@@ -6,7 +6,7 @@ from scene import NOW_MS, settled
 from stage import open_stage
 
 from triolet._model.errors import StoreUnavailable
-from triolet.ports.jobs import JobState
+from triolet.ports.jobs import JobState, NewJob
 
 
 async def test_a_lease_is_extended_for_as_long_as_the_handler_runs():
@@ -88,3 +88,29 @@ async def test_what_was_claimed_ahead_and_never_begun_is_left_to_others():
 
         assert sorted(set(book.done)) == list("abcdefghijkl")
         assert len(book.done) == 12
+
+
+async def test_a_worker_that_has_lost_all_that_it_held_claims_again():
+    """Whatever it knew of when to claim: what it has lost is somebody's to do, perhaps its own."""
+    async with open_stage(1, jobs_lease_s=4) as stage:
+        scene, done = stage[0], []
+
+        async def handler(job):
+            if job.key == "300" and job.attempts == 1:
+                await trio.sleep(100)
+            done.append(job.key)
+
+        jobs = scene.engine.jobs
+        await jobs.add_many([NewJob(kind="mail", key=str(number)) for number in range(900)])
+        jobs.handle("mail", handler, concurrency=1)
+        await settled()
+        # By those that were quick many were claimed ahead, and the house is full of them.
+        assert len(await jobs.listed(JobState.RUNNING, limit=1000)) > 400
+        scene.store.always("jobs.extend", StoreUnavailable("gone"))
+        await trio.sleep(2.9)
+        assert len(done) == 300
+        await trio.sleep(3)
+        scene.store.always("jobs.extend")
+        await trio.sleep(5)
+
+        assert len(done) == len(set(done)) == 900

@@ -188,14 +188,11 @@ class Worker:
         try:
             while self._queue:
                 held = self._queue.popleft()
-                if not held.is_ours():
-                    self._hall.leases.let_go(held)
-                    continue
-                self.running += 1
-                try:
+                if held.is_ours():
                     await self._attempt(held)
-                finally:
-                    self.running -= 1
+                else:
+                    self._hall.leases.let_go(held)
+                # Also when all that was here is lost: nobody else tells that there is room.
                 if self._room():
                     self._news.set()
                 await self._hall.endings.wait_room()
@@ -211,6 +208,7 @@ class Worker:
             Cancelled: the node leaves; the job is given back.
         """
         began = trio.current_time()
+        self.running += 1
         try:
             with held.begin(timeout_s=self._task.timeout_s) as scope:
                 await self._task.handler(held.job)
@@ -220,6 +218,8 @@ class Worker:
         except BaseException as error:  # noqa: BLE001 - what remains of it is raised
             self._hall.endings.put(held, held.returned(now=self._hall.clock.now_ms()))
             raise only_cancelled(error) from None
+        finally:
+            self.running -= 1
         if ending is None:
             self._hall.leases.let_go(held)
         else:
