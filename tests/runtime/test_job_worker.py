@@ -91,6 +91,19 @@ async def test_a_handler_that_takes_too_long_has_failed(scene):
     assert (dead.error, book.done) == ("TooSlowError: it took 10 s", [])
 
 
+async def test_what_an_error_says_can_be_kept_by_every_store(scene):
+    """A name that the file system has in no UTF-8, say: half a character."""
+    book = Book()
+    book.fails = [OSError("caf\udce9\0.txt" + "\udce9" * 1000)]
+    scene.engine.jobs.handle("mail", book)
+    await scene.engine.jobs.add("mail", "anna", attempts_max=1)
+    await settled()
+
+    dead = await one(scene.engine.jobs, JobState.DEAD)
+    assert dead.error.encode().startswith(rb"OSError: caf\udce9.txt\udce9")
+    assert len(dead.error) == 1000
+
+
 async def test_the_log_says_what_failed_but_not_what_errors_and_keys_hold(scene, caplog):
     book = Book()
     book.fails = [ValueError("https://push.example/secret"), triolet.Abandon("secret, too")]

@@ -244,8 +244,7 @@ class Worker:
         abandoned = [one for one in reasons if isinstance(one, Abandon)]
         wishes = [one for one in reasons if isinstance(one, Retry)]
         telling = abandoned or wishes or reasons
-        said = "; ".join(f"{type(one).__name__}: {one}" for one in telling)
-        said = said.replace("\0", "")[:ERROR_CHARS_MAX]
+        said = _storable("; ".join(f"{type(one).__name__}: {one}" for one in telling))
         # What errors say may be private: whoever may see the job reads it there.
         name = f"job {job.id} ({job.kind}), attempt {job.attempts} of {job.attempts_max}"
         logger.debug("%s failed", name, exc_info=error)
@@ -265,3 +264,9 @@ class Worker:
         return pause_s(
             job.attempts, first_s=limits.jobs_retry_s, most_s=limits.jobs_retry_s_max, chance=chance
         )
+
+
+def _storable(said: str) -> str:
+    """Return what an error said as every store can keep it: names of files may be no text."""
+    text = said[:ERROR_CHARS_MAX].replace("\0", "").encode(errors="backslashreplace").decode()
+    return text[:ERROR_CHARS_MAX]
