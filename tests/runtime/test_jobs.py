@@ -267,6 +267,44 @@ async def test_when_the_engine_ends_its_jobs_are_given_back_too():
     assert waiting.key == "a"
 
 
+async def test_what_is_being_claimed_when_the_node_leaves_is_given_back_too():
+    """It would be nobody's until the lease ends, and an attempt the poorer."""
+    async with open_scene(inspect=False) as scene:
+        jobs, book = scene.engine.jobs, Book()
+        jobs.handle("mail", book)
+        await settled()
+        claim = scene.store.script("jobs.claim", after=True)
+        await jobs.add("mail", "a", attempts_max=1)
+        await claim.entered.wait()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(jobs.leave)
+            await trio.sleep(1)
+            claim.release()
+
+        waiting = await one(jobs, JobState.WAITING)
+        assert (waiting.key, waiting.attempts, waiting.attempts_max) == ("a", 1, 2)
+        assert (trio.current_time(), book.begun) == (pytest.approx(1, abs=0.1), 0)
+
+
+async def test_a_claim_without_an_answer_does_not_hold_up_the_leaving_for_long():
+    async with open_scene(inspect=False) as scene:
+        scene.engine.jobs.handle("mail", Book())
+        await settled()
+        claim = scene.store.script("jobs.claim", before=True)
+        await scene.engine.jobs.add("mail", "a")
+        await claim.entered.wait()
+        await scene.engine.jobs.leave()
+
+        assert trio.current_time() == pytest.approx(scene.limits.jobs_drain_s, abs=0.1)
+
+
+async def test_what_is_added_when_the_engine_has_ended_is_refused():
+    async with open_scene(inspect=False) as scene:
+        pass
+    with trio.fail_after(1), pytest.raises(StoreUnavailable, match="ended"):
+        await scene.engine.jobs.add("mail", "a")
+
+
 async def test_a_store_that_is_gone_does_not_hold_up_the_leaving():
     async with open_scene(inspect=False) as scene:
         jobs, book = scene.engine.jobs, Book(takes_s=1)

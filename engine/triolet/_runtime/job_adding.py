@@ -12,6 +12,7 @@ from ..ports.clock import Clock
 from ..ports.jobs import JOBS_MAX, JobStore, NewJob
 
 _IS_FULL: Final = "too many jobs wait to be kept"
+_HAS_ENDED: Final = "the engine has ended"
 
 
 @final
@@ -52,6 +53,7 @@ class Adding:
         self._asked: list[_Asked] = []
         self._count = 0
         self._news = trio.Event()
+        self._has_ended = False
 
     async def add(self, jobs: Sequence[NewJob]) -> list[bool]:
         """Keep jobs, and return which are new. Cancelling only stops the waiting.
@@ -63,9 +65,9 @@ class Adding:
         """
         if len(jobs) > JOBS_MAX:
             raise ValueError(f"{len(jobs)} jobs at once, {JOBS_MAX} may be")
-        if self._count + len(jobs) > self._limits.jobs_pending_max:
+        if self._has_ended or self._count + len(jobs) > self._limits.jobs_pending_max:
             await trio.lowlevel.checkpoint()
-            raise StoreUnavailable(_IS_FULL)
+            raise StoreUnavailable(_HAS_ENDED if self._has_ended else _IS_FULL)
         asked = _Asked(tuple(jobs))
         self._asked.append(asked)
         self._count += len(jobs)
@@ -82,8 +84,9 @@ class Adding:
                 await self._news.wait()
                 await self._keep(self._take())
         finally:
+            self._has_ended = True
             for asked in self._asked:
-                asked.error = StoreUnavailable("the engine has ended")
+                asked.error = StoreUnavailable(_HAS_ENDED)
                 asked.is_over.set()
 
     def _take(self) -> list[_Asked]:
@@ -103,7 +106,7 @@ class Adding:
         jobs = [job for asked in taken for job in asked.jobs]
         added: list[bool] = []
         # What they are told if this is cancelled.
-        error: StoreError | None = OutcomeUnknown("the engine has ended")
+        error: StoreError | None = OutcomeUnknown(_HAS_ENDED)
         try:
             added = await self._store.add(jobs, now=self._clock.now_ms())
             error = None

@@ -81,7 +81,8 @@ class Worker:
         self._due_at = 0
         self._news = trio.Event()
         self._is_leaving = False
-        # Set while no hand is at work.
+        self._is_claiming = False
+        # Set while no hand is at work, and nothing is being claimed.
         self._is_idle = trio.Event()
         self._is_idle.set()
         # What a job takes, s; at first the most careful guess.
@@ -107,8 +108,16 @@ class Worker:
             self._hall.endings.put(held, held.returned(now=now))
 
     async def wait_idle(self) -> None:
-        """Wait until no handler is at work."""
+        """Wait until no handler is at work, and it is known what was claimed."""
         await self._is_idle.wait()
+
+    def _began(self) -> None:
+        if self._is_idle.is_set():
+            self._is_idle = trio.Event()
+
+    def _ended(self) -> None:
+        if not self._hands and not self._is_claiming:
+            self._is_idle.set()
 
     # --- claiming ------------------------------------------------------------------------
 
@@ -118,7 +127,13 @@ class Worker:
             room = self._room()
             wait_s = self._wait_s()
             if room and wait_s <= 0:
-                await self._claim(room, nursery)
+                self._is_claiming = True
+                self._began()
+                try:
+                    await self._claim(room, nursery)
+                finally:
+                    self._is_claiming = False
+                    self._ended()
                 continue
             self._news = trio.Event()
             with trio.move_on_after(wait_s if room else math.inf):
@@ -153,7 +168,7 @@ class Worker:
             self._take(jobs, held_until, nursery)
             if len(jobs) == room:
                 self._due_at = 0
-            else:
+            elif not self._is_leaving:
                 due_at = await hall.store.next_due([self._task.kind])
                 self.wake_at(look_at if due_at is None else due_at)
         except StoreError as error:
@@ -177,8 +192,7 @@ class Worker:
             self.leave()
         for _ in range(min(self._task.concurrency - self._hands, len(self._queue))):
             self._hands += 1
-            if self._is_idle.is_set():
-                self._is_idle = trio.Event()
+            self._began()
             nursery.start_soon(self._work)
 
     # --- doing ---------------------------------------------------------------------------
@@ -198,8 +212,7 @@ class Worker:
                 await self._hall.endings.wait_room()
         finally:
             self._hands -= 1
-            if not self._hands:
-                self._is_idle.set()
+            self._ended()
 
     async def _attempt(self, held: HeldJob) -> None:
         """Call the handler, and have written what became of it.
