@@ -246,6 +246,22 @@ async def test_a_ban_whose_outcome_is_unknown_comes_into_force_if_it_was_stored(
     assert await ben.ended() == 4003
 
 
+async def test_a_ban_whose_maker_has_gone_comes_into_force_if_it_was_stored(scene):
+    """An administrator whose browser has left, say, while the store took it."""
+    ben = await scene.enter("ben")
+    carl = placed(await scene.enter("carl"), "198.51.100.7")
+    for ban in (Ban(user="ben"), Ban(network="198.51.100.0/24")):
+        stored = scene.store.script("documents.write", after=True)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(scene.engine.bans.add, ban)
+            await stored.entered.wait()
+            nursery.cancel_scope.cancel()
+            stored.release()
+
+    assert [await one.ended() for one in (ben, carl)] == [4003, 4003]
+    assert await refused(scene) is ErrorCode.BANNED
+
+
 # --- several nodes -----------------------------------------------------------------------------
 
 
@@ -274,6 +290,16 @@ async def test_what_no_doorbell_has_told_is_found_by_the_sweep():
         await stage[0].engine.bans.lift(user="ben")
         await trio.sleep(stage[1].limits.revocations_check_s + 0.1)
         assert await refused(stage[1]) is None
+
+
+async def test_a_ban_is_carried_out_though_the_look_for_it_has_taken_too_long():
+    """It is known then, so no later look finds anything new."""
+    async with open_stage(2) as stage:
+        ben = placed(await stage[1].enter("ben"), "198.51.100.7")
+        stage[1].engine.bans._documents = Busy(stage.store.documents)
+        await stage[0].engine.bans.add(Ban(network="198.51.100.0/24"))
+
+        assert await ben.ended() == 4003
 
 
 async def test_doorbells_out_of_order_and_twice_end_with_what_the_store_has():
@@ -330,6 +356,24 @@ async def test_as_long_as_nothing_changes_one_document_is_read():
         await trio.sleep(0.1)
 
         assert documents.calls == ["read"] * 5, "the ban, and the count"
+
+
+class Busy:
+    """Documents, of which the first answer finds the event loop busy for three seconds."""
+
+    def __init__(self, real):
+        self.real = real
+        self.is_new = True
+
+    def __getattr__(self, name):
+        async def call(*args, **kwargs):
+            found = await getattr(self.real, name)(*args, **kwargs)
+            if self.is_new:
+                self.is_new = False
+                trio.lowlevel.current_clock().jump(3)
+            return found
+
+        return call
 
 
 class Counting:

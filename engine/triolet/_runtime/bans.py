@@ -6,7 +6,7 @@ long as its count is the one that is known, nothing else has to be read.
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final, NoReturn, final
 
 import msgspec
@@ -70,6 +70,8 @@ class Bans:
         self.begun = trio.Event()
         self._is_loaded = False
         self._table = BanTable()
+        # Bans in the table that are to be carried out: of whom a session may still be here.
+        self._due: dict[str, Ban] = {}
         # The count of changes that the table holds.
         self._count = 0
         # Keys that have changed, by the count of their change: to be read again.
@@ -142,13 +144,14 @@ class Bans:
             kept = banned(ban, now=self._clock.now_ms())
         except ValueError as error:
             _refuse(error)
-        self._table.forget(kept.at)
+        if len(self._table) >= self._limits.bans_max:
+            self._table.forget(kept.at)
         if len(self._table) >= self._limits.bans_max and self._table.get(kept.key) is None:
             raise Refusal(ErrorCode.TOO_LARGE, f"there are {len(self._table)} bans already")
         count = await self._write(Change(kept.key, _encode(kept), expires_at=kept.until))
-        self._table.put(kept)
+        self._put(kept)
         self._tell(kept.key, count)
-        await self._enforce([kept])
+        await self._enforce()
         return kept
 
     async def lift(self, *, user: str = "", network: str = "") -> bool:
@@ -166,19 +169,23 @@ class Bans:
         if found is None:
             return False
         count = await self._write(Change(key, None))
-        self._table.drop(key)
+        self._drop(key)
         self._tell(key, count)
         return True
 
     async def _write(self, change: Change) -> int:
-        """Make a change, and count it; return the count."""
+        """Make a change, and count it; return the count, without a checkpoint if it is made.
+
+        Whoever asked for it may have gone: what is made is carried out all the same.
+        """
         for _ in range(_TRIES):
             (counted,) = await self._documents.read([_COUNT_KEY])
             count = 1 + (0 if counted is None else _decode_count(counted.value))
             version = 0 if counted is None else counted.version
             counting = Change(_COUNT_KEY, _encode(count), version=version)
             try:
-                is_written = await self._documents.write([change, counting])
+                with trio.CancelScope(shield=True):
+                    is_written = await self._documents.write([change, counting])
             except OutcomeUnknown:
                 self._is_moved.set()  # it may have been: look
                 raise
@@ -217,6 +224,7 @@ class Bans:
             else:
                 await trio.sleep(min(_RETRY_S, interval_s))
             is_done = await self._try()
+            await self._enforce()
 
     async def _try(self) -> bool:
         """Sweep; return whether that came to its end."""
@@ -233,7 +241,7 @@ class Bans:
         return True
 
     async def sweep(self) -> None:
-        """Read what has changed, and carry it out.
+        """Read what has changed; it is due then.
 
         Raises:
             StoreError: it is tried again.
@@ -253,23 +261,20 @@ class Bans:
                 self._count = count
                 break
         # Where bans change all the time it is as good as any, and read again soon.
-        await self._replace(found)
+        self._replace(found)
 
     async def _read(self, moved: dict[int, str]) -> None:
         keys = list(dict.fromkeys(moved.values()))
         found = await self._documents.read(keys)
-        new: list[Ban] = []
         for key, document in zip(keys, found, strict=True):
             ban = None if document is None else _decode(document.value)
             if ban is None:
-                self._table.drop(key)
+                self._drop(key)
             elif ban != self._table.get(key):
-                self._table.put(ban)
-                new.append(ban)
+                self._put(ban)
         # Two changes of one node, of which the second was rung first, are no gap.
         while self._count + 1 in moved:
             self._count += 1
-        await self._enforce(new)
 
     async def _counted(self) -> int:
         (counted,) = await self._documents.read([_COUNT_KEY])
@@ -285,23 +290,35 @@ class Bans:
                 return bans
             after = found[-1].key
 
-    async def _replace(self, bans: Sequence[Ban]) -> None:
+    def _replace(self, bans: Sequence[Ban]) -> None:
         known, self._table = self._table, BanTable(bans)
         self._is_loaded = True
-        await self._enforce([ban for ban in bans if ban != known.get(ban.key)])
+        self._due |= {ban.key: ban for ban in bans if ban != known.get(ban.key)}
+
+    def _put(self, ban: Ban) -> None:
+        self._table.put(ban)
+        self._due[ban.key] = ban
+
+    def _drop(self, key: str) -> None:
+        self._table.drop(key)
+        self._due.pop(key, None)
 
     # --- enforcing ---------------------------------------------------------------------
 
-    async def _enforce(self, bans: Iterable[Ban]) -> None:
-        """End the sessions of those who are banned."""
-        has_networks = False
-        for ban in bans:
-            has_networks = has_networks or bool(ban.network)
+    async def _enforce(self) -> None:
+        """End the sessions of those who are banned; what is left if it is cut short stays due."""
+        due = dict(self._due)
+        for ban in due.values():
             present = self._presence.present.get(ban.user) if ban.user else None
             for session in list(present.sessions.values()) if present is not None else ():
                 self._end(session)
-        if not has_networks:
-            return
+        if any(ban.network for ban in due.values()):
+            await self._enforce_networks()
+        for key, ban in due.items():
+            if self._due.get(key) is ban:
+                del self._due[key]
+
+    async def _enforce_networks(self) -> None:
         connections = list(self._heartbeat.connections)
         for start in range(0, len(connections), _PER_TURN):
             await trio.lowlevel.checkpoint()
