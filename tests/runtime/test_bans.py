@@ -1,5 +1,6 @@
 """Laws of bans: who is banned is gone within a second on every node, and comes in on none."""
 
+import msgspec
 import pytest
 import trio
 from scene import NOW_MS, ScriptedStore, open_scene, settled
@@ -10,6 +11,7 @@ from triolet._domain.bans import Ban
 from triolet._model.errors import ErrorCode, OutcomeUnknown, Refusal, StoreUnavailable
 from triolet._model.limits import Limits
 from triolet._runtime.engine import Engine
+from triolet.ports.documents import Change
 from triolet.ports.gate import Opening
 
 
@@ -260,6 +262,32 @@ async def test_a_ban_whose_maker_has_gone_comes_into_force_if_it_was_stored(scen
 
     assert [await one.ended() for one in (ben, carl)] == [4003, 4003]
     assert await refused(scene) is ErrorCode.BANNED
+
+
+async def test_many_bans_are_taken_in_a_little_at_a_time(scene):
+    """Others have their turns meanwhile, and whoever looks does not begin again for that."""
+    bans, documents = scene.engine.bans, scene.store.real.documents
+    ben = await scene.enter("user999")
+    many = [Ban(user=f"user{n}", at=NOW_MS) for n in range(1000)]
+    await documents.write([Change(ban.key, msgspec.msgpack.encode(ban)) for ban in many])
+    await documents.write([Change("ban-changes", msgspec.msgpack.encode(1))])
+    turns = 0
+
+    async def count_turns():
+        nonlocal turns
+        while True:
+            await trio.lowlevel.checkpoint()
+            turns += 1
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(count_turns)
+        await bans.sweep()
+        nursery.cancel_scope.cancel()
+
+    assert turns > 20
+    assert all(bans.of(user=ban.user) == ban for ban in many)
+    await bans.add(Ban(user="another"))
+    assert await ben.ended() == 4003
 
 
 # --- several nodes -----------------------------------------------------------------------------
