@@ -146,17 +146,47 @@ class Devices:
         name = device_id(endpoint)
         new = Device(id=name, endpoint=endpoint, keys=keys, agent=agent, added_at=now)
 
-        def joined(before: UserDevices | None) -> UserDevices:
-            others = () if before is None else before.devices
-            rest = tuple(one for one in others if one.id != name)
-            return UserDevices((*rest, new)[-DEVICES_MAX:])
+        dropped: tuple[Device, ...] = ()
 
+        def joined(before: UserDevices | None) -> UserDevices:
+            nonlocal dropped
+            others = () if before is None else before.devices
+            all_of_them = (*(one for one in others if one.id != name), new)
+            dropped = all_of_them[:-DEVICES_MAX]
+            return UserDevices(all_of_them[-DEVICES_MAX:])
+
+        # It is theirs first, and only then among theirs: so of two users who subscribe one at
+        # once, one finds the other here, or the other is found below.
+        former = await self._claim(user, name)
+        if former not in ("", user):
+            await self.remove(former, name)
+        await self._kept.change(devices_key(user), joined)
+        for one in dropped:
+            await self._disown(user, one.id)
         owner = await self._owners.read(_owner_key(name))
         if owner is not None and owner.user != user:
-            await self.remove(owner.user, name)
-        await self._kept.change(devices_key(user), joined)
-        await self._owners.put(_owner_key(name), Owner(user))
+            await self.remove(user, name)
         return new
+
+    async def _claim(self, user: str, name: str) -> str:
+        """Have a device be a user's; return whose it was, empty: nobody's."""
+        former = ""
+
+        def claimed(before: Owner | None) -> Owner:
+            nonlocal former
+            former = "" if before is None else before.user
+            return Owner(user)
+
+        await self._owners.change(_owner_key(name), claimed)
+        return former
+
+    async def _disown(self, user: str, name: str) -> None:
+        """Have a device be a user's no more, if it is."""
+
+        def disowned(owner: Owner | None) -> Owner | None:
+            return None if owner is not None and owner.user == user else owner
+
+        await self._owners.change(_owner_key(name), disowned)
 
     def _check_host(self, endpoint: str) -> None:
         host, _ = check_url(endpoint)
@@ -181,11 +211,7 @@ class Devices:
             return structs.replace(before, devices=rest) if before and rest else None
 
         await self._kept.change(devices_key(user), left)
-
-        def disowned(owner: Owner | None) -> Owner | None:
-            return None if owner is not None and owner.user == user else owner
-
-        await self._owners.change(_owner_key(name), disowned)
+        await self._disown(user, name)
         return was_there
 
 

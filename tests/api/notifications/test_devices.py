@@ -1,12 +1,13 @@
 """Law: a device is pushed to for the user who subscribed it last, and for nobody else."""
 
 import pytest
+import trio
 from notices import Browser, FakeOutgoing
 
 from triolet._model.errors import ErrorCode, Refusal
 from triolet.adapters.memory import MemoryStore
 from triolet.adapters.system import SystemClock, SystemEntropy
-from triolet_api.notifications.devices import DEVICES_MAX, Devices, device_id
+from triolet_api.notifications.devices import DEVICES_MAX, Devices, device_id, owned_by
 from triolet_api.notifications.outgoing import RequestFailed
 
 
@@ -61,6 +62,29 @@ async def test_beyond_a_bound_the_oldest_goes(devices):
         await add(devices, "anna", f"https://push.example.net/{number}", now=number)
 
     assert [one.added_at for one in await devices.of("anna")] == list(range(2, DEVICES_MAX + 2))
+
+
+async def test_nothing_is_kept_of_a_device_that_has_gone(outgoing):
+    """Else whoever subscribes again and again fills the store, and erasing leaves their name."""
+    documents = MemoryStore(clock=SystemClock(), entropy=SystemEntropy()).documents
+    devices = Devices(documents, outgoing)
+    for number in range(DEVICES_MAX + 5):
+        await add(devices, "anna", f"https://push.example.net/{number}", now=number)
+
+    kept = [one.key for one in await documents.scan("push-endpoint/", limit=1000)]
+    assert sorted(kept) == sorted(await owned_by(documents, "anna"))
+    assert len(kept) == DEVICES_MAX
+
+
+async def test_of_two_who_subscribe_one_browser_at_once_one_has_it(devices):
+    for number in range(20):
+        endpoint = f"https://push.example.net/shared/{number}"
+        async with trio.open_nursery() as nursery:
+            for user in ("anna", "ben"):
+                nursery.start_soon(add, devices, user, endpoint)
+        name = device_id(endpoint)
+        theirs = [one.id for user in ("anna", "ben") for one in await devices.of(user)]
+        assert theirs.count(name) == 1
 
 
 async def test_an_endpoint_in_a_private_network_is_refused(devices, outgoing):
