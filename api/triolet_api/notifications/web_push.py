@@ -28,19 +28,22 @@ def topic_of(tag: str) -> str:
 
 
 def payload_of(notice: Notice, *, bytes_max: int = PLAINTEXT_BYTES_MAX) -> bytes:
-    """Return a notice as JSON of at most `bytes_max`: its text is cut as far as needed.
+    """Return a notice as JSON of at most `bytes_max`: its text, then its title is cut for it.
+
+    Where that is not enough it leads nowhere: a character of a URL may be six bytes of JSON.
 
     >>> payload_of(Notice(kind="host", user="anna", text="hello"))
     b'{"kind":"host","user":"anna","text":"hello"}'
     """
     payload = msgspec.json.encode(notice)
-    while len(payload) > bytes_max:
-        # Each character is at least one byte; what is left of titles and URLs is bounded.
-        keep = max(len(notice.text) - max(len(payload) - bytes_max, 16), 0)
-        if not notice.text:
-            raise ValueError("a notice without its text fits into a push message")
-        notice = structs.replace(notice, text=notice.text[:keep] + _CUT if keep else "")
-        payload = msgspec.json.encode(notice)
+    for name in ("text", "title", "url"):
+        while len(payload) > bytes_max and (said := getattr(notice, name)):
+            # Each character is at least one byte.
+            keep = max(len(said) - max(len(payload) - bytes_max, 16), 0)
+            rest = said[:keep] + _CUT if keep and name != "url" else ""
+            notice = structs.replace(notice, **{name: rest})
+            payload = msgspec.json.encode(notice)
+    assert len(payload) <= bytes_max, "what is left is made of names"
     return payload
 
 

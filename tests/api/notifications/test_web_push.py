@@ -91,6 +91,19 @@ def test_a_text_is_cut_to_what_a_push_may_have(text, bytes_max):
     assert cut == text or text.startswith(cut.removesuffix("…"))
 
 
+def test_a_title_and_a_url_that_are_too_long_keep_nothing_from_being_told():
+    """A thousand characters are up to 6,000 bytes: without this the job fails until it is dead."""
+    url = "https://example.org/" + "x" * 980
+    long = Notice(kind="host", user="anna", title="\N{HOT BEVERAGE}" * 1000, text="a", url=url)
+    assert len(long.title.encode()) == 3000
+    told = msgspec.json.decode(payload_of(long), type=Notice)
+    assert (told.text, told.title[:900], told.url) == ("", long.title[:900], url)
+
+    broken = Notice(kind="host", user="anna", title="t", url="\x01" * 1000)
+    told = msgspec.json.decode(payload_of(broken), type=Notice)
+    assert told.url == ""
+
+
 @given(st.text(), st.text())
 def test_topics_tell_rooms_apart_and_nothing_of_them(one, other):
     assert (topic_of(one) == topic_of(other)) == (one == other)
