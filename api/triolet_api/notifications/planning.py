@@ -134,7 +134,7 @@ class Planner:
         look = self._soon.get(room)
         if look is None:
             if self.is_full:
-                self._dropped_at = at if self._dropped_at is None else min(self._dropped_at, at)
+                self._drop(at)
                 return
             look = self._soon[room] = _Look(room, False, seq, at, {})
             self._plan(look, max(trio.current_time() + _SETTLE_S, self._next_look_at(room)))
@@ -143,6 +143,10 @@ class Planner:
         for user in mentioned:
             if user in look.mentioned or len(look.mentioned) < _MENTIONED_MAX:
                 look.mentioned[user] = seq
+
+    def _drop(self, at: int) -> None:
+        """There is no room for a look: a sweep is to find what came since."""
+        self._dropped_at = at if self._dropped_at is None else min(self._dropped_at, at)
 
     def _more_came(self, room: str, head: int) -> None:
         self.look_soon(room, seq=head, at=self._engine.clock.now_ms())
@@ -246,6 +250,7 @@ class Planner:
         late = self._late.get(look.room)
         if late is None:
             if len(self._late) >= _ROOMS_MAX:
+                self._drop(look.since)
                 return
             late = self._late[look.room] = _Look(look.room, True, look.seq, look.since, {})
             delay_s = self._settings.unread_delay_s
@@ -276,7 +281,9 @@ class Planner:
 
     def _look_again(self, look: _Look) -> None:
         self.look_soon(look.room, seq=look.seq, at=look.since)
-        self._soon[look.room].mentioned.update(look.mentioned)
+        waiting = self._soon.get(look.room)
+        if waiting is not None:
+            waiting.mentioned.update(look.mentioned)
 
     def _forget_looks(self, now: float) -> None:
         """Let go of looks that delay nothing any more; the first ones are the oldest."""

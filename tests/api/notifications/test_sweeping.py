@@ -115,6 +115,26 @@ async def test_without_room_for_it_what_came_is_looked_for(world, monkeypatch):
         assert (house.texts("ben"), house.texts("carl")) == (["hello"], ["hello"])
 
 
+async def test_without_room_for_it_who_was_connected_is_told_too(world, monkeypatch):
+    """Of looks that wait until they have had their time to read, there is a bound as well."""
+    monkeypatch.setattr(planning, "_ROOMS_MAX", 1)
+    async with open_house(**world) as house:
+        users = ("ben", "carl", "dora")
+        async with AsyncExitStack() as stack:
+            for user in users:
+                await house.direct("anna", user)
+                await house.subscribe(user)
+                await stack.enter_async_context(house.connect(user))
+            async with house.connect("anna") as anna:
+                for text in ("one", "two"):
+                    for user in users:
+                        await anna.send(f"dm:anna:{user}", {"text": text})
+                        await house.passed(1)
+            await house.passed(10 * UNREAD_DELAY_S)
+
+        assert [house.texts(user)[-1:] for user in users] == [["two"]] * 3
+
+
 async def test_a_node_that_died_is_swept_by_another_and_one_that_is_idle_is_not(world):
     shared = MemoryBus()
     async with AsyncExitStack() as stack:
