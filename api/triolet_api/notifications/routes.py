@@ -18,6 +18,8 @@ from .reading import Reader, is_counted
 _AGENT_CHARACTERS_MAX: Final = 100
 # Rooms of one inbox that are listed; the badge counts the others, too.
 _INBOX_MAX: Final = 200
+# Each test is a request to every device of a user, wherever they say that those are.
+_TEST_INTERVAL_MS: Final = 10_000
 
 DeviceId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{16}\Z")]
 Text = Annotated[str, Meta(max_length=TEXT_CHARACTERS_MAX, pattern=r"^[^\x00]*\Z")]
@@ -190,11 +192,12 @@ class Notifications:
 
     @endpoint("POST", "/v1/notifications/test", access=Access.USER, rate="write")
     async def test(self, call: Call) -> Tried:
-        """Have something pushed to all my devices, to see that it comes."""
+        """Have something pushed to all my devices, to see that it comes; once in ten seconds."""
         user = call.identity.user
         devices = await self._notifying.devices.of(user)
         if devices:
-            await self._notifying.send(user, "It works", tag="test", is_urgent=True)
+            key = f"test-{self._engine.clock.now_ms() // _TEST_INTERVAL_MS}"
+            await self._notifying.send(user, "It works", tag="test", is_urgent=True, key=key)
         return Tried(len(devices))
 
     # --- wishes ------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from triolet.embedded import open_engine
 from triolet.ports.gate import FOREVER, Identity
 from triolet_api.address import Address
 from triolet_api.composition import open_api
+from triolet_api.notifications.rings import HOST
 from triolet_api.notifications.settings import MailSettings, PushSettings
 from triolet_api.settings import Settings
 
@@ -138,10 +139,22 @@ async def test_what_is_unread_is_told_and_muted_rooms_do_not_count(ask):
     assert await ask("ben", "GET", "/inbox") == {"badge": 0, "rooms": [], "more": False}
 
 
-async def test_a_trial_goes_to_all_devices(ask):
+async def test_a_trial_goes_to_all_devices_once_in_a_while(ask, monkeypatch):
     assert await ask("ben", "POST", "/test") == {"devices": 0}
     await ask("ben", "POST", "/subscriptions", 201, Browser(PHONE).subscription)
-    assert await ask("ben", "POST", "/test") == {"devices": 1}
+    added = []
+    add_many = ask.engine.jobs.add_many
+
+    async def adding(jobs):
+        are_new = await add_many(jobs)
+        added.extend(is_new for job, is_new in zip(jobs, are_new, strict=True) if job.kind == HOST)
+        return are_new
+
+    monkeypatch.setattr(ask.engine.jobs, "add_many", adding)
+    monkeypatch.setattr(ask.engine.clock, "now_ms", lambda: 1_800_000_000_000)
+    for _ in range(2):
+        assert await ask("ben", "POST", "/test") == {"devices": 1}
+    assert added == [True, False], "who asks again and again is pushed to once"
 
 
 async def test_admins_alone_tell_something_and_verify_addresses(ask):
