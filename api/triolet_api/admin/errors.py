@@ -22,7 +22,12 @@ class RecentErrors(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep one; of an exception its type alone, for its text may be anything."""
-        text = record.getMessage()
+        try:
+            text = record.getMessage()
+        except Exception:  # noqa: BLE001 - a message that does not fit its values may raise any
+            # As the standard library's handlers do: whoever logs must not fail by it.
+            self.handleError(record)
+            return
         if record.exc_info and record.exc_info[0] is not None:
             text = f"{text}: {record.exc_info[0].__name__}"
         row = (int(1000 * record.created), record.levelname, record.name, mask(text))

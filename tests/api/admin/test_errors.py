@@ -37,3 +37,14 @@ def test_only_the_last_ones_are_kept_and_short():
     assert max(len(row[3]) for row in counters.errors) == 300
     assert counters.errors[-1][3].startswith("199 ")
     assert counters.errors_logged == 200
+
+
+def test_who_logs_does_not_fail_by_it(monkeypatch):
+    """A message that does not fit its values is told as the standard library does."""
+    monkeypatch.setattr(logging, "raiseExceptions", False)
+    counters = Counters()
+    with recent_errors(counters):
+        log.error("%d of them", "many")
+        log.error("later")
+
+    assert [row[3] for row in counters.errors] == ["later"]
