@@ -7,13 +7,14 @@ from datetime import UTC, datetime
 from typing import Final, TextIO, final
 
 # A JWT by its shape (`eyJ` is base64url for `{"`), what is named as a token or secret, and what
-# stands before a host.
-_JWT: Final = re.compile(r"eyJ[\w-]{8,}\.[\w-]+\.[\w-]*")
+# stands before a host. Each looks at a character a bounded number of times: what is logged may be
+# anybody's, and 32 KB of it must not hold the loop for seconds.
+_JWT: Final = re.compile(r"eyJ[\w-]{8,1024}\.[\w-]+\.[\w-]*")
 _NAMED: Final = re.compile(
     r"""(?ix) ( \b(?:access_|refresh_|ssl)? (?:token|secret|password) ["']? \s* [=:] \s* ["']?
               | \bbearer \s+ ) [^\s&"',;)}\]]+"""
 )
-_IN_URL: Final = re.compile(r"(://[^:/@\s]*):[^@\s]*@")
+_IN_URL: Final = re.compile(r"(://[^:/@\s]*):(?:(?!://)[^@\s])*@")
 # Line breaks of any kind, and the controls a terminal would obey.
 _CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 # The innermost calls of a traceback say where; the loop's own frames below them do not.
