@@ -6,9 +6,11 @@ are answers like others, proxies of the environment are not used, and of an answ
 the beginning is read.
 """
 
+import socket
 import ssl
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Final, final
 from urllib.parse import urlsplit
 
@@ -28,6 +30,9 @@ _CONNECTIONS_MAX: Final = 64
 _IDLE_MAX: Final = 16
 _IDLE_S: Final = 60.0
 _RESOLVE_TIMEOUT_S: Final = 5.0
+# Names that are looked up at once: one whose server does not answer holds a thread for half a
+# minute, and must hold none that others of this process wait for.
+_LOOKUPS_MAX: Final = 16
 
 
 class RequestFailed(Exception):
@@ -96,6 +101,7 @@ class Outgoing:
         self._allowed = tuple(allowed)
         self._timeout_s = timeout_s
         self._trust = trust
+        self._lookups = trio.CapacityLimiter(_LOOKUPS_MAX)
         self._pool: AsyncConnectionPool | None = None
 
     async def check(self, url: str) -> None:
@@ -118,7 +124,11 @@ class Outgoing:
         """
         try:
             with trio.fail_after(_RESOLVE_TIMEOUT_S):
-                found = await trio.socket.getaddrinfo(host, port, type=trio.socket.SOCK_STREAM)
+                found = await trio.to_thread.run_sync(
+                    partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM),
+                    abandon_on_cancel=True,
+                    limiter=self._lookups,
+                )
         except (OSError, UnicodeError, trio.TooSlowError):
             raise RequestFailed("the host cannot be resolved") from None
         addresses = list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))

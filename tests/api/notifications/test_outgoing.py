@@ -1,14 +1,18 @@
 """Law: a request goes to an address that was checked, or to none."""
 
+import socket
 import ssl
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import trio
+import trio.testing
 
 from triolet.testing.services.certificates import make_certificates
 from triolet_api.notifications.outgoing import (
@@ -109,6 +113,39 @@ async def test_a_private_network_is_not_reached_by_any_name(tmp_path: Path) -> N
     assert heard == []
 
 
+def looking_up(monkeypatch: pytest.MonkeyPatch, getaddrinfo: Callable[..., list[object]]) -> None:
+    """Have names looked up by this, here and nowhere else."""
+    resolver = SimpleNamespace(getaddrinfo=getaddrinfo, SOCK_STREAM=socket.SOCK_STREAM)
+    monkeypatch.setattr("triolet_api.notifications.outgoing.socket", resolver)
+
+
+async def test_names_that_nobody_answers_for_hold_no_thread_of_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever subscribes names of their own server's may let it be silent."""
+    answer, asked = threading.Event(), []
+
+    def getaddrinfo(host: str, port: int, **_: object) -> list[object]:
+        asked.append(host)
+        answer.wait()
+        return [(2, 1, 6, "", ("93.184.216.34", port))]
+
+    looking_up(monkeypatch, getaddrinfo)
+    try:
+        async with open_outgoing() as strict, trio.open_nursery() as nursery:
+            for number in range(100):
+                nursery.start_soon(strict.check, f"https://push{number}.example.net/1")
+            with trio.fail_after(5):
+                while len(asked) < 16:  # noqa: ASYNC110 - threads tell nothing
+                    await trio.sleep(0.01)
+            await trio.testing.wait_all_tasks_blocked()
+            others = trio.to_thread.current_default_thread_limiter()
+            assert (len(asked), others.borrowed_tokens) == (16, 0)
+            nursery.cancel_scope.cancel()
+    finally:
+        answer.set()
+
+
 @pytest.fixture
 def names(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Have names mean one list of addresses after another."""
@@ -116,11 +153,11 @@ def names(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     def mean(*answers: list[str]) -> None:
         left = list(answers)
 
-        async def getaddrinfo(host: str, port: int, **_: object) -> list[object]:
+        def getaddrinfo(host: str, port: int, **_: object) -> list[object]:
             found = left.pop(0) if len(left) > 1 else left[0]
             return [(2, 1, 6, "", (address, port)) for address in found]
 
-        monkeypatch.setattr(trio.socket, "getaddrinfo", getaddrinfo)
+        looking_up(monkeypatch, getaddrinfo)
 
     return mean
 
