@@ -19,6 +19,7 @@ from ..endpoints import Access, Call, endpoint
 logger = logging.getLogger(__name__)
 
 FOLDER: Final = "backups"
+_FILES: Final = "triolet-*Z.db"
 # Of the database's size: so much must be free, its write-ahead log grows meanwhile.
 _ROOM_NEEDED: Final = 1.2
 # PostgreSQL has tools of its own, which know of replicas and of other databases.
@@ -106,6 +107,9 @@ class AdminBackup:
         """
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # A process that was killed over one has left a part as large as the database.
+            for part in self._folder.glob(f"{_FILES}.part"):
+                part.unlink(missing_ok=True)
             needed = int(source.stat().st_size * _ROOM_NEEDED)
             free = shutil.disk_usage(self._folder).free
         except OSError as error:
@@ -116,7 +120,7 @@ class AdminBackup:
 
     def _remove_oldest(self) -> None:
         """Keep as many as the settings say. Blocks."""
-        made = sorted(self._folder.glob("triolet-*Z.db"))
+        made = sorted(self._folder.glob(_FILES))
         for old in made[: -self._kept] if self._kept else ():
             logger.info("the backup %s is removed: %s newer ones are kept", old.name, self._kept)
             old.unlink(missing_ok=True)

@@ -43,6 +43,8 @@ async def test_the_oldest_are_removed(serving, tmp_path):
     async with open_house(serving, settings, store=store) as house:
         (tmp_path / "backups").mkdir()
         (tmp_path / "backups" / "mine.db").touch()
+        # Of a process that was killed meanwhile.
+        (tmp_path / "backups" / "triolet-20200101T000000000Z.db.part").touch()
         made = [(await house.ask("POST", "/admin/backup"))["file"] for _ in range(4)]
 
     left = sorted(one.name for one in (tmp_path / "backups").iterdir())
