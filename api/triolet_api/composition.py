@@ -106,12 +106,13 @@ async def open_api(
             Commands(engine),
             PresenceDoor(engine),
         )
-        signs_in = has_accounts(settings) and signing is not None
-        if signs_in or guarding.pardons is not None:
+        if not has_accounts(settings):
+            signing = None
+        if signing is not None or guarding.pardons is not None:
             dispatcher.add(Challenge(settings.guard))
         if guarding.pardons is not None:
             dispatcher.add(guarding.pardons)
-        if has_accounts(settings) and signing is not None:
+        if signing is not None:
             dispatcher.add(
                 *await open_accounts(engine, settings, signing, belongings, guarding.logins)
             )

@@ -4,7 +4,8 @@
 - `hashing`: argon2id, in threads of its own, with a bounded queue.
 - `accounts`, `invites`: what is kept of people who registered, or may.
 - `family`, `families`: refresh tokens, which rotate, and end together when one is used twice.
-- `signing`: access tokens and the keys that verify them.
-- `sign_in`, `own`, `administration`: the endpoints.
-- `command`: `triolet user`.
+- `issuing`: access tokens and the keys that sign them.
+- `signing_in`, `administering`: what becomes of all of these, as one story.
+- `sign_in`, `own`, `own_data`, `administration`: the endpoints.
+- `command`, `rotation`: `triolet user` and `triolet keys`.
 """

@@ -28,7 +28,7 @@ _ASKED_HEADERS: Final = (
     "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, On-Behalf-Of, X-Captcha"
 )
 _SHOWN_HEADERS: Final = (
-    "Idempotent-Replayed, RateLimit, RateLimit-Policy, RateLimit-Limit, RateLimit-Remaining, "
+    "Idempotent-Replayed, RateLimit-Limit, RateLimit-Policy, RateLimit-Remaining, "
     "RateLimit-Reset, Retry-After"
 )
 _METHODS: Final = "GET, POST, PUT, PATCH, DELETE"
