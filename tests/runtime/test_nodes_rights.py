@@ -6,7 +6,7 @@ import trio
 from scene import NOW_MS, settled
 from stage import open_stage
 
-from triolet._model.errors import StoreUnavailable
+from triolet._model.errors import OutcomeUnknown, StoreUnavailable
 from triolet.ports.people import Revocation
 
 
@@ -208,6 +208,30 @@ async def test_revoking_on_one_node_ends_the_sessions_on_the_other(stage):
     await settled()
     assert await ben.ended() == 4001
     await carl.ask("ping")
+
+
+async def test_who_is_revoked_is_gone_though_whoever_asked_for_it_has_left(stage):
+    """Whose browser was closed while the store took it, say."""
+    here, there = [await let_in(one, "old", "b", issued_at=NOW_MS - 5) for one in stage]
+    stored = stage[0].store.script("revoke", after=True)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(stage[0].engine.revoke, "b")
+        await stored.entered.wait()
+        nursery.cancel_scope.cancel()
+        stored.release()
+    assert [await one.ended() for one in (here, there)] == [4001, 4001]
+
+
+@pytest.mark.parametrize(
+    ("error", "is_over"), [(StoreUnavailable("away"), False), (OutcomeUnknown("lost"), True)]
+)
+async def test_who_may_have_been_revoked_is_gone_and_who_has_not_stays(stage, error, is_over):
+    here, there = [await let_in(one, "old", "b", issued_at=NOW_MS - 5) for one in stage]
+    stage[0].store.script("revoke", error=error)
+    with pytest.raises(type(error)):
+        await stage[0].engine.revoke("b")
+    await settled()
+    assert [one.closed.is_set() for one in (here, there)] == [is_over, is_over]
 
 
 async def test_a_family_ends_alone_on_every_node(stage):

@@ -8,7 +8,7 @@ from typing import Final, final
 
 import trio
 
-from .._model.errors import Close, CloseCode, ErrorCode, Refusal, StoreError
+from .._model.errors import Close, CloseCode, ErrorCode, OutcomeUnknown, Refusal, StoreError
 from .._model.ids import parts_of_subject, subject_of
 from .._model.limits import Limits
 from .._wire.peers import TokensRevoked
@@ -61,19 +61,31 @@ class Revocations:
     async def revoke(self, user: str, *, family: str = "") -> None:
         """End a user's sessions, and refuse tokens issued until now.
 
+        Whoever asks for it may go meanwhile: what is stored is carried out all the same.
+
         Args:
             user: whose.
             family: only those of this family, of which no token counts any more, also none that
                 is issued at this moment by a node whose clock is ahead.
 
         Raises:
-            StoreError: the sessions have not ended; tokens are refused by this node, for now.
+            StoreUnavailable: no session has ended; tokens are refused by this node, for now.
+            OutcomeUnknown: the sessions have ended, and tokens may count again before long.
         """
         subject, not_before = subject_of(user, family), self._clock.now_ms()
         if family:
             not_before += _OVERLAP_MS
         self._remember(subject, not_before)
-        await self._store.revoke(Revocation(subject, not_before))
+        try:
+            with trio.CancelScope(shield=True):
+                await self._store.revoke(Revocation(subject, not_before))
+        except OutcomeUnknown:
+            # What may be stored other nodes find, and no session is worth more here than there.
+            self._tell(subject, not_before)
+            raise
+        self._tell(subject, not_before)
+
+    def _tell(self, subject: str, not_before: int) -> None:
         if self._nodes is not None:
             self._nodes.ring(ALL_NODES, TokensRevoked(subject, not_before))
         self._end_sessions(subject)
