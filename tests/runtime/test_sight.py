@@ -6,7 +6,7 @@ from scene import open_scene, settled
 from stage import open_stage
 
 from triolet._model.commands import SetPresence
-from triolet._model.errors import Refusal, StoreUnavailable
+from triolet._model.errors import OutcomeUnknown, Refusal, StoreUnavailable
 from triolet.ports.gate import FOREVER, Action, Identity
 
 
@@ -128,6 +128,40 @@ async def test_what_the_store_does_not_keep_is_not_so(scene):
     await anna.ask("presence", status="away")
     await trio.sleep(1)
     assert seen(ben) == [("anna", "away", 0)]
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable("away"), OutcomeUnknown("lost")])
+async def test_what_was_kept_holds_though_it_failed_on_the_way(scene, error):
+    anna, ben, _ = await friends(scene)
+    await watched(ben, "anna")
+    if isinstance(error, OutcomeUnknown):
+        scene.store.script("show_to", error_after=error)
+    else:
+        scene.store.script("people", error=error)
+    with pytest.raises(type(error)):
+        await scene.engine.sight.show_to("anna", "nobody")
+    await trio.sleep(2)
+    ben.forget()
+    await anna.ask("presence", status="away")
+    await trio.sleep(1)
+    assert seen(ben) == []
+
+
+@pytest.mark.parametrize("name", ["show_to", "people"])
+async def test_what_was_kept_holds_though_whoever_said_so_has_left(scene, name):
+    anna, ben, _ = await friends(scene)
+    await watched(ben, "anna")
+    held = scene.store.script(name, after=True)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(scene.engine.sight.show_to, "anna", "nobody")
+        await held.entered.wait()
+        nursery.cancel_scope.cancel()
+        held.release()
+    await trio.sleep(2)
+    ben.forget()
+    await anna.ask("presence", status="away")
+    await trio.sleep(1)
+    assert seen(ben) == []
 
 
 async def test_a_change_while_somebody_begins_to_watch_is_seen(scene):

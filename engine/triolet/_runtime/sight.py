@@ -12,7 +12,7 @@ import trio
 
 from .._domain.presence import may_see
 from .._model.commands import VisibleTo
-from .._model.errors import StoreError
+from .._model.errors import OutcomeUnknown, StoreError
 from .._model.events import PresenceRow
 from .._wire.peers import VisibilityMoved
 from ..ports.gate import Action, Identity
@@ -134,14 +134,29 @@ class Sight:
         """Have a user seen by these from now on; when it returns, by nobody else here.
 
         Raises:
-            StoreError: nothing has changed, or it may have.
+            StoreError: nothing has changed; or, `OutcomeUnknown`, it may have; or it is not known
+                yet who watches without a right to it. What has changed holds soon.
         """
-        await self._store.show_to(user, visible_to)
+        try:
+            # Whoever said so may leave: what is kept holds all the same.
+            with trio.CancelScope(shield=True):
+                await self._store.show_to(user, visible_to)
+        except OutcomeUnknown:
+            self._moved(user)
+            self._heard.mark(user)
+            raise
+        self._moved(user)
+        try:
+            await self.review([user])
+        except BaseException:
+            self._heard.mark(user)
+            raise
+
+    def _moved(self, user: str) -> None:
         self.changes += 1
         if self._nodes is not None:
             for channel in (presence_channel(user), user_channel(user)):
                 self._nodes.ring(channel, VisibilityMoved(user))
-        await self.review([user])
 
     def _moved_elsewhere(self, node: str, message: VisibilityMoved) -> None:
         del node
