@@ -79,6 +79,7 @@ def questions(store):
         "people": lambda: store.people(["anna", "ben"]),
         "revoked": lambda: store.revoked("anna", "sid:anna:f"),
         "revocations": lambda: store.revocations(since=0, after="b", limit=10),
+        "revocations lately": lambda: store.revocations(since=2, after="b", limit=10),
         # What is written is found before, too.
         "append": lambda: store.append(
             [

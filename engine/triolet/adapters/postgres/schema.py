@@ -17,6 +17,7 @@ _STEPS: Final[tuple[tuple[str, ...], ...]] = (
     ("families.sql",),
     ("people.sql",),
     ("jobs.sql",),
+    ("revocations.sql",),
 )
 
 
