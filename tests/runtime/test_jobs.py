@@ -200,6 +200,22 @@ async def test_counts_are_told_again_for_a_second(scene):
     assert scene.store.count("jobs.counts") == 2
 
 
+async def test_counts_that_take_long_are_made_once_for_all_who_ask_and_told_for_longer(scene):
+    slow = scene.store.script("jobs.counts", after=True)
+    async with trio.open_nursery() as nursery:
+        for _ in range(5):
+            nursery.start_soon(scene.engine.jobs.statistics)
+        await trio.sleep(2)
+        slow.release()
+    for _ in range(39):
+        await trio.sleep(1)
+        await scene.engine.jobs.statistics()
+    assert scene.store.count("jobs.counts") == 1
+    await trio.sleep(1.1)
+    await scene.engine.jobs.statistics()
+    assert scene.store.count("jobs.counts") == 2
+
+
 async def test_a_store_that_cannot_forget_is_asked_again(scene):
     scene.store.script("jobs.prune", error=StoreUnavailable("busy"))
     await trio.sleep(125)

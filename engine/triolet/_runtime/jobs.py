@@ -40,8 +40,10 @@ _RING_INTERVAL_S: Final = 0.05
 # Between two looks for what was done long ago, and two steps of one, so that work comes first.
 _FORGET_INTERVAL_S: Final = 60.0
 _FORGET_STEP_S: Final = 0.05
-# How long counts are told again without being counted.
+# How long counts are told again without being counted; and how much longer than counting takes:
+# of a million that wait it takes the database a second.
 _COUNTS_KEPT_S: Final = 1.0
+_COUNTS_KEPT_TIMES: Final = 20
 
 
 @final
@@ -49,7 +51,8 @@ class JobStatistics(Struct, frozen=True, kw_only=True):
     """How the queue does.
 
     Attributes:
-        kinds: by name, as they were at most a second ago, on all nodes.
+        kinds: by name, on all nodes, as they were at most a second ago; where that takes long
+            to count, at most twenty times as long ago.
         running_here: handlers at work on this node.
         oldest_due_at: of those that wait (ms), 0: none.
     """
@@ -84,7 +87,9 @@ class Jobs:
         self._untold: dict[str, None] = {}
         self._news = trio.Event()
         self._counts: list[JobCounts] = []
-        self._counted_at = float("-inf")
+        # When they are counted again (monotonic, s), by one task at a time.
+        self._counts_due = float("-inf")
+        self._counting = trio.Lock()
         if nodes is not None:
             nodes.handle(JobsAdded, self._added_elsewhere)
 
@@ -227,11 +232,13 @@ class Jobs:
         Raises:
             StoreUnavailable: it could not be counted.
         """
-        if trio.current_time() - self._counted_at >= _COUNTS_KEPT_S:
-            self._counts = await self._store.counts()
-            self._counted_at = trio.current_time()
-        else:
-            await trio.lowlevel.checkpoint()
+        async with self._counting:
+            began = trio.current_time()
+            if began >= self._counts_due:
+                self._counts = await self._store.counts()
+                ended = trio.current_time()
+                kept_s = max(_COUNTS_KEPT_S, _COUNTS_KEPT_TIMES * (ended - began))
+                self._counts_due = ended + kept_s
         dues = [counts.oldest_due_at for counts in self._counts if counts.oldest_due_at]
         return JobStatistics(
             kinds=tuple(self._counts),
