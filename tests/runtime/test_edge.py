@@ -124,6 +124,18 @@ async def test_the_upgrades_token_and_address_reach_the_gate(port):
     )
 
 
+async def test_of_a_long_agent_as_much_is_kept_as_hello_may_say(port):
+    """One of 8 KB would be in memory for as long as the connection, and in no list of sessions."""
+    port.gate.knows("secret", "anna")
+    caller = await port.dial()
+    await caller.upgrade("User-Agent: " + "x" * 7000)
+    await caller.say("hello", token="secret")
+    await caller.hear("welcome")
+
+    ((_, opening),) = port.gate.asked
+    assert opening.agent == "x" * 200
+
+
 @pytest.mark.parametrize("end", [b"", b"\r\n\r\n"], ids=["endless", "whole"])
 async def test_a_head_above_its_limit_is_431(end):
     """Told so that it can be read, although more was sent than is read; then the end."""

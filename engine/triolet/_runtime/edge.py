@@ -28,6 +28,8 @@ Fallback: TypeAlias = Callable[[PrefixedStream], Awaitable[None]]
 
 # Connections taken in one scheduler turn: a storm is worked off without starving the others.
 _ACCEPTS_PER_TURN: Final = 64
+# As of what `hello` says of it: it is kept with the session, and told with 200 others in a frame.
+_AGENT_CHARS_MAX: Final = 200
 # Out of file descriptors: time for some to be given back.
 _EXHAUSTED_S: Final = 0.1
 _EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
@@ -287,7 +289,11 @@ class Edge:
             self._poller,
             self._nursery,
             greeting.sock,
-            Opening(address=address, origin=found.origin or "", agent=found.user_agent or ""),
+            Opening(
+                address=address,
+                origin=found.origin or "",
+                agent=(found.user_agent or "")[:_AGENT_CHARS_MAX],
+            ),
             text=found.text,
             token=found.token,
             customer=greeting.customer,
