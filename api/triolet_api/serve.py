@@ -303,9 +303,6 @@ async def _drain(server: Server, signals: AsyncIterator[int]) -> bool:
 
 def announce(settings: Settings, address: str) -> None:
     """Tell a person where it is, and what comes next."""
-    from rich.console import Console  # noqa: PLC0415 - 50 ms that only a start needs
-    from rich.text import Text  # noqa: PLC0415
-
     url = settings.store_url.reveal()
     kept = str(settings.store_url).removeprefix("sqlite:")
     if kept == "memory:":
@@ -326,10 +323,8 @@ def announce(settings: Settings, address: str) -> None:
         *([("workers", str(settings.workers))] if settings.workers > 1 else ()),
         ("stop", "Ctrl-C"),
     ]
-    text = Text()
-    for name, value in lines:
-        text.append(f"{name:<8}", style="bold").append(f"{value}\n")
-    Console(highlight=False, soft_wrap=True).print(text, end="")
+    # Plain where it is no terminal.
+    click.echo("\n".join(click.style(f"{name:<8}", bold=True) + value for name, value in lines))
 
 
 def raise_descriptor_limit(needed: int) -> None:

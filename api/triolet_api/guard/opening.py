@@ -10,7 +10,7 @@ from triolet._runtime.engine import Engine
 from triolet._runtime.vigilance import Vigilance
 from triolet.embedded import open_limiter
 
-from .captcha import URLS, Captcha, SiteVerify
+from .captcha import URLS, Captcha
 from .logins import Logins
 from .pardons import Pardons
 from .rates import Guard
@@ -47,6 +47,8 @@ async def open_guard(
             for _ in range(2)
         ]
         if captcha is None and settings.captcha_provider and settings.captcha_secret is not None:
+            from .siteverify import SiteVerify  # noqa: PLC0415 - see there
+
             url = settings.captcha_url or URLS[settings.captcha_provider]
             captcha = await stack.enter_async_context(
                 SiteVerify(url, settings.captcha_secret, timeout_s=settings.captcha_timeout_s)

@@ -13,9 +13,9 @@ from triolet_api.auth.attempts import Attempt
 from triolet_api.auth.issuing import open_signing
 from triolet_api.auth.settings import AuthSettings
 from triolet_api.composition import open_api
-from triolet_api.guard.captcha import SiteVerify
 from triolet_api.guard.opening import open_guard
 from triolet_api.guard.settings import GuardSettings
+from triolet_api.guard.siteverify import SiteVerify
 from triolet_api.secret import Secret
 from triolet_api.settings import Settings
 
