@@ -1,6 +1,7 @@
 """Laws of pages that are kept: nobody can tell, but by what it costs."""
 
 import pytest
+import trio
 from scene import settled
 from stage import open_stage
 
@@ -74,6 +75,22 @@ async def test_retention_and_a_new_generation_are_seen_at_once(scene):
     page = await read(scene)
 
     assert len(page.messages) == 2
+
+
+async def test_what_retention_removes_while_it_is_read_is_not_kept(scene):
+    await tea(scene)
+    for number in range(3):
+        await scene.engine.ask(ANNA, Send(room="tea", body={"n": number}))
+    held = scene.store.script("history", after=True)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(scene.engine.ask, ANNA, TEA)
+        await held.entered.wait()
+        await settled()
+        for moved in await scene.store.real.prune(older_than=0, entries_max=2, limit=1000):
+            scene.hub.floor_moved(*moved)
+        held.release()
+
+    assert len((await read(scene)).messages) == 2
 
 
 async def test_who_may_read_no_more_gets_no_page(scene):

@@ -43,12 +43,24 @@ class Histories:
             return None
         return page
 
-    def keep(self, user: str, command: History, page: HistorySlice) -> None:
-        """Remember a page that was read just now, if it is as new as the room."""
+    def floor(self, name: str) -> int | None:
+        """Return up to where a room's entries have been removed, as `keep` wants it."""
+        room = self._rooms.get(name)
+        return None if room is None else room.floor
+
+    def keep(self, user: str, command: History, page: HistorySlice, floor: int | None) -> None:
+        """Remember a page that was read just now, if it is as new as the room.
+
+        Args:
+            user: for whom.
+            command: what was asked for.
+            page: the answer.
+            floor: that of the room before it was read: what is removed since, it may still hold.
+        """
         room = self._rooms.get(command.room)
         if not self._is_alone or room is None:
             return
-        if (page.epoch, page.head) != (room.epoch, room.head):
+        if (page.epoch, page.head, floor) != (room.epoch, room.head, room.floor):
             return
         self._kept.pop(room, None)
         self._kept[room] = None

@@ -45,6 +45,7 @@ async def _page(asker: Asker, command: History) -> HistorySlice:
     if page is not None:
         await trio.lowlevel.checkpoint()
         return page
+    floor = engine.hub.histories.floor(command.room)
     page = await engine.store.history(
         command.room,
         user,
@@ -55,7 +56,7 @@ async def _page(asker: Asker, command: History) -> HistorySlice:
     )
     if page is None:
         raise Refusal(ErrorCode.NO_SUCH_ROOM)
-    engine.hub.histories.keep(user, command, page)
+    engine.hub.histories.keep(user, command, page, floor)
     return page
 
 
