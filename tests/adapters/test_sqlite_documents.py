@@ -143,6 +143,30 @@ async def test_a_disk_that_fails_has_changed_nothing(home, beginning):
         assert await store.documents.write([Change("a", b"", 0), Change("b", b"", 0)])
 
 
+async def test_what_cannot_be_written_at_all_keeps_nobody_elses_from_being_written(home):
+    """A key of a job that is no text, say: others of its transaction have no part in it."""
+    failed = []
+
+    async with open_plain(home) as store:
+
+        async def withdraw():
+            try:
+                await store.jobs.withdraw("mail", ["half of \udc80"])
+            except UnicodeEncodeError as error:
+                failed.append(error)
+
+        async with stalled(store) as nursery:
+            nursery.start_soon(store.documents.write, [Change("a", b"1")])
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.start_soon(withdraw)
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.start_soon(store.documents.write, [Change("b", b"2")])
+        found = await store.documents.read(["a", "b"])
+
+    assert [one.value for one in found] == [b"1", b"2"]
+    assert len(failed) == 1
+
+
 async def test_a_sync_that_fails_may_have_written(home):
     """`OutcomeUnknown` for all of them; reading finds out."""
     async with open_plain(home) as store:

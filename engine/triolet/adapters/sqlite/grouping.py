@@ -12,6 +12,7 @@ from typing import Any, Final, Generic, TypeVar, final
 
 import outcome
 
+from ..._model.errors import StoreError
 from .ledger import Ledger
 from .writer import Writer
 
@@ -36,11 +37,13 @@ class _Waiting(Generic[T]):
 class Grouping:
     """Works are done one after the other, in the order of the calls; all are kept, or none is.
 
+    But one that raises what is said of itself, as a value that is no text does, fails alone.
+
     Args:
         writer: whose thread does them.
         ledger: its transactions.
-        after_all: called in the thread after each transaction, whatever became of it, and before
-            anybody is told.
+        after_all: called in the thread when what was taken together is done, whatever became of
+            it, and before anybody is told.
     """
 
     def __init__(
@@ -53,11 +56,12 @@ class Grouping:
         self._waiting: deque[_Waiting[Any]] = deque()
 
     async def do(self, work: Callable[[], T]) -> T:
-        """Do `work` in a transaction, perhaps with others; what it raises undoes all of them.
+        """Do `work` in a transaction, perhaps with others.
 
         Raises:
             StoreUnavailable: nothing was stored.
             OutcomeUnknown: it may have been.
+            Exception: nothing was stored; `work` has raised it.
         """
         one = _Waiting(work)
         if self._writer.takes_more:
@@ -71,15 +75,25 @@ class Grouping:
         if one.result is None:
             works = self._taken(one)
             try:
-                self._ledger.write(partial(_do_all, works))
-            except BaseException as error:  # noqa: BLE001 - each caller is told
-                for each in works:
-                    # An exception of one's own: tasks write into it as it passes.
-                    each.result = outcome.Error(copy(error))
+                self._try(works)
             finally:
                 self._after_all()
         assert one.result is not None, "it was among those that waited"
         return one.result.unwrap()
+
+    def _try(self, works: list[_Waiting[Any]]) -> None:
+        try:
+            self._ledger.write(partial(_do_all, works))
+        except StoreError as error:
+            for each in works:
+                # An exception of one's own: tasks write into it as it passes.
+                each.result = outcome.Error(copy(error))
+        except BaseException as error:  # noqa: BLE001 - the caller is told
+            if len(works) == 1:
+                works[0].result = outcome.Error(error)
+            else:
+                for each in works:
+                    self._try([each])
 
     def _taken(self, one: _Waiting[Any]) -> list[_Waiting[Any]]:
         """Return the next ones that wait: all before this one are done."""
