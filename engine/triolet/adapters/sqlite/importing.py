@@ -150,7 +150,10 @@ def _begin(connection: sqlite3.Connection, origin: Origin) -> Place:
             "UPDATE store SET gen = ?, salt = ?, version = max(version, ?)",
             (len(epochs), origin.salt, origin.version),
         )
-        execute("INSERT INTO sqlite_sequence VALUES ('jobs', ?)", (origin.last_job,))
+        # There is a row already if there has ever been a job, and of two only one counts.
+        own = execute("DELETE FROM sqlite_sequence WHERE name = 'jobs' RETURNING seq").fetchall()
+        last_job = max([origin.last_job, *(last for (last,) in own)])
+        execute("INSERT INTO sqlite_sequence VALUES ('jobs', ?)", (last_job,))
     return place
 
 

@@ -125,6 +125,25 @@ class TransferContract(Contract):
         assert d.is_rejected(judged[10], ErrorCode.ALREADY_EXISTS)
         assert isinstance(judged[11], Duplicate)
 
+    async def test_a_store_whose_jobs_are_all_gone_gives_no_id_that_the_other_gave(
+        self, home: Home
+    ) -> None:
+        """It is empty, though it has given ids of its own."""
+        there = home.another()
+        async with self.open_store(there) as store:
+            await store.jobs.add([j.new("early")], now=there.clock.ms)
+            (early,) = await store.jobs.listed(JobState.WAITING, limit=1)
+            assert await store.jobs.withdraw(early.kind, [early.key]) == 1
+        async with self.open_store(home) as store:
+            await fill(store, home)
+        async with self.open_source(home) as source:
+            last_job = (await source.origin()).last_job
+        await self.copy(home, there)
+        async with self.open_store(there) as store:
+            await store.jobs.add([j.new("late")], now=there.clock.ms)
+            job, *_ = await store.jobs.listed(JobState.WAITING, limit=1)
+            assert ("late", True) == (job.key, job.id > max(last_job, early.id))
+
     async def test_a_copy_can_be_copied(self, home: Home) -> None:
         """Of a cid whose entry is gone, its digest is all that is known, and enough."""
         there, back = home.another(), home.another()
