@@ -387,6 +387,59 @@ async def test_the_feed_tells_of_rooms_gained_and_lost(stage):
     assert gathered(ben, "removed") == ["tea"]
 
 
+@pytest.mark.parametrize("op", ["kick", "leave"])
+async def test_who_has_just_read_in_a_room_that_they_lose_is_told_no_more_of_it_elsewhere(
+    stage, op
+):
+    """It is public, so they follow it still; what they read is told a second after they did."""
+    anna, phone = await stage[0].enter("a"), await stage[0].enter("b", device="phone")
+    laptop = await stage[1].enter("b", device="laptop")
+    await stage.room("tea", anna, phone, public=True)
+    await anna.send("tea")
+    await trio.sleep(1.5)
+    head = (await anna.send("tea"))["seq"]
+    await phone.ask("receipt", room="tea", read=head)
+    await (phone.ask("leave", room="tea") if op == "leave" else kick(anna, "b"))
+    await trio.sleep(3)
+
+    assert gathered(laptop, "removed") == ["tea"]
+    assert told_after_it_was_lost(laptop) == []
+
+
+async def test_a_node_that_has_not_heard_of_it_brings_no_lost_room_back(stage):
+    """What it tells of the room crosses the news that it is lost, which waits for its second."""
+    anna, phone = await stage[0].enter("a"), await stage[0].enter("b", device="phone")
+    laptop = await stage[1].enter("b", device="laptop")
+    await stage.room("tea", anna, phone)
+    await stage.room("cup", anna, phone)
+    await trio.sleep(3)
+    await anna.send("cup")
+    await trio.sleep(0.1)
+    feeder = stage[1].engine.feeder
+    feeder.told("b", (), (), ("tea",))
+    feeder.told("b", (("tea", "e", 9, 0, 9),), (), ())
+    await trio.sleep(3)
+
+    assert gathered(laptop, "removed") == ["tea"]
+    assert told_after_it_was_lost(laptop) == []
+    # Who is let in again is told of it again.
+    feeder.told("b", (), (), ("tea",))
+    feeder.told("b", (), ("tea",), ())
+    feeder.told("b", (("tea", "e", 10, 0, 10),), (), ())
+    await trio.sleep(3)
+    assert laptop.all("feed")[-1]["rooms"] == [["tea", "e", 10, 0, 10]]
+
+
+async def kick(owner, user):
+    return await owner.ask("kick", room="tea", user=user)
+
+
+def told_after_it_was_lost(person):
+    feeds = person.all("feed")
+    lost = next(i for i, feed in enumerate(feeds) if "tea" in feed.get("removed", ()))
+    return [row for feed in feeds[lost:] for row in feed["rooms"] if row[0] == "tea"]
+
+
 def gathered(person, name):
     return [room for one in person.all("feed") for room in one.get(name, [])]
 

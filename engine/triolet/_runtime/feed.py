@@ -101,7 +101,9 @@ class Feeder:
         """Take what another node tells a user's feeds."""
         for news in self._news_of(user):
             for row in rows:
-                self._keep(news.rooms, row[0], row)
+                # What is about to be told as lost: that node has not heard of it yet.
+                if row[0] not in news.removed:
+                    self._keep(news.rooms, row[0], row)
             for name in added:
                 news.removed.pop(name, None)
                 self._keep(news.added, name, None)
@@ -153,8 +155,11 @@ class Feeder:
         read, self._read_here = self._read_here, {}
         seats_of: dict[str, list[Seat]] = {}
         seats = [seat for room in here if room.complete for seat in room.member_seats.values()]
-        for seat in seats + [room.seats[user] for user, room in read if user in room.seats]:
-            seats_of.setdefault(seat.user, []).append(seat)
+        seats += [room.seats[user] for user, room in read if user in room.seats]
+        for seat in seats:
+            # Who has lost the room since they read on in it was told that, and no more of it.
+            if seat.role is not None:
+                seats_of.setdefault(seat.user, []).append(seat)
         for index, (user, some) in enumerate(seats_of.items()):
             if index and not index % _USERS_PER_TURN:
                 await trio.lowlevel.checkpoint()
