@@ -40,6 +40,7 @@ EVENTS: list[history.Event] = [
     history.Stored(
         5, room="lobby", epoch="e", head=1, entries=(ENTRY,), public=True, lineage=(("e", 1),)
     ),
+    history.Deleted(5, room="lobby", seq=1, user="anna", cid="end"),
     history.Settled(5),
 ]
 

@@ -224,6 +224,37 @@ async def test_a_cursor_that_ends_says_why(autojump_clock):
     ]
 
 
+async def test_a_room_that_ends_ends_its_cursors_and_is_a_durable_request(autojump_clock):
+    async with open_stage() as stage, stage.client("anna") as anna, stage.client("ben") as ben:
+        await anna.create(room="r", members=["ben"])
+        await ben.subscribe("r")
+        done = await anna.delete_room("r", cid="end")
+        await trio.sleep(1)
+
+    sent = [event for event in stage.of("anna", history.Sent) if event.op == "delete_room"]
+    acked = [event for event in stage.of("anna", history.Acked) if event.cid == "end"]
+    closed = stage.of("ben", history.Closed)
+    assert [(event.room, event.fact) for event in sent] == [("r", None)]
+    assert [(event.seq, event.at) for event in acked] == [(done.seq, done.at)]
+    assert [event.reason for event in closed] == ["deleted", "deleted"]
+
+
+async def test_an_answer_says_when_it_was_asked_for(autojump_clock):
+    async with open_stage() as stage, stage.client("anna") as anna:
+        await anna.create(room="r")
+        await anna.subscribe("r")
+        began = trio.current_time()
+        await anna.history("r")
+        await anna.rooms()
+        await anna.receipts("r", 1)
+
+    answers = stage.of("anna", history.Folded, history.Unread, history.Receipts)
+    asked = {type(event): event.asked for event in answers if event.asked is not None}
+    assert asked == {history.Folded: began, history.Unread: began, history.Receipts: began}
+    told = {type(event) for event in answers if event.asked is None}
+    assert told == {history.Unread, history.Receipts}
+
+
 async def test_a_second_subscription_from_elsewhere_is_a_cursor_of_its_own(autojump_clock):
     async with open_stage() as stage, stage.client("anna") as anna:
         await anna.create(room="r")

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from triolet.testing import history
+from triolet.testing.checker import Rule
 from triolet.testing.world import Plan, Script, Step, draw, play
 from triolet.testing.world.script import NAMES
 
@@ -50,6 +51,26 @@ def test_promises_are_kept(seed):
 
     assert outcome.complaints == []
     assert outcome.entries > 0
+
+
+def test_a_room_that_is_deleted_is_tried_by_everybody_and_another_one_takes_its_place() -> None:
+    said = Step("send", after_s=3, who=3, pick=1)
+    script = Script(people=2, devices=2, nodes=2, steps=(said, Step("delete_room", pick=1), said))
+    outcome = play(script)
+
+    def of(kind):
+        return [event for event in outcome.history if isinstance(event, kind)]
+
+    late = {event.client for event in of(history.Refused) if event.room == "room0"}
+    assert outcome.complaints == []
+    assert [(event.room, event.user) for event in of(history.Deleted)] == [("room0", "anna")]
+    assert late == {f"{user}/{i}.1" for user in ("anna", "ben") for i in (0, 1)}
+    assert [event.room for event in of(history.Stored)] == ["room0", "room0.1", "dm:anna:ben"]
+    assert [event.room for event in of(history.Sent) if event.op == "send"][:2] == [
+        "room0",
+        "room0.1",
+    ]
+    assert outcome.judged[Rule.GONE_IS_SAID] == len(late)
 
 
 def test_everybody_follows_every_room_of_theirs_when_a_world_begins() -> None:

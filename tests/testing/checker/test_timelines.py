@@ -78,6 +78,7 @@ def test_every_event_and_every_fact_has_words() -> None:
         history.Stored(0, room="r", epoch="e", head=7, floor=6, entries=(ENTRY,)): (
             "r is stored: head 7, floor 6; 7: anna x 012345"
         ),
+        history.Deleted(0, room="r", seq=7, user="anna", cid="x"): "r is deleted at 7 by anna",
     }
     for fact, words in facts:
         entry = history.Logged(seq=1, n=0, at=0, sender="anna", cid="x", fact=fact)

@@ -2,7 +2,9 @@
 
 from typing import final
 
+from ..._model.errors import ErrorCode
 from ..history import Acked, Event, Refused, Sent
+from .deleting import DELETING
 from .logs import Log, Logs, same_fact
 from .promises import Findings, Rule
 
@@ -27,6 +29,11 @@ class _Command:
         self.refusals = 0
         self.refused: Refused | None = None
         self.acks: list[Acked] = []
+
+    @property
+    def place(self) -> int:
+        """The seq that it was first acknowledged at; the end of a room is behind its last."""
+        return self.acks[0].seq + (self.first.op == DELETING)
 
 
 @final
@@ -107,7 +114,7 @@ class Commands:
     def _real_time(self, command: _Command, event: Acked) -> None:
         """What was sent after an acknowledgement has its place after that, too."""
         self._findings.judge(Rule.LATER_IS_AFTER)
-        if event.seq <= command.after and not command.is_void:
+        if command.place <= command.after and not command.is_void:
             acked = self._acked.get(event.room)
             self._findings.add(
                 Rule.LATER_IS_AFTER,
@@ -133,14 +140,49 @@ class Commands:
         for command in self._commands.values():
             if command.is_void:
                 continue
-            if command.acks:
+            if command.first.op == DELETING:
+                self._ended(command)
+            elif command.acks:
                 self._stored(command, command.acks[0])
-            elif command.refused is not None and command.refusals == command.attempts:
+            elif command.refusals == command.attempts and not self._is_of_what_ended(command):
                 self._findings.judge(Rule.REFUSED_IS_NOT_STORED)
                 refused[command.first.room, command.user, command.first.cid] = command
         self._as_sent()
         for log in self._logs.rooms.values():
             self._judge_log(log, refused)
+
+    def _is_of_what_ended(self, command: _Command) -> bool:
+        """Whether the room was gone when it was looked for: with what it was until then."""
+        refused = command.refused
+        is_gone = refused is not None and refused.code == ErrorCode.NO_SUCH_ROOM
+        return is_gone and self._logs.log(command.first.room).deleted is not None
+
+    def _ended(self, command: _Command) -> None:
+        """Judge a deletion: acknowledged, the room is gone by it; refused, it is not."""
+        log = self._logs.log(command.first.room)
+        deleted, ack = log.deleted, next(iter(command.acks), None)
+        if log.stored is None:
+            return
+        is_by_it = deleted is not None and (deleted.user, deleted.cid) == (
+            command.user,
+            command.first.cid,
+        )
+        if ack is not None:
+            self._findings.judge(Rule.ACKED_IS_STORED)
+            is_wrong = not is_by_it or (deleted is not None and deleted.seq != ack.seq)
+        else:
+            is_wrong = is_by_it and command.refusals == command.attempts
+        if is_wrong:
+            self._findings.add(
+                Rule.REFUSED_IS_NOT_STORED if ack is None else Rule.ACKED_IS_STORED,
+                (log.room, command.user, command.first.cid),
+                f"{command.user}'s deletion of {log.room} was "
+                + ("refused, and it is deleted" if ack is None else "acknowledged, and is not so"),
+                command.first,
+                command.refused,
+                ack,
+                deleted or log.stored,
+            )
 
     def _stored(self, command: _Command, ack: Acked) -> None:
         log = self._logs.log(ack.room)
@@ -192,7 +234,7 @@ class Commands:
             if before is None:
                 continue
             self._findings.judge(Rule.AS_SENT)
-            if ack.seq <= before[1].seq:
+            if command.place <= before[0].place:
                 self._findings.add(
                     Rule.AS_SENT,
                     (*key, ack.seq),

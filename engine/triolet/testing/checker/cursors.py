@@ -7,6 +7,7 @@ from msgspec import Struct
 from ..history import (
     Closed,
     Connected,
+    Deleted,
     Disconnected,
     Event,
     Left,
@@ -178,8 +179,22 @@ class Cursors:
         for name, cursor in self._open.items():
             if name[0] in self._online:
                 room = cursor.start.room
-                head = self._logs.log(room).head
-                self._settled.append(_Rest(event, name, room, cursor.pos, cursor.last, head))
+                log = self._logs.log(room)
+                self._settled.append(_Rest(event, name, room, cursor.pos, cursor.last, log.head))
+                if log.deleted is not None:
+                    self._unnoticed(event, name, cursor, log.deleted)
+        deleted = sum(log.deleted is not None for log in self._logs.rooms.values())
+        self._findings.judge(Rule.GONE_IS_NOTICED, deleted * len(self._online))
+
+    def _unnoticed(self, event: Settled, name: _Name, cursor: _Cursor, deleted: Deleted) -> None:
+        self._findings.add(
+            Rule.GONE_IS_NOTICED,
+            name,
+            f"{name[0]} follows {deleted.room}, which was deleted at {deleted.t:.3f} s",
+            cursor.last,
+            deleted,
+            event,
+        )
 
     def sent(self) -> None:
         """Somebody asks for something: the store's head in the end is not that of the rest."""

@@ -7,6 +7,7 @@ from .. import history
 from ..history import Event
 from .commands import Commands
 from .cursors import Cursors
+from .deleting import Deleting
 from .erasing import Erasing
 from .folding import Folding
 from .logs import Logs
@@ -40,6 +41,7 @@ class Checker:
         self._folding = Folding(findings, logs)
         self._marks = Marks(findings, logs)
         self._troubles = Troubles()
+        self._deleting = Deleting(findings, bounds, self._troubles)
         self._people = People(findings, bounds, self._troubles)
         self._typists = Typists(findings, bounds, self._troubles)
         # Client → user.
@@ -58,20 +60,22 @@ class Checker:
             history.Sent: self._sent,
             history.Acked: self._acked,
             history.Refused: self._refused,
+            history.Unknown: self._deleting.unknown,
             history.Subscribed: self._subscribed,
             history.Seen: self._seen,
             history.Reset: self._cursors.reset,
             history.Closed: self._closed,
             history.Asked: self._asked,
-            history.Receipts: self._marks.receipts,
-            history.Typing: self._typists.typing,
+            history.Receipts: self._receipts,
+            history.Typing: self._typing,
             history.Presence: self._people.presence,
             history.Unwatched: self._people.unwatched,
             history.Unread: self._unread,
-            history.Folded: self._folding.folded,
+            history.Folded: self._folded,
             history.Fault: self._fault,
             history.Stored: self._stored,
-            history.Settled: self._cursors.settled,
+            history.Deleted: self._deleted,
+            history.Settled: self._settled,
         }
         return cast(dict[type[Event], _Take], found)
 
@@ -79,10 +83,7 @@ class Checker:
         """Take the next event."""
         self._count += 1
         self._last = event
-        # An outcome that is not known says nothing, and has no entry.
-        take = self._takes.get(type(event))
-        if take is not None:
-            take(event)
+        self._takes[type(event)](event)
 
     def _user(self, event: Event) -> str:
         """Return for whom a client acts; one that was never opened acts for itself."""
@@ -100,31 +101,38 @@ class Checker:
 
     def _connected(self, event: history.Connected) -> None:
         self._cursors.connected(event)
+        self._deleting.connected(event)
         self._marks.connected(event)
         self._people.connected(event, self._user(event))
 
     def _disconnected(self, event: history.Disconnected | history.Left) -> None:
         self._cursors.disconnected(event)
+        self._deleting.connected(event)
         self._typists.disconnected(event)
         self._people.disconnected(event, self._user(event))
 
     def _sent(self, event: history.Sent) -> None:
         self._commands.sent(event, self._user(event))
+        self._deleting.sent(event)
         self._cursors.sent()
         self._marks.sent(event, self._user(event))
 
     def _acked(self, event: history.Acked) -> None:
         self._commands.acked(event, self._user(event))
+        self._deleting.acked(event)
 
     def _refused(self, event: history.Refused) -> None:
         self._commands.refused(event, self._user(event))
+        self._deleting.refused(event)
 
     def _subscribed(self, event: history.Subscribed) -> None:
         self._cursors.subscribed(event)
+        self._deleting.told(event)
         self._typists.ended(event)
 
     def _closed(self, event: history.Closed) -> None:
         self._cursors.closed(event)
+        self._deleting.closed(event)
         self._typists.ended(event)
 
     def _seen(self, event: history.Seen) -> None:
@@ -145,6 +153,19 @@ class Checker:
 
     def _unread(self, event: history.Unread) -> None:
         self._marks.unread(event, self._user(event))
+        self._deleting.told(event)
+
+    def _receipts(self, event: history.Receipts) -> None:
+        self._marks.receipts(event)
+        self._deleting.told(event)
+
+    def _typing(self, event: history.Typing) -> None:
+        self._typists.typing(event)
+        self._deleting.told(event)
+
+    def _folded(self, event: history.Folded) -> None:
+        self._folding.folded(event)
+        self._deleting.told(event)
 
     def _fault(self, event: history.Fault) -> None:
         self._troubles.fault(event)
@@ -155,6 +176,15 @@ class Checker:
     def _stored(self, event: history.Stored) -> None:
         self._logs.stored(event)
         self._erasing.stored(event)
+        self._deleting.stored(event)
+
+    def _deleted(self, event: history.Deleted) -> None:
+        self._logs.deleted(event)
+        self._deleting.deleted(event)
+
+    def _settled(self, event: history.Settled) -> None:
+        self._cursors.settled(event)
+        self._deleting.settled(event)
 
     def finish(self) -> Verdict:
         """Judge what can only be judged in the end, and return the verdict."""
@@ -164,6 +194,7 @@ class Checker:
         self._cursors.finish(self._seen_count)
         self._rights.finish(self._users)
         self._erasing.finish()
+        self._deleting.finish()
         self._folding.finish()
         self._marks.finish(dict.fromkeys(self._users.values()))
         self._typists.finish(self._last)

@@ -11,7 +11,7 @@ from typing import final
 
 import msgspec
 
-from ..history import Event, Logged, Seen, Stored, Trace
+from ..history import Deleted, Event, Logged, Seen, Stored, Trace
 from .promises import Findings, Rule
 
 # An entry, and the first event that tells of it.
@@ -25,6 +25,7 @@ class Log:
     Attributes:
         by_epoch: the entries of each epoch's view, by seq, whoever told of them.
         stored: the last word of the store; None: it was not asked.
+        deleted: how the room ended; None: it is there.
         kept: the entries that the store has.
         head: the greatest seq that is known to exist.
     """
@@ -33,6 +34,7 @@ class Log:
         self.room = room
         self.by_epoch: dict[str, dict[int, Known]] = {}
         self.stored: Stored | None = None
+        self.deleted: Deleted | None = None
         self.kept: dict[int, Known] = {}
         self.head = 0
 
@@ -114,6 +116,10 @@ class Logs:
         for entry in event.entries:
             log.kept[entry.seq] = (entry, event)
             self._learn(log, event.epoch, entry, event)
+
+    def deleted(self, event: Deleted) -> None:
+        """A room has ended, with the log that the store had then."""
+        self.log(event.room).deleted = event
 
     def _learn(self, log: Log, epoch: str, entry: Logged, event: Event) -> None:
         view = log.view(epoch)

@@ -24,6 +24,7 @@ class Promise(Enum):
     FORWARD = "marks move forward"
     FOLDED = "history is the fold of the log"
     PRESENT = "who is here is shown"
+    GONE = "a deleted room is gone for everybody"
 
 
 @final
@@ -64,6 +65,11 @@ class Rule(Enum):
     MARK_WITHIN = "a mark is beyond what there is"
     MARK_CLAIMED = "a mark that nobody set"
     FOLD_EQUALS_LOG = "a page of history is not what the log folds to"
+    GONE_TAKES_NOTHING = "acknowledged in a room that had been deleted"
+    GONE_IS_SAID = "asked of a deleted room, and refused for another reason"
+    GONE_IS_NOT_TOLD = "a room was told of that was known to be deleted"
+    GONE_IS_NOTICED = "all is quiet, but a deleted room is still followed"
+    GONE_FOR_EVER = "a deleted room is there again"
 
     @property
     def promise(self) -> Promise:
@@ -106,6 +112,11 @@ _PROMISES: Final[dict[Rule, Promise]] = {
     Rule.MARK_WITHIN: Promise.FORWARD,
     Rule.MARK_CLAIMED: Promise.FORWARD,
     Rule.FOLD_EQUALS_LOG: Promise.FOLDED,
+    Rule.GONE_TAKES_NOTHING: Promise.GONE,
+    Rule.GONE_IS_SAID: Promise.GONE,
+    Rule.GONE_IS_NOT_TOLD: Promise.GONE,
+    Rule.GONE_IS_NOTICED: Promise.GONE,
+    Rule.GONE_FOR_EVER: Promise.GONE,
 }
 
 

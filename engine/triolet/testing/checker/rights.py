@@ -9,6 +9,7 @@ there guests read, and joining makes no entry.
 from bisect import bisect_left, bisect_right
 from typing import Final, final
 
+from ..._model.entries import Role
 from ..history import Seen, Subscribed
 from .logs import Known, Log, Logs
 from .promises import Findings, Rule
@@ -78,6 +79,7 @@ class Rights:
             )
 
     def _judge_writing(self, log: Log, changes: "_Changes") -> None:
+        self._judge_deletion(log, changes)
         for seq, (entry, event) in log.final().items():
             if entry.fact.kind not in _WRITTEN:
                 continue
@@ -92,6 +94,21 @@ class Rights:
                     removal[1],
                     event,
                 )
+
+    def _judge_deletion(self, log: Log, changes: "_Changes") -> None:
+        """A room is deleted by who is an owner, as far as its log tells."""
+        deleted = log.deleted
+        if deleted is None or log.floor:
+            return
+        self._findings.judge(Rule.WRITTEN_BY_RIGHT)
+        role = changes.role(deleted.user)
+        if role != "owner":
+            self._findings.add(
+                Rule.WRITTEN_BY_RIGHT,
+                (log.room, deleted.seq, deleted.user),
+                f"{deleted.user} deleted {log.room}, and is {role or 'no member'} there",
+                deleted,
+            )
 
 
 @final
@@ -121,6 +138,11 @@ class _Changes:
             if entry.fact.role is None and not self._was_public(entry.seq, last):
                 return one
         return None
+
+    def role(self, user: str) -> Role | None:
+        """Return what somebody is in the end."""
+        known = self._members.get(user, ())
+        return known[-1][0].fact.role if known else None
 
     def _was_public(self, first: int, last: int) -> bool:
         """Whether it was public at any time between two entries."""

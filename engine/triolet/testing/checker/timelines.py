@@ -161,6 +161,7 @@ _SAYINGS: Final = cast(
         history.Folded: _folded,
         history.Fault: _fault,
         history.Stored: _stored,
+        history.Deleted: lambda event: f"{event.room} is deleted at {event.seq} by {event.user}",
         history.Settled: lambda _: "all is quiet",
     },
 )

@@ -24,6 +24,7 @@ and what the world adds, as facts:
 
     fault         something was broken or mended: nodes, network, disk, clock
     stored        the log of a room, as the store has it in the end
+    deleted       … and that it ended so: the room is no more
     settled       nothing is broken and all is quiet: who is connected has seen everything
 
 A *cursor* is what one `subscribe` opened.
@@ -43,6 +44,7 @@ from .events import Acked as Acked
 from .events import Asked as Asked
 from .events import Closed as Closed
 from .events import Connected as Connected
+from .events import Deleted as Deleted
 from .events import Disconnected as Disconnected
 from .events import Event as Event
 from .events import Fault as Fault

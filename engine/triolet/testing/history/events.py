@@ -196,10 +196,14 @@ class Asked(_Event, tag="asked", frozen=True, kw_only=True):
 
 @final
 class Receipts(_Event, tag="receipts", frozen=True, kw_only=True):
-    """It was told how far people got: `(user, delivered, read)` rows."""
+    """It was told how far people got: `(user, delivered, read)` rows.
+
+    `asked`: when it asked for that; None: it was told by itself.
+    """
 
     room: str
     marks: tuple[MarkRow, ...]
+    asked: float | None = None
 
 
 @final
@@ -227,18 +231,26 @@ class Unwatched(_Event, tag="unwatched", frozen=True, kw_only=True):
 
 @final
 class Unread(_Event, tag="unread", frozen=True, kw_only=True):
-    """It was told how much it has to read, in the reply to `subscribe`, the inbox or the feed."""
+    """It was told how much it has to read, in the reply to `subscribe`, the inbox or the feed.
+
+    Attributes:
+        asked: when it asked for that; None: it was told by itself.
+    """
 
     room: str
     epoch: str
     head: int
     unread: int
     read: int
+    asked: float | None = None
 
 
 @final
 class Folded(_Event, tag="folded", frozen=True, kw_only=True):
-    """It read messages with seqs in `(after, upto]`, as they were when the head was `head`."""
+    """It read messages with seqs in `(after, upto]`, as they were when the head was `head`.
+
+    `asked`: when it asked for them; None: nobody knows.
+    """
 
     room: str
     epoch: str
@@ -246,6 +258,7 @@ class Folded(_Event, tag="folded", frozen=True, kw_only=True):
     after: int
     upto: int
     messages: tuple[FoldedRow, ...]
+    asked: float | None = None
 
 
 # --- what the world knows ----------------------------------------------------------------
@@ -271,6 +284,8 @@ class Fault(_Event, tag="fault", frozen=True, kw_only=True):
 class Stored(_Event, tag="stored", frozen=True, kw_only=True):
     """The log of a room in the end, or a part of it: several of them make one log.
 
+    The end of a room that is deleted is its deletion.
+
     Attributes:
         epoch: the present generation.
         head: the last seq.
@@ -288,6 +303,21 @@ class Stored(_Event, tag="stored", frozen=True, kw_only=True):
     floor_n: int = 0
     public: bool = False
     lineage: tuple[tuple[str, int], ...] = ()
+
+
+@final
+class Deleted(_Event, tag="deleted", frozen=True, kw_only=True):
+    """A room was deleted, in the store; what it was until then is told before, by `Stored`.
+
+    Attributes:
+        seq: its last entry's.
+        user: who deleted it, by the request `cid`.
+    """
+
+    room: str
+    seq: int
+    user: str
+    cid: str
 
 
 @final
@@ -317,5 +347,6 @@ Event: TypeAlias = (
     | Folded
     | Fault
     | Stored
+    | Deleted
     | Settled
 )

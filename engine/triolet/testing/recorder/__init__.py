@@ -25,6 +25,7 @@ from ...client import Dialer
 from ...client._effects import Effect
 from ...client._link import Link
 from .. import history
+from .logs import log_of as log_of
 from .logs import stored as stored
 from .scribe import Scribe as Scribe
 from .scribe import Write

@@ -1,7 +1,8 @@
 """What a store holds in the end, as the facts that a history ends with."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+from ..._model.entries import Record
 from ..._wire.codec import entry_of
 from ...ports.store import RoomState, Store
 from .. import history
@@ -32,22 +33,24 @@ async def _log(store: Store, state: RoomState, t: float) -> list[history.Stored]
         records = await store.page(
             state.room, after=after, upto=state.head, limit=_PAGE_ENTRIES, bytes_max=_PAGE_BYTES
         )
-        entries = tuple(history.logged(entry_of(record)) for record in records)
-        pages.append(
-            history.Stored(
-                t,
-                room=state.room,
-                epoch=state.epoch,
-                head=state.head,
-                entries=entries,
-                floor=state.floor,
-                floor_n=state.floor_n,
-                public=state.public,
-                lineage=state.lineage,
-            )
-        )
-        if not entries:
+        pages.append(log_of(state, records, t))
+        if not records:
             # The log has an end that its head does not know of: the checker says so.
             break
-        after = entries[-1].seq
+        after = records[-1].seq
     return pages
+
+
+def log_of(state: RoomState, records: Sequence[Record], t: float) -> history.Stored:
+    """Return records of a room that stands so, as an event at time `t`."""
+    return history.Stored(
+        t,
+        room=state.room,
+        epoch=state.epoch,
+        head=state.head,
+        entries=tuple(history.logged(entry_of(record)) for record in records),
+        floor=state.floor,
+        floor_n=state.floor_n,
+        public=state.public,
+        lineage=state.lineage,
+    )

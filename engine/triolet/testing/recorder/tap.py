@@ -8,6 +8,7 @@ from ..._model.commands import (
     Command,
     Create,
     DeleteMessage,
+    DeleteRoom,
     EditMessage,
     History,
     Invite,
@@ -35,6 +36,7 @@ from ..._model.events import (
     Closed,
     Failed,
     Feed,
+    FeedRow,
     HistoryPage,
     Inbox,
     InboxRow,
@@ -65,6 +67,7 @@ _Durable: TypeAlias = (
     | Kick
     | SetRole
     | SetMeta
+    | DeleteRoom
     | Send
     | EditMessage
     | DeleteMessage
@@ -84,8 +87,8 @@ class Tap:
         # The server may believe in the connection from its hello on, which is before its welcome.
         self._has_greeted = False
         self._is_connected = False
-        # Without an answer yet, by ref.
-        self._asked: dict[int, Command] = {}
+        # Without an answer yet, by ref, and when that was asked.
+        self._asked: dict[int, tuple[Command, float]] = {}
         self._cursors: dict[str, Cursor] = {}
 
     def leaves(self, payload: bytes) -> None:
@@ -114,9 +117,9 @@ class Tap:
 
     def _leaves(self, command: Command) -> None:
         ref: int | None = getattr(command, "ref", None)
-        if ref is not None:
-            self._asked[ref] = command
         here = self._scribe.here
+        if ref is not None:
+            self._asked[ref] = (command, here[0])
         match command:
             case SetReceipt(room=room, delivered=delivered, read=read):
                 self._scribe.write(
@@ -151,9 +154,9 @@ class Tap:
             case Entry():
                 scribe.seen(message, self._cursors.get(message.room))
             case OkReply(ref=ref) if ref in self._asked:
-                self._answered(self._asked.pop(ref), payload)
+                self._answered(*self._asked.pop(ref), payload)
             case Failed(ref=ref, code=code) if ref in self._asked:
-                self._refused(self._asked.pop(ref), code)
+                self._refused(self._asked.pop(ref)[0], code)
             case Welcome():
                 scribe.conn += 1
                 self._has_greeted = self._is_connected = True
@@ -170,8 +173,8 @@ class Tap:
         here = self._scribe.here
         match event:
             case Feed():
-                for room, epoch, head, unread, read in event.rooms:
-                    self._unread(room, epoch, head, unread, read)
+                for row in event.rooms:
+                    self._unread(row)
             case Receipts():
                 self._scribe.write(history.Receipts(*here, room=event.room, marks=event.marks))
             case Typing():
@@ -181,10 +184,17 @@ class Tap:
             case Presence():
                 self._scribe.write(history.Presence(*here, users=event.users))
 
-    def _unread(self, room: str, epoch: str, head: int, unread: int, read: int) -> None:
+    def _unread(self, row: FeedRow, asked: float | None = None) -> None:
+        room, epoch, head, unread, read = row
         self._scribe.write(
             history.Unread(
-                *self._scribe.here, room=room, epoch=epoch, head=head, unread=unread, read=read
+                *self._scribe.here,
+                room=room,
+                epoch=epoch,
+                head=head,
+                unread=unread,
+                read=read,
+                asked=asked,
             )
         )
 
@@ -199,7 +209,7 @@ class Tap:
         else:
             self._scribe.write(history.Refused(*self._scribe.here, room=room, cid=cid, code=code))
 
-    def _answered(self, command: Command, payload: bytes) -> None:
+    def _answered(self, command: Command, asked: float, payload: bytes) -> None:
         form = self._form
         match command:
             case Subscribe(room=None):
@@ -216,13 +226,14 @@ class Tap:
                 self._scribe.write(history.Unwatched(*self._scribe.here, users=tuple(users)))
             case ListReceipts(room=room):
                 marks = decode_reply(payload, form, ReceiptPage).marks
-                self._told(Receipts(room=room, marks=marks))
+                here = self._scribe.here
+                self._scribe.write(history.Receipts(*here, room=room, marks=marks, asked=asked))
             case ListRooms():
-                self._rows(decode_reply(payload, form, Inbox).rooms)
+                self._rows(decode_reply(payload, form, Inbox).rooms, asked)
             case Sync():
-                self._rows(decode_reply(payload, form, Synced).rooms)
+                self._rows(decode_reply(payload, form, Synced).rooms, asked)
             case History():
-                self._folded(command, decode_reply(payload, form, HistoryPage))
+                self._folded(command, decode_reply(payload, form, HistoryPage), asked)
             case _ if isinstance(command, _Durable):
                 self._acked(command, payload)
 
@@ -258,16 +269,16 @@ class Tap:
         self._cursors[row.room] = self._scribe.subscribed(row, since, wire=True)
         if row.role is not None:
             # A guest has no marks, hence nothing to derive from.
-            self._unread(row.room, row.epoch, row.head, row.unread, row.read)
+            self._unread((row.room, row.epoch, row.head, row.unread, row.read))
         if row.receipts is not UNSET:
             self._told(Receipts(room=row.room, marks=row.receipts))
         self._told(Typing(room=row.room, users=row.typing, more=False))
 
-    def _rows(self, rows: tuple[InboxRow, ...]) -> None:
+    def _rows(self, rows: tuple[InboxRow, ...], asked: float) -> None:
         for row in rows:
-            self._unread(row.room, row.epoch, row.head, row.unread, row.read)
+            self._unread((row.room, row.epoch, row.head, row.unread, row.read), asked)
 
-    def _folded(self, command: History, reply: HistoryPage) -> None:
+    def _folded(self, command: History, reply: HistoryPage, asked: float) -> None:
         epoch, head = reply.as_of
         after, upto = _span(command, reply)
         self._scribe.write(
@@ -279,6 +290,7 @@ class Tap:
                 after=after,
                 upto=upto,
                 messages=tuple(history.folded_row(message) for message in reply.messages),
+                asked=asked,
             )
         )
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from ..._model.commands import Status
 from ..._model.entries import Role
 from .people import Device
+from .rooms import is_direct
 from .script import Step
 
 if TYPE_CHECKING:
@@ -24,6 +25,11 @@ _STATUSES: Final[tuple[Status, ...]] = ("online", "away", "dnd", "invisible")
 _ROLES: Final[tuple[Role, ...]] = ("admin", "member", "reader")
 # The greatest message people write; most are short.
 _TEXT_BYTES_MAX: Final = 4000
+
+
+def founding_cid(room: str) -> str:
+    """Return the cid under which a world's room is made."""
+    return f"make {room}"
 
 
 def _target(device: Device, room: str, pick: int) -> int:
@@ -135,6 +141,19 @@ def _meta(world: "World", device: Device, room: str, step: Step) -> None:
     device.act("meta", lambda client: client.set_meta(room, title=title, public=public))
 
 
+def _delete_room(world: "World", device: Device, room: str, step: Step) -> None:
+    """Delete a room; most often it is whoever made it who tries."""
+    who = world.device(step.who % world.script.devices) if step.pick % 4 else device
+    who.act("delete_room", lambda client: client.delete_room(room))
+
+
+def _create(world: "World", device: Device, room: str, step: Step) -> None:
+    """Make a room that there is, or that there was: its maker may ask as the first time."""
+    cid = founding_cid(room) if step.pick % 2 else None
+    if not is_direct(room):
+        device.act("create", lambda client: client.create(room=room, cid=cid))
+
+
 def _rooms(world: "World", device: Device, room: str, step: Step) -> None:
     device.act("rooms", lambda client: client.rooms(limit=1 + step.pick % 50))
 
@@ -182,6 +201,8 @@ ACTS: Final[dict[str, tuple[Act, int]]] = {
     "kick": (_kick, 2),
     "role": (_role, 2),
     "meta": (_meta, 1),
+    "delete_room": (_delete_room, 1),
+    "create": (_create, 1),
     "rooms": (_rooms, 1),
     "doze": (_doze, 2),
     "open": (_open, 4),

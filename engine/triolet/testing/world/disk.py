@@ -32,6 +32,7 @@ from ...ports.store import (
     StoredRoom,
 )
 from .chance import SeededEntropy, SkewedClock
+from .deletions import Deletions
 from .documents import NodeDocuments
 from .jobs import NodeJobs
 
@@ -69,6 +70,7 @@ class Disk:
 
     Attributes:
         memory: the data.
+        deletions: what rooms were until they were deleted.
         clock: the store's wall clock.
         commit_s, unknown, unavailable: see `Speed`.
         is_full: whether nothing can be written.
@@ -78,6 +80,7 @@ class Disk:
     def __init__(self, entropy: SeededEntropy, speed: Speed) -> None:
         self.clock = SkewedClock()
         self.memory = MemoryStore(clock=self.clock, entropy=entropy)
+        self.deletions = Deletions(self.memory)
         self.random: Random = entropy.random
         self.commit_s = speed.commit_s
         self.unknown = speed.unknown
@@ -183,7 +186,7 @@ class NodeStore(Store):
 
     async def append(self, batch: Sequence[Draft]) -> list[Outcome]:
         """Commit a batch, or fail before or after that, or die."""
-        return await self.commit(lambda: self._memory.append(batch))
+        return await self.commit(lambda: self._disk.deletions.append(batch))
 
     async def room(self, room: str) -> RoomState | None:
         """See `Store`."""

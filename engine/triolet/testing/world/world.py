@@ -9,7 +9,7 @@ from ..._model.errors import ConnectionClosed
 from ...client.client import Client
 from .. import history
 from ..recorder import stored
-from .acts import ACTS
+from .acts import ACTS, founding_cid
 from .buses import SimulatedBus
 from .chance import SeededEntropy
 from .disk import Disk
@@ -17,6 +17,7 @@ from .hosts import Hosts
 from .network import Network
 from .nodes import Node
 from .people import Device
+from .rooms import Rooms, is_direct, is_public
 from .script import Script, Step
 from .tokens import Issuer
 from .verbs import VERBS
@@ -27,6 +28,8 @@ _SETTLE_S: Final = 180.0
 _LOOK_S: Final = 1.0
 # Messages of one page of history that is read back.
 _PAGE: Final = 100
+# In the end so many rooms that were deleted are tried by everybody, the latest.
+_GONE_TRIED: Final = 4
 
 
 @final
@@ -48,6 +51,7 @@ class World:
         self.network = Network(script.quality, SeededEntropy(seed, "network").random)
         self.hosts = Hosts(self.network)
         self.disk = Disk(SeededEntropy(seed, "disk"), script.speed)
+        self.disk.deletions.write = self._deleted
         self.issuer = Issuer(script.ttl_s)
         self.bus = SimulatedBus(self.network, SeededEntropy(seed, "bus").random)
         self._number = 0
@@ -86,9 +90,7 @@ class World:
             for user in self.users
             for number in range(script.devices)
         ]
-        self.rooms = [f"room{number}" for number in range(script.rooms)]
-        if script.people > 1:
-            self.rooms.append(f"dm:{self.users[0]}:{self.users[1]}")
+        self.rooms = Rooms(script)
 
     # --- choosing ----------------------------------------------------------------------
 
@@ -131,25 +133,36 @@ class World:
         for device in self.devices:
             device.open()
         await self._wait(self._are_online)
-        for number, room in enumerate(self.rooms):
-            self._found(room, number)
+        for room in self.rooms.names:
+            self._found(self.devices[0], room)
         await self._wait(self._are_idle)
         for device in self.devices:
-            for room in self.rooms:
+            for room in filter(is_direct, self.rooms.names):
                 _follow(device, room)
         await self._wait(self._are_idle)
 
-    def _found(self, room: str, number: int) -> None:
-        founder, users, share = self.devices[0], self.users, self.script.share
-        members = [user for which, user in enumerate(users) if (which + number) % share == 0]
-        if room.startswith("dm:"):
-            founder.act("direct", lambda client: client.direct(users[1]))
+    def _found(self, founder: Device, room: str) -> None:
+        if is_direct(room):
+            founder.act("direct", lambda client: client.direct(self.users[1]))
         else:
-            # Of several rooms each second one may be read by all.
-            public = room.endswith("1")
-            founder.act(
-                "create", lambda client: client.create(room=room, members=members, public=public)
-            )
+            founder.act("create", lambda client: self._make(client, room))
+
+    async def _make(self, client: Client, room: str) -> None:
+        """Make a room, and have everybody follow it."""
+        number, share = self.rooms.names.index(room), self.script.share
+        members = [user for which, user in enumerate(self.users) if (which + number) % share == 0]
+        await client.create(
+            room=room, members=members, public=is_public(room), cid=founding_cid(room)
+        )
+        for device in self.devices:
+            _follow(device, room)
+
+    def _deleted(self, event: history.Event) -> None:
+        """Note that a room has ended, and have another one made, which everybody follows."""
+        self.history.append(event)
+        room = self.rooms.end(event.room) if isinstance(event, history.Deleted) else None
+        if room is not None:
+            self._found(next(filter(_is_online, self.devices), self.devices[0]), room)
 
     async def play(self) -> None:
         """Do one step after the other."""
@@ -163,7 +176,7 @@ class World:
         if step.verb in VERBS:
             VERBS[step.verb][0](self, step)
         else:
-            room = self.rooms[step.room % len(self.rooms)]
+            room = self.rooms.choose(step)
             ACTS[step.verb][0](self, self.device(step.who), room, step)
 
     def happened(self, verb: str, what: str) -> None:
@@ -228,7 +241,7 @@ class World:
         return True
 
     def _are_online(self) -> bool:
-        return all(device.is_online for device in self.devices)
+        return all(map(_is_online, self.devices))
 
     def _come_home(self) -> bool:
         """Have everybody open what was closed, also by the server."""
@@ -243,14 +256,29 @@ class World:
 
     async def look_back(self) -> None:
         """Have everybody read all they may, and write down what the store has."""
+        self.history.append(history.Settled(self.now()))
+        await self._look_for_gone()
         for device in self.devices:
-            for room in self.rooms:
+            for room in self.rooms.names:
                 _look_through(device, room)
             device.act("rooms", lambda client: client.rooms(limit=200))
         if not await self._wait(self._are_idle):
             self.complain("requests were never answered")
         self.history.append(history.Settled(self.now()))
-        self.history.extend(await stored(self.disk.memory, self.rooms, self.now()))
+        rooms = (*self.rooms.gone, *self.rooms.names)
+        self.history.extend(await stored(self.disk.memory, rooms, self.now()))
+
+    async def _look_for_gone(self) -> None:
+        """Have everybody try rooms that were deleted: they are told that there are none."""
+        for room in self.rooms.gone[-_GONE_TRIED:]:
+            for device in self.devices:
+                _follow(device, room)
+                _look_through(device, room)
+                _say_something(device, room)
+        if not await self._wait(self._are_idle):
+            self.complain("requests were never answered")
+        if not self.disk.deletions.is_cleared():
+            self.complain(f"not all is erased of {self.rooms.gone}")
 
     async def leave(self) -> None:
         """Have everybody go home, and see that nothing of them is left."""
@@ -275,8 +303,16 @@ class World:
         await self._wait(lambda: all(node.life is None for node in self.nodes))
 
 
+def _is_online(device: Device) -> bool:
+    return device.is_online
+
+
 def _follow(device: Device, room: str) -> None:
     device.act("subscribe", lambda client: client.subscribe(room))
+
+
+def _say_something(device: Device, room: str) -> None:
+    device.act("send", lambda client: client.send(room, "is anybody here?"))
 
 
 def _look_through(device: Device, room: str) -> None:
