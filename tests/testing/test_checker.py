@@ -6,12 +6,14 @@ What is spoilt is said by name, and the smallest counter-example is about it.
 import random
 
 import pytest
+from checker_endings import ENDINGS
 from checker_model import ModelSystem
 from checker_mutations import MUTATIONS
 
 from triolet.testing import history
 from triolet.testing.checker import Promise, Rule, check, counter_example, timeline
 
+WAYS = {**MUTATIONS, **ENDINGS}
 SEEDS = range(20)
 STEPS = 120
 
@@ -22,24 +24,37 @@ def good():
     return [ModelSystem(seed).run(STEPS) for seed in SEEDS]
 
 
-def test_a_system_that_keeps_its_promises_is_believed(good) -> None:
-    found = {seed: check(events).violations for seed, events in zip(SEEDS, good, strict=True)}
+@pytest.fixture(scope="module")
+def ended():
+    """Some that end with the deletion of the room."""
+    return [ModelSystem(seed).run_to_the_end(STEPS) for seed in SEEDS]
 
-    assert {seed: violations for seed, violations in found.items() if violations} == {}
+
+@pytest.fixture
+def whole(request, good, ended):
+    """Those that a way to spoil a history is about."""
+    return ended if request.node.callspec.params["name"] in ENDINGS else good
 
 
-def test_every_rule_but_one_was_applied_to_them(good) -> None:
+def test_a_system_that_keeps_its_promises_is_believed(good, ended) -> None:
+    found = [check(events).violations for events in (*good, *ended)]
+
+    assert [violations for violations in found if violations] == []
+
+
+def test_every_rule_but_one_was_applied_to_them(good, ended) -> None:
     """The rest is in `checker/test_cursors`: the model's log keeps all its entries."""
-    applied = {rule for events in good for rule in check(events).judged}
+    judged = [check(events).judged for events in (*good, *ended)]
+    applied = {rule for one in judged for rule, times in one.items() if times}
 
     assert set(Rule) - applied == {Rule.LOST_ONLY_BELOW_FLOOR}
 
 
-@pytest.mark.parametrize("name", MUTATIONS)
-def test_a_spoilt_history_is_rejected_for_what_was_spoilt(good, name) -> None:
-    spoil, rules = MUTATIONS[name]
+@pytest.mark.parametrize("name", WAYS)
+def test_a_spoilt_history_is_rejected_for_what_was_spoilt(whole, name) -> None:
+    spoil, rules = WAYS[name]
     spoilt = 0
-    for seed, events in zip(SEEDS, good, strict=True):
+    for seed, events in zip(SEEDS, whole, strict=True):
         bad = spoil(events, random.Random(seed))
         if bad is not None:
             spoilt += 1
@@ -49,7 +64,7 @@ def test_a_spoilt_history_is_rejected_for_what_was_spoilt(good, name) -> None:
 
 
 def test_every_rule_has_a_way_to_break_it() -> None:
-    assert {rule for _, rules in MUTATIONS.values() for rule in rules} == set(Rule)
+    assert {rule for _, rules in WAYS.values() for rule in rules} == set(Rule)
 
 
 def test_every_promise_that_a_history_can_break_has_a_rule() -> None:
@@ -64,11 +79,11 @@ def test_a_history_that_was_written_and_read_is_judged_alike(good) -> None:
     assert check(history.read(lines)) == check(events)
 
 
-@pytest.mark.parametrize("name", MUTATIONS)
-def test_a_counter_example_is_small_and_breaks_the_same(good, name) -> None:
-    spoil, _ = MUTATIONS[name]
+@pytest.mark.parametrize("name", WAYS)
+def test_a_counter_example_is_small_and_breaks_the_same(whole, name) -> None:
+    spoil, _ = WAYS[name]
     chance = random.Random(1)
-    bad = next(bad for events in good if (bad := spoil(events, chance)) is not None)
+    bad = next(bad for events in whole if (bad := spoil(events, chance)) is not None)
     violation = check(bad).violations[0]
 
     few = counter_example(bad, violation, events_max=200_000)

@@ -337,12 +337,70 @@ class ModelSystem:
             self.members[user] = None
             self.marks[user] = max(self.marks[user], len(self.log))
 
-    def run(self, steps):
+    # --- the end -----------------------------------------------------------------------
+
+    def tell_log(self):
+        entries = tuple(self.as_told(entry) for entry in self.log)
+        self.say(
+            history.Stored,
+            room=ROOM,
+            epoch=EPOCH,
+            head=len(entries),
+            entries=entries,
+            lineage=((EPOCH, 1),),
+        )
+
+    def delete(self):
+        """The owner ends the room; those who are here are told, and nobody may come back."""
+        owner, head = ModelClient("owner-1", OWNER), len(self.log)
+        self.say(history.Opened, owner, user=OWNER, origin="a model")
+        self.say(history.Connected, owner, session="so")
+        self.say(history.Sent, owner, op="delete_room", room=ROOM, cid="end")
+        self.tell_log()
+        self.say(history.Deleted, room=ROOM, seq=head, user=OWNER, cid="end")
+        self.say(history.Acked, owner, room=ROOM, cid="end", seq=head)
+        self.members.clear()
+        self.typing.clear()
+        for client in self.online:
+            if client.wire is not None:
+                self.close(client, "deleted")
+
+    def try_again(self):
+        """Everybody asks for what was not answered, and for something else."""
+        for client in self.clients:
+            while not client.is_online:
+                self.connect_in_vain(client)
+            cid = f"{client.name}-late"
+            self.say(history.Sent, client, op="send", room=ROOM, cid=cid)
+            self.say(history.Refused, client, room=ROOM, cid=cid, code=3002)
+
+    def connect_in_vain(self, client):
+        waiting, client.unanswered = client.unanswered, []
+        self.connect(client)
+        for op, cid, fact in waiting:
+            self.say(history.Sent, client, op=op, room=ROOM, cid=cid, fact=history.trace(fact))
+            self.say(history.Refused, client, room=ROOM, cid=cid, code=3002)
+
+    def run_to_the_end(self, steps):
+        """Live as in `run`, but for the end: the room is deleted, and then all is quiet."""
+        self.begin()
+        for _ in range(steps):
+            self.step()
+        self.delete()
+        self.try_again()
+        self.advance(100)
+        self.say(history.Settled)
+        return self.events
+
+    def begin(self):
         for user in (OWNER, *USERS):
-            self.append(OWNER, "make", Member(user, "member"))
+            self.append(OWNER, "make", Member(user, "owner" if user == OWNER else "member"))
         self.marks = dict.fromkeys(USERS, len(self.log))
         for client in self.clients:
             self.say(history.Opened, client, user=client.user, origin="a model")
+
+    def run(self, steps):
+        self.begin()
         for _ in range(steps):
             self.step()
         self.advance(100)
@@ -355,13 +413,5 @@ class ModelSystem:
             if client.is_online:
                 self.read(client)
         self.say(history.Settled)
-        entries = tuple(self.as_told(entry) for entry in self.log)
-        self.say(
-            history.Stored,
-            room=ROOM,
-            epoch=EPOCH,
-            head=len(entries),
-            entries=entries,
-            lineage=((EPOCH, 1),),
-        )
+        self.tell_log()
         return self.events
