@@ -175,6 +175,19 @@ async def test_a_full_house_never_stands_empty(scene):
     assert len(book.done) == 200
 
 
+async def test_a_clock_that_is_set_back_holds_nothing_up(scene):
+    """What nobody has told of is looked for as often as ever, and not in an hour."""
+    book = Book()
+    scene.engine.jobs.handle("mail", book)
+    await settled()
+    scene.engine.clock.ahead_ms = -3_600_000
+    now = scene.engine.clock.now_ms()
+    await scene.store.real.jobs.add([NewJob(kind="mail", key="anna")], now=now)
+    await trio.sleep(scene.limits.jobs_check_s + 0.1)
+
+    assert book.done == ["anna"]
+
+
 async def test_a_store_that_is_gone_is_asked_again(scene, caplog):
     book = Book()
     scene.engine.jobs.handle("mail", book)

@@ -77,8 +77,10 @@ class Worker:
         # Claimed, and not begun.
         self._queue: deque[HeldJob] = deque()
         self._hands = 0
-        # When there may be something to claim (ms).
+        # When there may be something to claim (ms); and when to look in any case (monotonic, s):
+        # wall clocks may be set back.
         self._due_at = 0
+        self._look_by = -math.inf
         self._news = trio.Event()
         self._is_leaving = False
         self._is_claiming = False
@@ -150,13 +152,15 @@ class Worker:
         return min(wanted - here, self._limits.jobs_batch_max)
 
     def _wait_s(self) -> float:
-        """Return how long to wait for what is due, s; wall clocks may be set meanwhile."""
+        """Return how long to wait for what is due, s."""
         wait_s = (self._due_at - self._hall.clock.now_ms()) / 1000
-        return min(wait_s, self._limits.jobs_check_s)
+        return min(wait_s, self._look_by - trio.current_time())
 
     async def _claim(self, room: int, nursery: trio.Nursery) -> None:
         hall = self._hall
-        self._due_at = look_at = self._look_at()
+        wait_s = self._pause_of_looks_s()
+        self._look_by = trio.current_time() + wait_s
+        self._due_at = look_at = hall.clock.now_ms() + int(1000 * wait_s)
         held_until = hall.leases.held_until()
         try:
             jobs = await hall.store.claim(
@@ -177,11 +181,10 @@ class Worker:
         else:
             self._complaint.over("jobs are claimed again")
 
-    def _look_at(self) -> int:
-        """Return when to look for what nobody has told of (ms); not all nodes at once."""
+    def _pause_of_looks_s(self) -> float:
+        """Return how long not to look for what nobody has told of; not all nodes at once."""
         check_s = self._limits.jobs_check_s
-        wait_s = self._hall.entropy.uniform(0.75 * check_s, check_s)
-        return self._hall.clock.now_ms() + int(1000 * wait_s)
+        return self._hall.entropy.uniform(0.75 * check_s, check_s)
 
     def _take(self, jobs: list[Job], held_until: float, nursery: trio.Nursery) -> None:
         for job in jobs:
