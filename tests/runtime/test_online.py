@@ -118,6 +118,21 @@ async def test_a_node_that_does_not_answer_is_named(stage):
     assert page.silent == (stage[1].engine.nodes.name,)
 
 
+async def test_many_who_ask_at_once_are_told_one_count(stage):
+    asked = 0
+
+    def fate(kind, to):
+        nonlocal asked
+        asked += kind == "Asked" and to is stage[1].node
+        return [0.1]
+
+    stage.bus.fate = fate
+    async with trio.open_nursery() as nursery:
+        for _ in range(20):
+            nursery.start_soon(stage[0].engine.online_count)
+    assert asked == 1
+
+
 async def test_a_count_is_told_again_for_a_second(scene):
     await scene.enter("anna")
     # By whom she wishes to be seen is read: until then she is not counted.

@@ -51,6 +51,8 @@ class Online:
         self._roll = roll
         self._count = 0
         self._counted_at = float("-inf")
+        # By one task at a time.
+        self._counting = trio.Lock()
         roll.answer(PeopleWanted, self._find)
         roll.answer(HeadcountWanted, self._own_count)
 
@@ -93,13 +95,12 @@ class Online:
         Who has just come to another node may count twice, and those of a node that does not
         answer are missing.
         """
-        if trio.current_time() - self._counted_at < _COUNT_KEPT_S:
-            await trio.lowlevel.checkpoint()
+        async with self._counting:
+            if trio.current_time() - self._counted_at >= _COUNT_KEPT_S:
+                poll = await self._roll.ask(HeadcountWanted(), Headcount)
+                self._count = sum(one.count for one in poll.answers.values())
+                self._counted_at = trio.current_time()
             return self._count
-        poll = await self._roll.ask(HeadcountWanted(), Headcount)
-        self._count = sum(one.count for one in poll.answers.values())
-        self._counted_at = trio.current_time()
-        return self._count
 
     # --- of this node ------------------------------------------------------------------
 
