@@ -174,6 +174,22 @@ async def test_a_wish_is_kept_beyond_sessions(scene, wish, seen):
     assert (await scene.store.real.people(["ben"]))[0].status == wish
 
 
+async def test_a_wish_is_not_undone_by_an_earlier_one_that_had_to_wait_for_the_store(scene):
+    ben = await scene.enter("ben")
+    scene.store.always("put_people", StoreUnavailable("away"))
+    await ben.ask("presence", status="online")
+    await ben.leave()
+    left_at = scene.engine.clock.now_ms()
+    await trio.sleep(GRACE_S + 1)
+    scene.store.always("put_people")
+    await scene.engine.presence.wish("ben", "invisible")
+    assert (await scene.store.real.people(["ben"]))[0].status == "invisible"
+    await trio.sleep(3)
+
+    (kept,) = await scene.store.real.people(["ben"])
+    assert (kept.status, kept.last_seen) == ("invisible", left_at)
+
+
 async def test_a_wish_ends_by_another_status(scene):
     anna, ben = await friends(scene, "anna", "ben")
     await ben.ask("presence", status="invisible")

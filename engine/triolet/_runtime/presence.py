@@ -168,10 +168,19 @@ class Presence:
         present = self.present.get(user)
         kept = status if status in ("dnd", "invisible") else ""
         if present is None:
-            await self._store.put_people([Person(user, kept)])
+            await self._wish_of_the_absent(user, kept)
             return
         self._wished(present, kept, self._clock.now_ms())
         await trio.lowlevel.checkpoint()
+
+    async def _wish_of_the_absent(self, user: str, kept: str) -> None:
+        pending = self._unwritten.get(user)
+        person = Person(user, kept, 0 if pending is None else pending.last_seen)
+        if pending is not None:
+            # What they wished when they left is not written yet, and must not be written later.
+            self._unwritten[user] = person
+            self._writer.mark(user)
+        await self._store.put_people([person])
 
     def _wished(self, present: Present, kept: str, kept_at: int) -> None:
         present.kept, present.kept_at, present.known = kept, kept_at, True
