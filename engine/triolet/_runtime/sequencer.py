@@ -314,7 +314,7 @@ class Sequencer:
         for pending, outcome in zip(batch, outcomes, strict=True):
             if isinstance(outcome, Appended):
                 self._apply(pending.draft, outcome.records)
-            elif isinstance(outcome, RoomDeleted):
+            elif _is_deletion(pending.draft, outcome):
                 self._sink.deleted(pending.draft.room)
             elif isinstance(outcome, Rejected) and outcome.code is ErrorCode.NO_SUCH_ROOM:
                 # Deleted by another node, as long as this one has not heard of it.
@@ -362,6 +362,12 @@ class Sequencer:
             for pending in self._committing:
                 self._settle(pending, _unknown())
             self._refuse_waiting(int(1000 * limit_s / 4))
+
+
+def _is_deletion(draft: Draft, outcome: Outcome) -> bool:
+    """Whether a room is no more by this draft, also by an earlier try whose answer was lost."""
+    is_known = draft.deletes and isinstance(outcome, Duplicate)
+    return is_known or isinstance(outcome, RoomDeleted)
 
 
 def _notify(

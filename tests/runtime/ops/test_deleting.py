@@ -4,7 +4,7 @@ import pytest
 import trio
 from scene import open_scene, settled
 
-from triolet._model.errors import StoreUnavailable
+from triolet._model.errors import OutcomeUnknown, StoreUnavailable
 from triolet.ports.gate import Action
 
 
@@ -182,3 +182,14 @@ async def test_what_is_left_is_cleared_soon_and_again_after_a_failure(caplog):
         assert scene.store.real.held.leftovers
         await trio.sleep(61)
         assert not scene.store.real.held.leftovers
+
+
+async def test_what_a_room_left_is_cleared_though_the_answer_to_its_deletion_was_lost(scene):
+    """It is deleted by the first try; the second finds it so."""
+    anna = await scene.enter("anna")
+    await scene.room("tea", anna)
+    scene.store.script("append", error_after=OutcomeUnknown("lost"))
+    assert (await anna.ask("delete_room", room="tea", cid="x"))["duplicate"]
+    await trio.sleep(1)
+
+    assert await scene.store.real.clear_deleted(limit=1) is None
