@@ -120,6 +120,8 @@ class Administering:
             Refusal: `NO_SUCH_ENTRY`.
             StoreError: some of it may have happened; ask again.
         """
+        # First, too: where that fails there still is an account to ask again about.
+        await self._end(await self._find(user))
         await self._end(await self._accounts.remove(user))
 
     async def _set_standing(self, user: str, change: AccountChange) -> Account:

@@ -6,10 +6,12 @@ its access tokens are revoked: nothing resurrects it in between.
 """
 
 import hmac
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final, Protocol, final
 
 import msgspec
+import trio
 from msgspec import Struct
 
 from triolet._model.errors import ErrorCode, Refusal, StoreUnavailable
@@ -33,6 +35,8 @@ from .settings import ACCESS_TTL_S_MAX, AuthSettings
 # Each try that another writer spoils was a good one of theirs.
 _TRIES: Final = 8
 _TOMBSTONE_MS: Final = 1000 * (ACCESS_TTL_S_MAX + 300)
+# What has to happen as a whole is given so long, also if whoever asked for it has left.
+_WHOLE_TIMEOUT_S: Final = 10
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Family).decode
@@ -129,10 +133,9 @@ class Families:
                     (found,) = await self._documents.read([found.key])
                 case Verdict.REPEAT:
                     return self._answer(family)
-                case Verdict.REUSED:
+                case Verdict.REUSED | Verdict.ENDED:
+                    # Once more where it has ended: the store may have failed in the middle of it.
                     await self.end(family.user, family.id)
-                    raise _invalid()
-                case Verdict.ENDED:
                     raise _invalid()
         raise StoreUnavailable("a sign-in is refreshed by too many at once")
 
@@ -160,9 +163,10 @@ class Families:
             if found is None:
                 return False
             change = self._change(ended(_decode(found.value)), found.version)
-            if await self._documents.write([change]):
-                await self._revoke(user, family=family_id)
-                return True
+            with as_a_whole():
+                if await self._documents.write([change]):
+                    await self._revoke(user, family=family_id)
+                    return True
         raise StoreUnavailable("a sign-in is refreshed by too many at once")
 
     async def end_all(self, user: str, *, but: str = "") -> None:
@@ -208,6 +212,19 @@ class Families:
         if family.ended:
             over_at = self._clock.now_ms() + _TOMBSTONE_MS
         return Change(_key(family.user, family.id), _encode(family), version, over_at)
+
+
+@contextmanager
+def as_a_whole() -> Iterator[None]:
+    """Have what is done inside be done, also where whoever asked for it leaves meanwhile.
+
+    Raises:
+        StoreUnavailable: it took too long.
+    """
+    with trio.move_on_after(_WHOLE_TIMEOUT_S, shield=True) as scope:
+        yield
+    if scope.cancelled_caught:
+        raise StoreUnavailable("the store takes too long")
 
 
 def families_prefix(user: str) -> str:

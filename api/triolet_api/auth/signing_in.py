@@ -16,7 +16,7 @@ from triolet.ports.documents import Change
 from triolet.ports.people import People
 
 from .accounts import Account, Accounts
-from .families import Families, Refreshed, Revoke
+from .families import Families, Refreshed, Revoke, as_a_whole
 from .issuing import Issuer
 
 
@@ -119,8 +119,10 @@ class SigningIn:
             StoreError: ask again.
         """
         account = await self.accounts.authenticate(user, old)
-        await self.accounts.set_password(account.user, new, known=account)
-        await self.families.end_all(account.user, but=family)
+        # Who leaves in between could not ask again: the old password is none any more.
+        with as_a_whole():
+            await self.accounts.set_password(account.user, new, known=account)
+            await self.families.end_all(account.user, but=family)
 
     async def end_everywhere(self, user: str) -> None:
         """End all families, sessions and access tokens of a user, wherever they are.

@@ -98,6 +98,21 @@ async def test_a_role_is_taken_at_last_by_who_asks_again(house, monkeypatch):
     assert await store.revoked("anna") > 0
 
 
+async def test_an_account_is_removed_at_last_by_who_asks_again(house, monkeypatch):
+    """Nothing of it is left that nobody could ask to be ended."""
+    await house.sign_up()
+    store, path = house.engine.store, "/admin/accounts/anna"
+
+    async def fails(revocation):
+        raise StoreUnavailable("gone")
+
+    monkeypatch.setattr(store, "revoke", fails)
+    assert (await house.call("DELETE", path, token=house.root())).status_code == 503
+    monkeypatch.undo()
+    assert (await house.call("DELETE", path, token=house.root())).status_code == 204
+    assert await store.revoked("anna") > 0
+
+
 async def test_what_is_given_ends_nothing(house):
     tokens = await house.sign_up()
     await change(house, "anna", roles=["admin"], tier="premium")

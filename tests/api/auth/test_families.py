@@ -167,7 +167,10 @@ async def test_any_genuine_token_ends_its_family_on_request(stage):
 
 
 async def test_ending_can_be_repeated_where_it_failed_halfway(stage):
-    """It is marked first: what is not revoked yet is refreshed no more."""
+    """It is marked first: what is not revoked yet is refreshed no more, and whoever tries ends it.
+
+    So a token that came back has its family's sessions ended at the next try at the latest.
+    """
     one = stage.nodes[0]
     first = await one.begin("anna")
     stage.revoked.error = StoreUnavailable("away")
@@ -175,9 +178,39 @@ async def test_ending_can_be_repeated_where_it_failed_halfway(stage):
         await one.end_by(first.token)
     stage.revoked.error = None
     await is_refused(one, first.token)
-    assert stage.revoked.log == []
-    await one.end_by(first.token)
     assert stage.revoked.log == [("anna", first.family.id)]
+    await one.end_by(first.token)
+    assert stage.revoked.log == [("anna", first.family.id)] * 2
+
+
+async def test_it_is_ended_as_a_whole_also_where_nobody_waits_for_it(stage, monkeypatch):
+    one = stage.nodes[0]
+    first = await one.begin("anna")
+    write = stage.documents.write
+
+    with trio.CancelScope() as scope:
+
+        async def leaving(changes):
+            scope.cancel()
+            return await write(changes)
+
+        monkeypatch.setattr(stage.documents, "write", leaving)
+        await one.end_by(first.token)
+    monkeypatch.undo()
+    assert await one.of("anna") == []
+    assert stage.revoked.log == [("anna", first.family.id)]
+
+
+async def test_what_takes_too_long_is_told(stage, monkeypatch, autojump_clock):
+    one = stage.nodes[0]
+    first = await one.begin("anna")
+
+    async def hang(changes):
+        await trio.sleep_forever()
+
+    monkeypatch.setattr(stage.documents, "write", hang)
+    with pytest.raises(StoreUnavailable, match="too long"):
+        await one.end_by(first.token)
 
 
 async def test_all_families_end_but_one(stage):

@@ -86,6 +86,23 @@ async def test_who_knew_the_old_password_cannot_replace_the_new_one(house, monke
     assert (await accounts.authenticate("anna", NEW)).user == "anna"
 
 
+async def test_who_changes_a_password_and_leaves_has_ended_all_others(house, monkeypatch):
+    """They could not ask again: the old password is none any more."""
+    signing_in = signing_in_of(house)
+    other = await house.sign_up()
+    set_password = signing_in.accounts.set_password
+    with trio.CancelScope() as scope:
+
+        async def leaving(name, password, **how):
+            scope.cancel()
+            return await set_password(name, password, **how)
+
+        monkeypatch.setattr(signing_in.accounts, "set_password", leaving)
+        await signing_in.change_password("anna", PASSWORD, NEW, family="")
+    assert (await signing_in.accounts.authenticate("anna", NEW)).user == "anna"
+    assert reason(await house.refresh(other["refresh_token"])) == (401, "token_invalid")
+
+
 async def test_who_was_just_disabled_goes_on_nowhere(house):
     """Also where the disabling did not get as far as the families."""
     signing_in, first = signing_in_of(house), await house.sign_up()
