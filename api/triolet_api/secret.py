@@ -2,7 +2,8 @@
 
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, final
 
@@ -100,7 +101,32 @@ def make_or_keep(folder: Path, name: str, make: Callable[[], bytes]) -> Secret:
         raise ConfigurationError(f"no {name} can be kept in {folder}: {error.strerror}") from None
 
 
+def keep_instead(path: Path, value: bytes) -> None:
+    """Have a file that is kept hold something else, mode 0600; nobody ever sees half of it.
+
+    Raises:
+        ConfigurationError: it cannot be written.
+    """
+    try:
+        with _draft_of(path.parent, path.name, value) as draft:
+            draft.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from None
+
+
 def _keep(folder: Path, name: str, value: bytes) -> None:
+    with _draft_of(folder, name, value) as draft:
+        try:
+            os.link(draft, folder / name)
+        except FileExistsError:
+            return  # another process was first: its secret is the one
+    _sync_folder(folder)
+
+
+@contextmanager
+def _draft_of(folder: Path, name: str, value: bytes) -> Iterator[Path]:
+    """Write a file beside the one it is to become, and take it away at the end."""
     draft = folder / f".{name}-{secrets.token_hex(8)}"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
     try:
@@ -108,17 +134,13 @@ def _keep(folder: Path, name: str, value: bytes) -> None:
             file.write(value)
             file.flush()
             os.fsync(file.fileno())
-        try:
-            os.link(draft, folder / name)
-        except FileExistsError:
-            return  # another process was first: its secret is the one
+        yield draft
     finally:
         draft.unlink(missing_ok=True)
-    _sync_folder(folder)
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the new name survive a power cut, or every token made since would be void."""
+    """Make a name survive a power cut, or every token made since would be void."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -8,7 +8,13 @@ import sys
 import pytest
 
 from triolet._model.errors import ConfigurationError
-from triolet_api.secret import Secret, kept_secret, make_or_keep_secret, read_secret
+from triolet_api.secret import (
+    Secret,
+    keep_instead,
+    kept_secret,
+    make_or_keep_secret,
+    read_secret,
+)
 
 
 def names(folder):
@@ -103,3 +109,15 @@ def test_a_secret_is_compared_and_never_shown():
     assert secret != Secret(b"hunter3")
     assert secret != b"hunter2"
     assert "hunter2" not in f"{secret!r} {secret} {[secret]}"
+
+
+def test_what_is_kept_instead_is_whole_and_its_owners(tmp_path):
+    path = tmp_path / "keys"
+    path.write_bytes(b"old")
+    keep_instead(path, b"new")
+
+    assert path.read_bytes() == b"new"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert [one.name for one in tmp_path.iterdir()] == ["keys"]
+    with pytest.raises(ConfigurationError, match="cannot be written"):
+        keep_instead(tmp_path / "none" / "keys", b"new")

@@ -83,11 +83,11 @@ class HttpDesk:
             for name, value in msgspec.structs.asdict(change).items()
             if value is not None
         }
-        return await self._ask("PATCH", f"/{quote(user)}", said, AccountView)
+        return await self._ask("PATCH", f"/{quote(user, safe='')}", said, AccountView)
 
     async def remove(self, user: str) -> None:
         """See `Desk`."""
-        await self._ask("DELETE", f"/{quote(user)}", None, None)
+        await self._ask("DELETE", f"/{quote(user, safe='')}", None, None)
 
     async def page(self, *, after: str, limit: int) -> AccountsPage:
         """See `Desk`."""

@@ -1,7 +1,6 @@
 """`triolet keys`: the keys that sign access tokens, one after another."""
 
 import os
-import secrets
 import time
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import click
 from triolet._model.errors import ConfigurationError
 from triolet.adapters.tokens import new_signing_key, read_signing_keys
 
-from ..secret import read_secret
+from ..secret import keep_instead, read_secret
 from ..settings import load_settings
 from .issuing import KEYS_FILE
 
@@ -34,22 +33,6 @@ def command(*, rotate: bool, data: Path | None, config: Path | None) -> None:
         now_ms = time.time_ns() // 1_000_000
         added = new_signing_key(settings.auth.algorithm, now_ms=now_ms)
         keys = keys.rotated(added, now_ms=now_ms)
-        _replace(path, keys.private_set())
+        keep_instead(path, keys.private_set())
     for jwk in keys.public_jwks:
         click.echo(f"{jwk['alg']} {jwk['kid']}")
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file anew, so that nobody ever sees half of it, and nobody else can read it."""
-    draft = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-    try:
-        with os.fdopen(os.open(draft, flags, 0o600), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    except OSError as error:
-        raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from None
-    finally:
-        draft.unlink(missing_ok=True)
