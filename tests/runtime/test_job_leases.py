@@ -1,5 +1,8 @@
 """Laws of leases: while its handler runs a job is nobody else's, and it ends with the lease."""
 
+from functools import partial
+
+import pytest
 import trio
 from job_book import Book, one
 from scene import NOW_MS, settled
@@ -22,6 +25,20 @@ async def test_a_lease_is_extended_for_as_long_as_the_handler_runs():
         assert (done.attempts, done.error) == (1, "")
         await trio.sleep(60)
         assert stage[0].store.count("jobs.extend") + stage[1].store.count("jobs.extend") <= 21
+
+
+@pytest.mark.parametrize("begins_s", [0.01, 7, 8, 14.9])
+async def test_one_extension_may_fail_and_the_next_one_be_slow(scene, begins_s):
+    """Whenever the job was claimed between two of them."""
+    book = Book(takes_s=100)
+    scene.engine.jobs.handle("report", book, timeout_s=200)
+    await trio.sleep(begins_s)
+    await scene.engine.jobs.add("report", "2026")
+    scene.store.script("jobs.extend", error=StoreUnavailable("busy"))
+    scene.store.script("jobs.extend", hook=partial(trio.sleep, 5))
+    await trio.sleep(101)
+
+    assert (book.begun, book.done) == (1, ["2026"])
 
 
 async def test_a_handler_whose_lease_cannot_be_extended_ends_before_another_begins():

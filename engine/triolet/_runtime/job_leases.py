@@ -19,8 +19,10 @@ from .job_held import HeldJob
 logger = logging.getLogger(__name__)
 
 _HELD_PART: Final = 0.75
-# Two extensions may fail before a handler is cancelled.
+# An extension may fail, and the next one be slow, before a handler is cancelled.
 _EXTENDED_PART: Final = 0.25
+# What was claimed within half an interval is left to the next one: most has ended by then.
+_NEW_PART: Final = _EXTENDED_PART / 2
 
 
 @final
@@ -73,7 +75,7 @@ class JobLeases:
         Raises:
             StoreError: some end when they would have.
         """
-        new_until = self.held_until() - _EXTENDED_PART * self._limits.jobs_lease_s
+        new_until = self.held_until() - _NEW_PART * self._limits.jobs_lease_s
         old = [held for held in self._held.values() if held.held_until <= new_until]
         for start in range(0, len(old), JOBS_MAX):
             some = old[start : start + JOBS_MAX]
