@@ -140,9 +140,13 @@ class Devices:
             keys = DeviceKeys(_decoded(p256dh), _decoded(auth))
             check_keys(keys)
             self._check_host(endpoint)
-            await self._outgoing.check(endpoint)
-        except (ValueError, AddressRefused, RequestFailed) as error:
+        except (ValueError, AddressRefused) as error:
             raise Refusal(ErrorCode.INVALID_FIELD, str(error)) from None
+        try:
+            await self._outgoing.check(endpoint)
+        except (AddressRefused, RequestFailed):
+            # One answer to all: else whoever asks learns which names there are in our network.
+            raise Refusal(ErrorCode.INVALID_FIELD, "the endpoint cannot be reached") from None
         name = device_id(endpoint)
         new = Device(id=name, endpoint=endpoint, keys=keys, agent=agent, added_at=now)
 
