@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from typing import Annotated, Literal, TypeAlias, final
+from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct
 
@@ -89,5 +90,18 @@ class GuardSettings(Struct, frozen=True, kw_only=True):
                 yield name, str(error)
         if self.captcha_provider and self.captcha_secret is None:
             yield "captcha_secret", "a CAPTCHA is verified by it"
+        if self.captcha_secret is not None and not self.captcha_secret.reveal().isascii():
+            yield "captcha_secret", "this is none of a provider's"
+        if not _is_url(self.captcha_url):
+            yield "captcha_url", "this is no URL"
         if self.captcha_provider and not self.captcha_site_key:
             yield "captcha_site_key", "a CAPTCHA is shown by it"
+
+
+def _is_url(text: str) -> bool:
+    """Whether one is empty, or has a host that can be asked."""
+    try:
+        parts = urlsplit(text)
+        return not text or (bool(parts.hostname) and parts.port != 0)
+    except ValueError:
+        return False

@@ -15,6 +15,9 @@ from triolet_api.settings import load_settings
         ("CAPTCHA_PROVIDER", "turnstile", "CAPTCHA_SECRET|captcha_secret"),
         ("FORWARDED_HEADER", "x-real-ip", "expected|Invalid"),
         ("READ_RATE", "0", ">|> 0"),
+        ("CAPTCHA_SECRET", "hush…", "none of a provider's"),
+        ("CAPTCHA_URL", "https://[::1/verify", "no URL"),
+        ("CAPTCHA_URL", "https://:99999/verify", "no URL"),
     ],
 )
 def test_a_mistake_is_told(name, value, words):
