@@ -182,10 +182,10 @@ class Audit:
         """Write what came of it; where that fails the act stays done, and its row says `begun`."""
         took_ms = self._clock.now_ms() - row.at
         try:
-            with trio.CancelScope(shield=True), trio.move_on_after(_END_TIMEOUT_S):
+            with trio.fail_after(_END_TIMEOUT_S, shield=True):
                 await self._write(replace(row, outcome=outcome, took_ms=took_ms), version=None)
-        except StoreError as error:
-            logger.warning("%s by %s ended as %s: %s", row.action, row.who, outcome, error)
+        except (StoreError, trio.TooSlowError) as error:
+            logger.warning("%s by %s ended as %s: %r", row.action, row.who, outcome, error)
 
     async def _write(self, row: AuditRow, *, version: int | None) -> None:
         change = Change(f"{_PREFIX}{row.id}", _encode(row), version, row.at + self._kept_ms)

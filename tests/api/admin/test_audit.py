@@ -182,6 +182,22 @@ async def test_an_outcome_that_cannot_be_written_leaves_the_act_done(audit, docu
     assert "x by root ended as done" in caplog.text
 
 
+async def test_an_outcome_that_takes_too_long_is_told_as_well(
+    audit, documents, caplog, monkeypatch, autojump_clock
+):
+    write = documents.write
+
+    async def hang(changes):
+        await trio.sleep_forever()
+
+    async with audit.acting(who="root", action="x"):
+        monkeypatch.setattr(documents, "write", hang)
+    monkeypatch.setattr(documents, "write", write)
+
+    assert await outcomes(audit) == ["begun"]
+    assert "x by root ended as done" in caplog.text
+
+
 async def test_secrets_are_left_out_and_long_things_cut(audit):
     details = {
         "body": {
