@@ -4,15 +4,16 @@ The engine knows what a user said; each part of the HTTP layer knows what it kee
 says so here. Who asks for it, an admin or the user, makes no difference to what happens.
 """
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Final, Protocol, final
 
 import msgspec
 from quart import Response
-from quart.wrappers.response import ResponseBody
 
 from triolet._model.exported import Exported
 from triolet._runtime.engine import Engine
+
+from .application import HeldBody
 
 LINES_TYPE: Final = "application/x-ndjson"
 # The last line of an export that is whole.
@@ -58,10 +59,15 @@ class Belongings:
         self._engine = engine
         self._keepers = keepers
 
-    def export(self, user: str) -> Response:
-        """Return all that is kept of a user, as lines; see `Export.export`."""
+    def export(self, user: str, *, ended: Callable[[], None] = lambda: None) -> Response:
+        """Return all that is kept of a user, as lines; see `Export.export`.
+
+        Args:
+            user: whose.
+            ended: called once, when nothing more of it is read.
+        """
         telling = [key for keeper in self._keepers for key in keeper.telling_of(user)]
-        lines = Lines(self._engine.export(user, telling))
+        lines = Lines(self._engine.export(user, telling), ended)
         response = Response(lines, 200, content_type=LINES_TYPE)
         # As long as there is something to be sent; a peer that takes nothing is let go.
         response.timeout = None
@@ -86,18 +92,25 @@ class Belongings:
 
 
 @final
-class Lines(ResponseBody):
+class Lines(HeldBody):
     """The body of an export: lines as they are read, and no more is read than is taken."""
 
-    def __init__(self, found: AsyncGenerator[Exported, None]) -> None:
+    def __init__(self, found: AsyncGenerator[Exported, None], ended: Callable[[], None]) -> None:
         self._found = found
-        self._is_over = False
+        self._ended = ended
+        self._is_over = self._is_released = False
 
     async def __aenter__(self) -> "Lines":
         return self
 
     async def __aexit__(self, *error: object) -> None:
         await self._found.aclose()
+
+    def release(self) -> None:
+        """Say that it has ended; see `HeldBody`."""
+        if not self._is_released:
+            self._is_released = True
+            self._ended()
 
     def __aiter__(self) -> "Lines":
         return self

@@ -6,6 +6,8 @@ from msgspec import Struct
 from quart import Response
 
 from triolet._model.errors import ErrorCode, Refusal
+from triolet.adapters.memory import MemoryLimiter
+from triolet.ports.limiter import Quota
 
 from ..belongings import LINES_TYPE, Belongings
 from ..endpoints import Access, Call, endpoint
@@ -16,6 +18,12 @@ from .sign_in import SIGN_IN_REFUSALS, attempt_of
 from .signing_in import SigningIn
 
 _STORE: Final = (ErrorCode.STORE_UNAVAILABLE,)
+# An export reads every log of the store once: so many at once on a node, and of one user two, and
+# then one each ten minutes.
+EXPORTS_MAX: Final = 2
+_EXPORTS_BURST: Final = 2
+_EXPORT_INTERVAL_S: Final = 600
+_BUSY_MS: Final = 5000
 
 
 @final
@@ -40,6 +48,8 @@ class OwnData:
         self._attempts = attempts
         self._cookie = cookie
         self._belongings = belongings
+        self._exports = MemoryLimiter()
+        self._running = 0
 
     @endpoint(
         "GET",
@@ -54,8 +64,22 @@ class OwnData:
 
         As `GET /v1/admin/users/{user}/export`; the last line is `{"kind":"end"}`, without it the
         export is not whole. Where I am signed in is told by `GET /v1/auth/sessions`.
+        It reads a great deal: after two of them there is one each ten minutes.
         """
-        return self._belongings.export(call.identity.user)
+        user = call.identity.user
+        if self._running >= EXPORTS_MAX:
+            message = "others have what is kept of them at this moment"
+            raise Refusal(ErrorCode.RATE_LIMITED, message, retry_after_ms=_BUSY_MS)
+        quota = Quota(user, rate=1 / _EXPORT_INTERVAL_S, burst=_EXPORTS_BURST)
+        wait_s = self._exports.take_now([quota]).wait_s
+        if wait_s:
+            message = "it was handed out a short time ago"
+            raise Refusal(ErrorCode.RATE_LIMITED, message, retry_after_ms=int(1000 * wait_s) + 1)
+        self._running += 1
+        return self._belongings.export(user, ended=self._one_has_ended)
+
+    def _one_has_ended(self) -> None:
+        self._running -= 1
 
     @endpoint("DELETE", "/v1/auth/me", access=Access.USER, rate="auth", refuses=SIGN_IN_REFUSALS)
     async def erase(self, call: Call, body: Farewell) -> None:

@@ -6,6 +6,8 @@ import pytest
 import trio
 from auth_house import PASSWORD, ended, open_house, reason
 
+from triolet_api.auth.own_data import EXPORTS_MAX
+
 
 @pytest.fixture
 async def house():
@@ -28,6 +30,42 @@ async def test_i_get_what_is_kept_of_me(house):
     lines = [json.loads(line) for line in answer.text.splitlines()]
     assert [line["kind"] for line in lines] == ["person", "room", "message", "end"]
     assert lines[0]["user"] == "anna"
+
+
+async def test_nobody_has_the_whole_store_read_again_and_again(house):
+    """An export reads every log: of one user, and of all at once, there are so many."""
+    token = (await house.sign_up())["access_token"]
+    for status in (200, 200, 429):
+        answer = await house.call("GET", "/auth/me/export", token=token)
+        assert answer.status_code == status
+    assert 500 < int(answer.headers["Retry-After"]) <= 600
+
+    others = [(await house.sign_up(user))["access_token"] for user in ("ben", "carl", "dora")]
+    begun, held = trio.Semaphore(0), trio.Event()
+    export = house.engine.export
+
+    async def slow(user, documents):
+        begun.release()
+        await held.wait()
+        async for one in export(user, documents):
+            yield one
+
+    house.engine.export = slow
+    answers = {}
+
+    async def ask(token):
+        answers[token] = await house.call("GET", "/auth/me/export", token=token)
+
+    async with trio.open_nursery() as nursery:
+        for token in others[:EXPORTS_MAX]:
+            nursery.start_soon(ask, token)
+        for _ in range(EXPORTS_MAX):
+            await begun.acquire()
+        await ask(others[-1])
+        held.set()
+    assert [answers[token].status_code for token in others] == [200, 200, 429]
+    await ask(others[-1])
+    assert answers[others[-1]].status_code == 200, "the others have ended"
 
 
 async def test_i_am_erased_and_signed_in_nowhere(house):
