@@ -294,11 +294,13 @@ class Notifications:
         access=Access.ANYONE,
         rate="auth",
         refuses=(ErrorCode.FORBIDDEN,),
+        produces="text/html",
     )
-    async def leave(self, call: Call, query: Leave) -> None:
+    async def leave(self, call: Call, query: Leave) -> Response:
         """Get no digests any more: what the link in a mail does (RFC 8058)."""
         del call
         await self._notifying.leave_mail(query.user, query.token)
+        return _page("<p>You are sent no mails any more.</p>")
 
     @endpoint(
         "GET",
@@ -312,14 +314,18 @@ class Notifications:
         del call
         # Both are of a pattern that HTML leaves as it is.
         action = f"/v1/notifications/leave?user={query.user}&amp;token={query.token}"
-        page = (
-            "<!doctype html><title>Digests</title>"
-            f'<form method="post" action="{action}">'
-            "<button>Send me no mails any more</button></form>"
-        )
-        policy = "default-src 'none'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
-        headers = {"Content-Security-Policy": policy}
-        return Response(page, content_type="text/html; charset=utf-8", headers=headers)
+        button = "<button>Send me no mails any more</button>"
+        return _page(f'<form method="post" action="{action}">{button}</form>')
+
+
+def _page(content: str) -> Response:
+    """Return a page for somebody who follows the link in a digest."""
+    policy = "default-src 'none'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+    return Response(
+        f'<!doctype html><html lang="en"><title>Digests</title>{content}</html>',
+        content_type="text/html; charset=utf-8",
+        headers={"Content-Security-Policy": policy},
+    )
 
 
 def _row(device: Device) -> DeviceRow:

@@ -11,8 +11,10 @@ from triolet.embedded import open_engine
 from triolet.ports.gate import FOREVER, Identity
 from triolet_api.address import Address
 from triolet_api.composition import open_api
+from triolet_api.notifications.mail import Mail
 from triolet_api.notifications.rings import HOST
 from triolet_api.notifications.settings import MailSettings, PushSettings
+from triolet_api.notifications.vapid import VapidKey
 from triolet_api.settings import Settings
 
 PHONE = "https://127.0.0.1:9/push/phone"
@@ -172,6 +174,10 @@ async def test_a_mails_link_asks_first_and_then_ends_mails(ask):
     assert '<form method="post"' in await ask("", "GET", link)
     await ask("", "POST", link, 403)
     await ask("", "GET", "/leave?user=%3Cscript%3E&token=0", 422)
+    (kept,) = await ask.engine.store.documents.read(["secret/vapid"])
+    mail = Mail(MAIL, VapidKey.from_pem(kept.value).derived(b"mail"))
+    mailed = f"/leave?user=ben&token={mail.leaving_token('ben')}"
+    assert "no mails any more" in await ask("", "POST", mailed), "who follows it sees that it did"
 
 
 async def test_where_it_is_switched_off_there_is_nothing(serving):
