@@ -16,7 +16,7 @@ from ..endpoints import Access, Call, endpoint
 from .settings import AdminSettings
 
 METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
-_BEARER: Final = "Bearer "
+_BEARER: Final = "bearer"
 # A proxy on the same machine says for whom it asks; what it passes on is not from here.
 _PASSED_ON: Final = ("Forwarded", "X-Forwarded-For", "X-Real-IP")
 # Upper ends of the buckets that are told, s.
@@ -50,8 +50,9 @@ class Metrics:
 
     def _check(self, call: Call) -> None:
         if self._token is not None:
-            said = (call.header("Authorization") or "").removeprefix(_BEARER)
-            if not compare_digest(said.encode(), self._token.reveal()):
+            scheme, _, said = (call.header("Authorization") or "").partition(" ")
+            is_right = compare_digest(said.strip().encode(), self._token.reveal())
+            if scheme.lower() != _BEARER or not is_right:
                 raise Refusal(ErrorCode.UNAUTHENTICATED, "`metrics_token`, as a bearer token")
         elif any(call.header(name) for name in _PASSED_ON) or not _is_here(call.address):
             raise Refusal(ErrorCode.FORBIDDEN, "set `metrics_token` to read this from elsewhere")

@@ -22,7 +22,8 @@ class RefreshCookie:
     Args:
         is_allowed: whether there are any (`auth.refresh_cookie`).
         ttl_days: how long a browser keeps one.
-        origins: whose pages may use it, besides the server's own.
+        origins: whose pages may use it, besides the server's own: of the same site, by a proxy
+            that asks under another host, for CORS lets no cookie pass.
     """
 
     def __init__(self, *, is_allowed: bool, ttl_days: float, origins: tuple[str, ...]) -> None:

@@ -81,7 +81,13 @@ async def test_with_a_token_in_the_settings_that_is_needed(serving):
         said = {"Authorization": "Bearer a good token", "X-Forwarded-For": "192.0.2.1"}
         statuses = [
             (await house.client.get("/metrics", headers=headers)).status_code
-            for headers in ({}, {"Authorization": "Bearer a bad one"}, said)
+            for headers in (
+                {},
+                {"Authorization": "Bearer a bad one"},
+                {"Authorization": "a good token"},
+                said,
+                said | {"Authorization": "bearer a good token"},
+            )
         ]
 
-    assert statuses == [401, 401, 200]
+    assert statuses == [401, 401, 401, 200, 200]
