@@ -168,30 +168,24 @@ class Presence:
         present = self.present.get(user)
         kept = status if status in ("dnd", "invisible") else ""
         if present is None:
-            await self._wish_of_the_absent(user, kept)
+            person = Person(user, kept)
+            if (pending := self._unwritten.get(user)) is not None:
+                # What they wished when they left must not be written later.
+                person = self._unwritten[user] = Person(user, kept, pending.last_seen)
+                self._writer.mark(user)
+            await self._store.put_people([person])
             return
         self._wished(present, kept, self._clock.now_ms())
         await trio.lowlevel.checkpoint()
 
-    async def _wish_of_the_absent(self, user: str, kept: str) -> None:
-        pending = self._unwritten.get(user)
-        person = Person(user, kept, 0 if pending is None else pending.last_seen)
-        if pending is not None:
-            # What they wished when they left is not written yet, and must not be written later.
-            self._unwritten[user] = person
-            self._writer.mark(user)
-        await self._store.put_people([person])
-
     def _wished(self, present: Present, kept: str, kept_at: int) -> None:
         present.kept, present.kept_at, present.known = kept, kept_at, True
         self._keep(present)
-        self._step(
-            present,
-            PresenceEvent.SESSION_OPENED if present.sessions else PresenceEvent.LAST_SESSION_ENDED,
-        )
+        self._step(present)
 
-    def _step(self, present: Present, event: PresenceEvent) -> None:
-        present.state = TRANSITIONS[present.state][event]
+    def _step(self, present: Present, event: PresenceEvent | None = None) -> None:
+        opened, ended = PresenceEvent.SESSION_OPENED, PresenceEvent.LAST_SESSION_ENDED
+        present.state = TRANSITIONS[present.state][event or (opened if present.sessions else ended)]
         if not present.known:
             return
         now_shown = shown(
@@ -234,10 +228,7 @@ class Presence:
             # It ended before its user was known: when it did is not written yet.
             self._keep(present)
         present.last_seen = max(present.last_seen, person.last_seen)
-        self._step(
-            present,
-            PresenceEvent.SESSION_OPENED if present.sessions else PresenceEvent.LAST_SESSION_ENDED,
-        )
+        self._step(present)
 
     def _keep(self, present: Present) -> None:
         if present.known:
