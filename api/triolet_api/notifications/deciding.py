@@ -133,11 +133,23 @@ def hold(
     if is_urgent:
         return None
     quiet = wishes.quiet
-    if quiet is not None and kind not in quiet.breaks:
+    if quiet is not None and kind not in quiet.breaks and _is_known(quiet):
         end = quiet_until(quiet, now)
         if end is not None:
             return end
     return now + _DND_MS if is_dnd else None
+
+
+def _is_known(quiet: QuietHours) -> bool:
+    """Whether this machine knows the zone: another one did, or this one before an update.
+
+    If not, it is told at the wrong hour rather than never.
+    """
+    try:
+        zone_of(quiet.zone)
+    except ValueError:
+        return False
+    return True
 
 
 # --- quiet hours ---------------------------------------------------------------------------

@@ -196,5 +196,11 @@ def test_what_is_urgent_is_not_held_back() -> None:
     assert hold(Preferences(quiet=NIGHT), "host", is_dnd=True, now=night, is_urgent=True) is None
 
 
+def test_quiet_hours_of_a_zone_that_nobody_knows_here_hold_nothing_back() -> None:
+    """Of another version of the zones: without this whatever is to be told fails until it dies."""
+    nowhere = QuietHours(start="00:00", end="23:59", zone="Nowhere/Else")
+    assert hold(Preferences(quiet=nowhere), "message", is_dnd=False, now=0) is None
+
+
 def test_who_does_not_want_to_be_disturbed_is_asked_about_later() -> None:
     assert decided(is_dnd=True) == Later(NOW + 600_000)
