@@ -118,6 +118,16 @@ async def test_a_node_that_does_not_answer_is_named(stage):
     assert page.silent == (stage[1].engine.nodes.name,)
 
 
+async def test_who_hides_while_it_is_read_by_whom_they_are_seen_is_not_counted(scene):
+    held = scene.store.script("people", after=True)
+    await scene.enter("anna")
+    await held.entered.wait()
+    await scene.engine.sight.show_to("anna", "nobody")
+    held.release()
+
+    assert await counted(scene) == 0
+
+
 async def test_many_who_ask_at_once_are_told_one_count(stage):
     asked = 0
 

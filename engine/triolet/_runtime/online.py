@@ -133,7 +133,7 @@ class Online:
         """Whether a user is seen, and is this node's to count."""
         present, elsewhere = self._presence.present.get(user), self._presence.elsewhere
         own = self._presence.own(user)
-        if present is None or own is None or present.visible_to == "nobody":
+        if present is None or own is None or present.visible_to in (None, "nobody"):
             return False
         others = [] if elsewhere is None else elsewhere.told(user)
         if combined([*others, own]) == "offline":

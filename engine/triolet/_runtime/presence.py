@@ -219,7 +219,7 @@ class Presence:
 
     def _learn(self, person: Person) -> None:
         present = self.present.get(person.user)
-        if present is not None:
+        if present is not None and present.visible_to is None:
             present.visible_to = person.visible_to
         if present is None or present.known:
             return

@@ -39,8 +39,8 @@ class Present:
         # When that was said (ms); 0: before the user came here.
         self.kept_at = 0
         self.known = False
-        # As the store had it when the user came, or has been said since.
-        self.visible_to: VisibleTo = "shared"
+        # As the store had it when the user came, or has been said since; None: not known yet.
+        self.visible_to: VisibleTo | None = None
         self.shown: VisibleStatus = "offline"
         self.last_seen = 0
         # Made by the first command that counts; services have none.
