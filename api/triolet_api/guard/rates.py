@@ -5,12 +5,13 @@ version of that draft with a field for each number: `RateLimit-Limit` and `-Rema
 `RateLimit-Reset` in seconds, and `RateLimit-Policy`.
 """
 
+import logging
 from math import ceil
 from typing import Final, final
 
 from quart import Request
 
-from triolet._domain.addresses import UNIX, customer_of
+from triolet._domain.addresses import UNIX, customer_of, is_local
 from triolet._model.errors import ErrorCode, Refusal
 from triolet._model.limits import Limits
 from triolet._runtime.binding import peer_of
@@ -24,11 +25,15 @@ from triolet.ports.limiter import Limiter, Quota, Taken, left_of
 from ..problems import HeadedRefusal
 from .settings import GuardSettings
 
+_log = logging.getLogger("triolet.guard")
+
 RATES: Final = ("read", "write", "auth", "admin", "stream")
 # What no class bounds, and requests whose token is not known to be good yet: each may cost a
 # signature. Of one address, on this node.
 _ANY_RATE: Final = 200.0
 _ANY_BURST: Final = 1000
+# By these a proxy says for whom it asks.
+_PASSED_ON: Final = ("X-Forwarded-For", "Forwarded")
 
 
 @final
@@ -59,6 +64,8 @@ class Guard:
         self._limits = limits
         self._address_factor = settings.address_factor
         self._here = MemoryLimiter()
+        # Of a proxy that is not trusted, once.
+        self._is_told = False
         # `(rate, burst)` of each class.
         self._rates: dict[str, tuple[float, int]] = {
             name: (getattr(settings, f"{name}_rate"), getattr(settings, f"{name}_burst"))
@@ -69,9 +76,15 @@ class Guard:
         """Return the client's address, trusted proxies considered."""
         client = request.scope.get("client")
         peer = UNIX if client is None else peer_of(tuple(client))
-        if not self._rules.trusts(peer):
-            return peer
         headers = request.headers
+        if not self._rules.trusts(peer):
+            if not self._is_told and is_local(peer) and any(map(headers.get, _PASSED_ON)):
+                self._is_told = True
+                _log.warning(
+                    "a proxy on this machine says for whom it asks, and guard.trusted_proxies does "
+                    "not name it: whoever comes by it counts as this machine, without limits"
+                )
+            return peer
         return self._rules.client(
             peer,
             forwarded_for=", ".join(headers.getlist("X-Forwarded-For")),

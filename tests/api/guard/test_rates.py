@@ -195,6 +195,17 @@ async def test_the_address_is_the_peers_unless_a_trusted_proxy_says_otherwise():
         assert guard.address(request(None)) == "unix"
 
 
+async def test_a_proxy_here_that_nobody_named_is_told_of_once(guard, caplog):
+    """All who come by it are this machine, so that no limit for addresses holds."""
+    said = {"X_Forwarded_For": ["192.0.2.7"]}
+    for client, headers in ((HERE, said), ("127.0.0.1", {})):
+        guard.address(request((client, 1), **headers))
+    assert caplog.records == []
+    for _ in range(3):
+        assert guard.address(request(("127.0.0.1", 1), **said)) == "127.0.0.1"
+    assert ["trusted_proxies" in one.getMessage() for one in caplog.records] == [True]
+
+
 async def test_rules_are_those_of_the_engine():
     async with open_guarded(GuardSettings(allow=(f"{HERE}/32",), read_burst=1)) as (_, guard):
         for _ in range(20):
