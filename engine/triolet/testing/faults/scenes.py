@@ -10,6 +10,8 @@ from .planting import Broken, Scene
 
 # What the world itself looks for when everybody has gone home.
 _LEFT_BEHIND: Final = ("is left with", "sockets are open", "watches")
+# And what it looks for when all is quiet.
+_NOT_ERASED: Final = "not all is erased"
 _PAUSES_S: Final = (0.0, 0.0, 0.02, 0.3)
 _STEPS: Final = 24
 
@@ -22,6 +24,8 @@ def judged(script: Script) -> list[Broken]:
     found = [Broken(rule.promise, rule.value) for rule in broken]
     if any(sign in complaint for complaint in outcome.complaints for sign in _LEFT_BEHIND):
         found.append(Broken(Promise.NO_ORPHAN, "something is left when everybody has gone"))
+    if any(_NOT_ERASED in complaint for complaint in outcome.complaints):
+        found.append(Broken(Promise.ERASED, "something is left of a room that was deleted"))
     return found
 
 
