@@ -16,9 +16,13 @@ SETTINGS = {"TRIOLET_LIMIT_DRAIN_WINDOW_S": "0.2", "TRIOLET_LIMIT_GRACE_S": "1"}
 
 
 def workers_of(pid):
-    """Return the children of a process, whichever of its threads started them."""
+    """Return the children of a process that live, whichever of its threads started them.
+
+    One that has ended is a child until it is waited for, which a busy machine does later.
+    """
     lists = Path(f"/proc/{pid}/task").glob("*/children")
-    return sorted(int(child) for one in lists for child in one.read_text().split())
+    children = sorted(int(child) for one in lists for child in one.read_text().split())
+    return [child for child in children if is_there(child)]
 
 
 def is_there(pid):
