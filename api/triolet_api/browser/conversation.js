@@ -7,6 +7,8 @@ const EMOJIS = ["👍", "❤️", "😂", "🎉", "😮", "😢"];
 // So near to its end one reads along; so near to an edge the next page is read.
 const END_PX = 48;
 const EDGE_PX = 600;
+// At the end so many are built, for a page that moves with each message: some screens full.
+const AT_END = 60;
 // Messages of one person within it stand together.
 const TOGETHER_MS = 5 * 60_000;
 const MARKS = { sending: "🕓", sent: "✓", delivered: "✓✓", read: "✓✓", failed: "!" };
@@ -67,10 +69,12 @@ export class Conversation {
 
   #rows() {
     const { room, chat } = this;
-    const { messages, pending, hasOlder } = room.timeline;
+    const { pending, hasOlder } = room.timeline;
+    const all = room.timeline.messages;
+    const messages = this.isFollowing ? all.slice(-AT_END) : all;
     const rows = [];
     let before = null;
-    if (!hasOlder) rows.push({ key: "begin", value: "begin" });
+    if (!hasOlder && messages.length === all.length) rows.push({ key: "begin", value: "begin" });
     for (const message of messages) {
       const isNewDay = !before || dayOf(before.at) !== dayOf(message.at);
       if (isNewDay) rows.push({ key: `day ${dayOf(message.at)}`, value: dayOf(message.at) });
@@ -261,7 +265,9 @@ export class Conversation {
     const { timeline } = this.room ?? {};
     if (!timeline) return;
     const { scrollTop, scrollHeight, clientHeight } = this.scroller;
+    const wasFollowing = this.isFollowing;
     this.isFollowing = this.#isAtEnd() && !timeline.hasNewer;
+    if (wasFollowing !== this.isFollowing) this.drawSoon();
     if (this.isFollowing) this.chat.readUp();
     $("jump").hidden = this.isFollowing;
     if (scrollTop < EDGE_PX) timeline.older();

@@ -37,17 +37,26 @@ export function reconcile(parent, rows, build) {
   return next;
 }
 
-// Call `draw` once a frame, however often it is asked for; in a hidden page at once a second.
+// Draws of a burst follow each other after so long: the frames between are the reader's, who
+// scrolls and writes meanwhile. The first one is at once.
+const BURST_MS = 180;
+
+// Call `draw` with the next frame, however often it is asked for.
 export function eachFrame(draw) {
   let isAsked = false;
+  let drawnAt = -Infinity;
   const run = () => {
     isAsked = false;
+    drawnAt = performance.now();
     draw();
   };
   return () => {
     if (isAsked) return;
     isAsked = true;
-    if (document.hidden) setTimeout(run, 200);
+    const wait = drawnAt + BURST_MS - performance.now();
+    // In a hidden page there are no frames.
+    if (document.hidden) setTimeout(run, BURST_MS);
+    else if (wait > 0) setTimeout(() => requestAnimationFrame(run), wait);
     else requestAnimationFrame(run);
   };
 }

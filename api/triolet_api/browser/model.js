@@ -10,6 +10,7 @@ const FOLLOWED_MAX = 20;
 const WATCHED_MAX = 500;
 const SYNC_DELAY_MS = 300;
 const READ_DELAY_MS = 250;
+const DELIVERED_DELAY_MS = 150;
 
 export class Chat {
   constructor(client, me, changed) {
@@ -32,6 +33,7 @@ export class Chat {
   end() {
     this.#takeBack();
     clearTimeout(this.#syncTimer);
+    clearTimeout(this.#readTimer);
     this.client.close();
   }
 
@@ -127,8 +129,7 @@ export class Chat {
     const isNews = row.last && row.last.seq > (before?.last?.seq ?? 0);
     const room = this.#take(row);
     if (!isNews || row.last.from === this.me) return;
-    // It is on this device now.
-    this.client.receipt(row.room, { delivered: row.last.seq }).catch(() => {});
+    this.#delivered(room);
     if (!room.timeline) this.changed("arrived", room);
   }
 
@@ -205,7 +206,7 @@ export class Chat {
       return;
     }
     room.unread += 1;
-    this.client.receipt(room.room, { delivered: entry.seq }).catch(() => {});
+    this.#delivered(room);
     this.readUp();
     this.changed("arrived", room);
   }
@@ -250,10 +251,18 @@ export class Chat {
     return others.every(([delivered, read]) => Math.max(delivered, read) >= seq) ? "delivered" : "sent";
   }
 
+  // Tell that messages are on this device now, the last of some at once.
+  #delivered(room) {
+    room.deliveredTimer ??= setTimeout(() => {
+      room.deliveredTimer = null;
+      this.client.receipt(room.room, { delivered: room.last.seq }).catch(() => {});
+    }, DELIVERED_DELAY_MS);
+  }
+
   // Mark the open room as read, if somebody looks at its end.
   readUp() {
-    clearTimeout(this.#readTimer);
-    this.#readTimer = setTimeout(() => {
+    this.#readTimer ??= setTimeout(() => {
+      this.#readTimer = null;
       const room = this.open;
       const seq = room?.timeline?.last?.seq ?? 0;
       const isSeen = document.visibilityState === "visible" && document.hasFocus() && this.isAtEnd?.();

@@ -56,8 +56,18 @@ export class Sidebar {
           ? "No room is called so. Enter begins a chat with that person."
           : "No rooms yet. Press + to begin a chat.";
     hint.classList.toggle("busy", !chat.isLoaded && !chat.error);
-    document.title = chat.unread ? `(${chat.unread}) Triolet` : "Triolet";
-    navigator.setAppBadge?.(chat.unread).catch(() => {});
+    this.#tellUnread(chat.unread);
+  }
+
+  // The window's title, and the badge of an installed page.
+  #tellUnread(unread) {
+    if (unread === this.toldUnread) return;
+    this.toldUnread = unread;
+    document.title = unread ? `(${unread}) Triolet` : "Triolet";
+    this.badgeTimer ??= setTimeout(() => {
+      this.badgeTimer = null;
+      navigator.setAppBadge?.(this.toldUnread).catch(() => {});
+    }, 1000);
   }
 
   // All that a row shows, in a word: it is built again when that changes.
