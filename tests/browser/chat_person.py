@@ -74,8 +74,8 @@ def meeting(browser, server, **how):
     anna.begin_with(ben.name)
     try:
         yield anna, ben
-        assert anna.complaints == []
-        assert ben.complaints == []
+        assert anna.complaints == [], anna.complaints
+        assert ben.complaints == [], ben.complaints
     finally:
         anna.context.close()
         ben.context.close()

@@ -73,6 +73,31 @@ def test_who_is_away_sees_a_badge_and_the_number_in_the_title(people):
     expect(ben.page).to_have_title("Triolet")
 
 
+def test_a_page_without_frames_takes_messages_and_counts_them(people):
+    """A tab in the background is not drawn by frames, not even one that waits for its next."""
+    anna, ben = people
+    ben.page.evaluate("globalThis.requestAnimationFrame = () => 0")
+    anna.say("first")
+    expect(ben.page).to_have_title("(1) Triolet")
+    anna.say("second")
+    expect(ben.page).to_have_title("(2) Triolet")
+    anna.page.wait_for_selector(".mark.delivered")
+    ben.enter(anna.name)
+    ben.sees("second")
+
+
+def test_who_looks_at_the_list_alone_is_spared_errors(people):
+    """With no room open there is nothing to be read: neither on leaving one nor on coming back."""
+    anna, ben = people
+    ben.enter(anna.name)
+    anna.say("Hello!")
+    ben.sees("Hello!")
+    ben.page.evaluate("dispatchEvent(new Event('focus')); history.back()")
+    ben.page.wait_for_selector("#empty:not([hidden])")
+    ben.page.evaluate("dispatchEvent(new Event('focus'))")
+    ben.page.wait_for_timeout(400)  # the delay after which a room counts as read
+
+
 def test_who_was_offline_comes_back_with_each_message_once(people):
     anna, ben = people
     ben.enter(anna.name)

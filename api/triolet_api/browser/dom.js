@@ -40,24 +40,29 @@ export function reconcile(parent, rows, build) {
 // Draws of a burst follow each other after so long: the frames between are the reader's, who
 // scrolls and writes meanwhile. The first one is at once.
 const BURST_MS = 180;
+// A page that is hidden gets no frames, nor does one that becomes so while it waits for one; it
+// is drawn all the same, for its title counts what is unread.
+const FRAMELESS_MS = 250;
 
 // Call `draw` with the next frame, however often it is asked for.
 export function eachFrame(draw) {
-  let isAsked = false;
-  let drawnAt = -Infinity;
+  let [frame, timer, drawnAt] = [0, null, -Infinity];
   const run = () => {
-    isAsked = false;
+    cancelAnimationFrame(frame);
+    clearTimeout(timer);
+    timer = null;
     drawnAt = performance.now();
     draw();
   };
+  const ask = () => {
+    frame = requestAnimationFrame(run);
+    timer = setTimeout(run, FRAMELESS_MS);
+  };
   return () => {
-    if (isAsked) return;
-    isAsked = true;
+    if (timer !== null) return;
     const wait = drawnAt + BURST_MS - performance.now();
-    // In a hidden page there are no frames.
-    if (document.hidden) setTimeout(run, BURST_MS);
-    else if (wait > 0) setTimeout(() => requestAnimationFrame(run), wait);
-    else requestAnimationFrame(run);
+    if (wait > 0) timer = setTimeout(ask, wait);
+    else ask();
   };
 }
 

@@ -264,7 +264,8 @@ export class Chat {
     this.#readTimer ??= setTimeout(() => {
       this.#readTimer = null;
       const room = this.open;
-      const seq = room?.timeline?.last?.seq ?? 0;
+      if (!room?.timeline) return;
+      const seq = room.timeline.last?.seq ?? 0;
       const isSeen = document.visibilityState === "visible" && document.hasFocus() && this.isAtEnd?.();
       if (!isSeen || room.timeline.hasNewer || seq <= room.read) return;
       room.read = seq;
