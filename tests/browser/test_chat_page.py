@@ -98,6 +98,26 @@ def test_who_looks_at_the_list_alone_is_spared_errors(people):
     ben.page.wait_for_timeout(400)  # the delay after which a room counts as read
 
 
+def test_a_new_chat_is_written_in_before_its_history_is_there(people):
+    """The dialog goes when there is a room, and leaves the focus where one writes."""
+    anna, ben = people
+
+    def without_history(socket):
+        server = socket.connect_to_server()
+        socket.on_message(lambda said: None if '"history"' in said else server.send(said))
+
+    ben.context.route_web_socket(re.compile("/ws$"), without_history)
+    ben.page.reload()
+    ben.wait_state("online")
+    ben.begin_with(anna.name)
+    ben.page.wait_for_selector("#log-state:has-text('Loading messages')")
+    expect(ben.page.locator("#begin")).to_be_hidden()
+    expect(ben.page.locator("#text")).to_be_focused()
+    ben.page.keyboard.type("Hello!")
+    ben.page.keyboard.press("Enter")
+    anna.sees("Hello!")
+
+
 def test_who_was_offline_comes_back_with_each_message_once(people):
     anna, ben = people
     ben.enter(anna.name)

@@ -304,12 +304,12 @@ export class Chat {
     return this.#made({ room: name, kind: "group", title: name });
   }
 
-  async #made(row) {
+  // It is in the list at once; what it holds is read when somebody enters it.
+  #made(row) {
     const room = this.rooms.get(row.room) ?? this.#take({ ...row, epoch: "", head: 0, unread: 0, read: 0, last: null });
     this.#watch([room]);
     this.#syncSoon();
     this.changed("rooms");
-    await this.enter(row.room);
     return room;
   }
 }

@@ -117,7 +117,7 @@ export class Sidebar {
 
   async begin(user) {
     try {
-      await this.chat.direct(user);
+      this.open((await this.chat.direct(user)).room);
     } catch (error) {
       this.#ask(error.message, user);
     }
@@ -141,8 +141,10 @@ export class Sidebar {
     const doing = async (promise) => {
       error.textContent = "";
       try {
-        await promise;
+        const { room } = await promise;
+        // First, for it gives the focus back to where it was.
         dialog.close();
+        this.open(room);
       } catch (failed) {
         error.textContent = failed.message;
       }
