@@ -7,6 +7,7 @@ import subprocess
 
 import pytest
 from browser_scene import BROWSER, SCRIPTS, serving
+from chat_person import TIMEOUT_MS
 
 # Besides `ws` and msgpack: React and what runs it without a browser, IndexedDB in memory, and
 # TypeScript, whose 20 MiB take the longest.
@@ -82,6 +83,7 @@ def browser():
     if path is None:
         pytest.skip("chromium is missing")
     with playwright.sync_playwright() as tools:
+        playwright.expect.set_options(timeout=TIMEOUT_MS)
         chromium = tools.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield chromium
         chromium.close()

@@ -5,14 +5,14 @@ import time
 
 import pytest
 from browser_scene import serving
-from chat_person import Person, meeting
+from chat_person import TIMEOUT_MS, Person, meeting
 
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
 
 
 def until(page, expression):
     """Wait for something that the page's policy does not let Playwright ask in the page."""
-    end = time.monotonic() + 15
+    end = time.monotonic() + TIMEOUT_MS / 1000
     while not page.evaluate(expression):
         assert time.monotonic() < end, expression
         page.wait_for_timeout(50)
@@ -186,7 +186,7 @@ def test_a_token_that_expires_is_renewed(browser, tmp_path):
         ) as server,
         meeting(browser, server) as (anna, ben),
     ):
-        with anna.page.expect_response(re.compile("/v1/auth/refresh"), timeout=20_000) as answer:
+        with anna.page.expect_response(re.compile("/v1/auth/refresh")) as answer:
             pass
         assert answer.value.status == 200
         ben.enter(anna.name)

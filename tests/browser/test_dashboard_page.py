@@ -34,7 +34,7 @@ def root(browser, server):
     person.page.fill("#user", "root")
     person.page.fill("#password", PASSWORD)
     person.page.click("#sign-in button.primary")
-    expect(person.page.locator("#health")).to_have_text("All is well", timeout=15_000)
+    expect(person.page.locator("#health")).to_have_text("All is well")
     yield person
     assert person.complaints == []
     person.context.close()
