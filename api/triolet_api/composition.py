@@ -31,6 +31,7 @@ from .auth.parts import has_accounts, open_accounts
 from .belongings import Belongings
 from .dispatch import Dispatcher
 from .endpoints import Endpoint
+from .guard.captcha import SOURCES
 from .guard.challenge import Challenge
 from .guard.opening import open_guard
 from .notifications.keeping import PushKeeper
@@ -82,7 +83,7 @@ async def open_api(
         audit = Audit(documents, engine.clock, engine.entropy, days=days)
         dispatcher = Dispatcher(app, admit=engine.admit, guard=guarding.guard, audit=audit)
         dispatcher.add(
-            Assets(settings.web),
+            Assets(settings.web, SOURCES.get(settings.guard.captcha_provider, ())),
             Health(engine.why_not_ready),
             Docs(dispatcher.endpoints, settings.web),
             Rooms(engine),

@@ -20,7 +20,8 @@ START_TIMEOUT_S = 30
 class Server:
     """`triolet serve` in a process of its own; it can be killed and started again on its port."""
 
-    def __init__(self, folder: Path, **settings: str) -> None:
+    def __init__(self, folder: Path, *program: str, **settings: str) -> None:
+        self.program = program or ("-m", "triolet_api")
         self.folder = folder
         self.log = folder / "log"
         self.settings = settings
@@ -37,7 +38,7 @@ class Server:
         begin = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as out:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "triolet_api", "serve"],
+                [sys.executable, *self.program, "serve"],
                 env=plain | settings | self.settings,
                 stdout=out,
                 stderr=subprocess.STDOUT,
@@ -77,8 +78,8 @@ class Server:
 
 
 @contextmanager
-def serving(folder: Path, **settings: str) -> Iterator[Server]:
-    server = Server(folder, **settings)
+def serving(folder: Path, *program: str, **settings: str) -> Iterator[Server]:
+    server = Server(folder, *program, **settings)
     try:
         server.start()
         yield server

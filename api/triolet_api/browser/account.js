@@ -1,5 +1,10 @@
 // Who is signed in here: tokens over HTTP, renewed as they expire.
 
+import { Refusal } from "./triolet.js";
+
+// What somebody solved; what shows it comes when it is asked for.
+const solved = async () => (await import("./captcha.js")).solve();
+
 export class HttpError extends Error {
   constructor(status, problem) {
     super(problem.detail ?? problem.title ?? `HTTP ${status}`);
@@ -49,13 +54,22 @@ export class Account {
     }
   }
 
-  static async register(user, password, more = {}) {
-    const tokens = await request("POST", "/v1/auth/register", { body: { user, password, ...more } });
-    return tokens.access_token ? Account.#begin(user, tokens) : Account.login(user, password);
+  static register(user, password) {
+    return Account.#sign("register", user, password);
   }
 
-  static async login(user, password, more = {}) {
-    return Account.#begin(user, await request("POST", "/v1/auth/login", { body: { user, password, ...more } }));
+  static login(user, password) {
+    return Account.#sign("login", user, password);
+  }
+
+  // With a CAPTCHA where it takes one.
+  static async #sign(how, user, password) {
+    const ask = (headers) => request("POST", `/v1/auth/${how}`, { body: { user, password }, headers });
+    const tokens = await ask().catch(async (error) => {
+      if (error.reason !== "captcha_required") throw error;
+      return ask({ "X-Captcha": await solved() });
+    });
+    return tokens.access_token ? Account.#begin(user, tokens) : Account.login(user, password);
   }
 
   // Names are spelled as the account is.
@@ -74,6 +88,22 @@ export class Account {
   async token({ isSpent = false } = {}) {
     if (isSpent || Date.now() >= this.#tokens.ends) await this.#renew();
     return this.#tokens.access_token;
+  }
+
+  // The same for a client, which is over when it is refused: nobody is signed in any more.
+  async tokenOrEnd(how) {
+    try {
+      return await this.token(how);
+    } catch (error) {
+      if (![400, 401, 403].includes(error.status)) throw error;
+      throw new Refusal({ reason: error.reason || "unauthenticated", message: error.message });
+    }
+  }
+
+  // Show that one is no bot.
+  async prove() {
+    const headers = { "X-Captcha": await solved() };
+    await request("POST", "/v1/guard/captcha", { token: await this.token(), headers });
   }
 
   // One page renews for all of this browser: a refresh token is good once.
@@ -107,4 +137,23 @@ export class Account {
   forget() {
     localStorage.removeItem(KEY);
   }
+}
+
+// Why one was not signed in, and why one is no more.
+export function wordsFor(failed) {
+  const { status, reason, retryAfterS } = failed;
+  if (status === 401) return "The name or the password is wrong.";
+  if (status === 403 && reason === "banned") return "You are banned here.";
+  if (status === 403 && reason === "captcha_required") return "That did not show that you are a person. Try again.";
+  if (status === 404) return "Accounts are off here: sign in where your tokens come from.";
+  if (status === 409) return "Somebody has this name already.";
+  if (status === 429) return `Too many attempts. Try again in ${waitOf(retryAfterS || 60)}.`;
+  if (status >= 500) return `The server is in trouble (${status}). Try again in a moment.`;
+  return failed instanceof TypeError ? "The server cannot be reached. Are you online?" : failed.message;
+}
+
+const waitOf = (seconds) => (seconds < 100 ? `${seconds} s` : `${Math.ceil(seconds / 60)} min`);
+
+export function wordsForEnd(code) {
+  return code === 4003 ? "You are banned here." : "You were signed out: this session has ended. Sign in again.";
 }

@@ -1,6 +1,6 @@
 // The chat page: signing in, and the parts put together.
 
-import { Account } from "./account.js";
+import { Account, wordsFor, wordsForEnd } from "./account.js";
 import { Composer } from "./composer.js";
 import { Conversation } from "./conversation.js";
 import { $, eachFrame, h } from "./dom.js";
@@ -31,9 +31,13 @@ function showSignIn(said = "") {
 async function signIn(how) {
   const [user, password] = [$("user").value.trim(), $("password").value];
   const error = $("sign-in-error");
-  const buttons = $("sign-in-form").querySelectorAll("button");
+  const buttons = [...$("sign-in-form").querySelectorAll("button")];
   error.textContent = "";
-  buttons.forEach((one) => (one.disabled = true));
+  const busy = (isSo) => buttons.forEach((one) => {
+    one.disabled = isSo;
+    one.classList.toggle("busy", isSo && one.value === how);
+  });
+  busy(true);
   try {
     const account = await Account[how](user, password);
     $("password").value = "";
@@ -41,16 +45,8 @@ async function signIn(how) {
   } catch (failed) {
     error.textContent = wordsFor(failed);
   } finally {
-    buttons.forEach((one) => (one.disabled = false));
+    busy(false);
   }
-}
-
-function wordsFor(failed) {
-  if (failed.status === 401) return "The name or the password is wrong.";
-  if (failed.status === 409) return "Somebody has this name already.";
-  if (failed.status === 404) return "Accounts are off here: sign in where your tokens come from.";
-  if (failed.status === 429) return `Too many attempts. Try again in ${failed.retryAfterS || 60} s.`;
-  return failed instanceof TypeError ? "The server cannot be reached." : failed.message;
 }
 
 // --- running -----------------------------------------------------------------------------------------
@@ -64,9 +60,9 @@ async function start(account) {
   const token = () => {
     const isSpent = !isFirst;
     isFirst = false;
-    return account.token({ isSpent });
+    return account.tokenOrEnd({ isSpent });
   };
-  const client = connect(url.href, { token, outbox: outbox && { ...outbox, left: () => left } });
+  const client = connect(url.href, { token, prove: () => account.prove(), outbox: outbox && { ...outbox, left: () => left } });
   const dirty = new Set();
   const draw = eachFrame(() => running?.draw(dirty));
   const chat = new Chat(client, account.user, (what, about) => {
@@ -74,6 +70,7 @@ async function start(account) {
     if (what === "open") running?.opened(about);
     else if (what === "arrived") running?.arrived(about);
     else if (what === "announcement") running?.announce(about);
+    else if (what === "gone") running?.gone(about);
     draw();
   });
   client.onState((state) => running?.stateChanged(state));
@@ -134,7 +131,7 @@ class App {
     this.sidebar.draw();
     if (!this.chat.open) return;
     if (what.has("typing") || what.has("presence") || what.has("rooms") || what.has("open")) this.conversation.drawHead();
-    if (what.has("timeline") || what.has("marks") || what.has("open")) this.conversation.drawSoon();
+    if (what.has("timeline") || what.has("marks") || what.has("open")) this.conversation.draw();
   }
 
   // Only what nobody sees anyway is told aloud.
@@ -152,6 +149,11 @@ class App {
     const bar = $("announcement");
     bar.hidden = false;
     bar.replaceChildren(body?.text ?? "", h("button", { type: "button", onclick: () => (bar.hidden = true) }, "Dismiss"));
+  }
+
+  gone({ room, reason }) {
+    const title = titleOf(room, this.chat.me);
+    this.announce({ text: reason === "deleted" ? `${title} was deleted.` : `You are no longer in ${title}.` });
   }
 
   // --- the connection --------------------------------------------------------------------------------
@@ -181,7 +183,7 @@ class App {
     if (code === 1000) return;
     this.stop();
     this.account.forget();
-    showSignIn(code === 4003 ? "You are banned here." : "You were signed out. Sign in again.");
+    showSignIn(wordsForEnd(code));
   }
 
   stop() {
@@ -219,6 +221,6 @@ const kept = Account.kept();
 if (kept) {
   start(kept).catch((failed) => {
     if (failed.code !== undefined) kept.forget();
-    showSignIn(failed.code === 4001 ? "Sign in again." : wordsFor(failed));
+    showSignIn(wordsFor(failed));
   });
 } else showSignIn();

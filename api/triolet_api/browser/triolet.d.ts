@@ -250,6 +250,8 @@ export interface ConnectOptions {
   outbox?: Outbox;
   backoff?: Partial<Backoff>;
   limits?: Partial<Limits>;
+  /** Shows that one is no bot (`POST /v1/guard/captcha`); then what was refused is asked again. */
+  prove?: () => void | Promise<void>;
   /** "auto": WebSocket, and server-sent events where that fails twice in a row. */
   transport?: "auto" | "websocket" | "sse";
   WebSocket?: typeof WebSocket;

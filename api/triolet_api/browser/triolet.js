@@ -420,7 +420,8 @@ async function* piecesOf(stream) {
 // Connect at once; requests wait for the connection. Options: `token` (a string, or a function
 // that gets one and is asked again when it has expired), `device`, `codec`, `outbox` (see
 // `openOutbox`), `transport` ("auto": WebSocket, and server-sent events where that fails twice;
-// "websocket" or "sse": one of them), `backoff`, `limits`, `WebSocket`, `fetch`, `random`.
+// "websocket" or "sse": one of them), `prove` (called when a server asks whether one is a bot, and
+// what it refused is asked again once that has been shown, see README), `backoff`, `limits`, `WebSocket`, `fetch`, `random`.
 export function connect(url, options = {}) {
   return new Client(url, options);
 }
@@ -471,6 +472,7 @@ export class Client {
   #typing = new Map(); // room → since
   #listeners = new Map([[null, new Set()]]); // room → streams
   #outbox;
+  #proving = null;
   #stateListeners = new Set();
   #counts = { connections: 0, entries: 0, duplicates: 0, gaps: 0, holds: 0, strays: 0, eventsDropped: 0 };
 
@@ -750,8 +752,16 @@ export class Client {
   // --- requests ------------------------------------------------------------------------------
 
   // Ask anything of the protocol; resolves with its `ok`, whatever connections it takes.
-  ask(command) {
-    return new Promise((resolve, reject) => this.#submit(command, resolve, reject));
+  async ask(command) {
+    const submit = () => new Promise((resolve, reject) => this.#submit(command, resolve, reject));
+    try {
+      return await submit();
+    } catch (error) {
+      const { prove } = this.#options;
+      if (error.reason !== "captcha_required" || !prove) throw error;
+      await (this.#proving ??= Promise.resolve(prove()).finally(() => (this.#proving = null)));
+      return submit();
+    }
   }
 
   #submit(command, resolve, reject) {

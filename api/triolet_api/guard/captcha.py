@@ -9,6 +9,17 @@ URLS: Final = {
     "turnstile": "https://challenges.cloudflare.com/turnstile/v0/siteverify",
     "hcaptcha": "https://api.hcaptcha.com/siteverify",
 }
+# What shows one in a page; it renders where it is told to.
+SCRIPTS: Final = {
+    "turnstile": "https://challenges.cloudflare.com/turnstile/v0/api.js?render=explicit",
+    "hcaptcha": "https://js.hcaptcha.com/1/api.js?render=explicit",
+}
+# Where a page that shows one loads from, as the providers ask for: scripts and frames, and at one
+# of them styles and requests too.
+SOURCES: Final = {
+    "turnstile": ("https://challenges.cloudflare.com",),
+    "hcaptcha": ("https://hcaptcha.com", "https://*.hcaptcha.com"),
+}
 # Answers are up to 2 KiB at one, some 4 KiB at the other.
 ANSWER_CHARS_MAX: Final = 8192
 

@@ -6,6 +6,7 @@ import trio
 from msgspec import Struct
 
 from ..endpoints import Access, Call, endpoint
+from .captcha import SCRIPTS
 from .settings import CaptchaProvider, GuardSettings
 
 
@@ -16,10 +17,12 @@ class CaptchaShown(Struct, frozen=True, kw_only=True):
     Attributes:
         provider: whose; empty: there is none.
         site_key: what its script is given.
+        script: what shows it in a page; empty: there is none.
     """
 
     provider: CaptchaProvider
     site_key: str
+    script: str
 
 
 @final
@@ -28,7 +31,9 @@ class Challenge:
 
     def __init__(self, settings: GuardSettings) -> None:
         self._shown = CaptchaShown(
-            provider=settings.captcha_provider, site_key=settings.captcha_site_key
+            provider=settings.captcha_provider,
+            site_key=settings.captcha_site_key,
+            script=SCRIPTS.get(settings.captcha_provider, ""),
         )
 
     @endpoint("GET", "/v1/auth/captcha", access=Access.ANYONE, rate="free")

@@ -5,7 +5,7 @@ is still the same (`ETag`), so that a new version is there with the next page.
 """
 
 import gzip
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from importlib.resources import files
 from typing import Annotated, Final, TypeAlias, final
@@ -61,16 +61,24 @@ def read_assets() -> dict[str, Asset]:
 
 @final
 class Assets:
-    """See the module."""
+    """See the module.
 
-    def __init__(self, settings: WebSettings) -> None:
+    Args:
+        settings: what an operator decided of browsers.
+        outside: hosts that the pages load a CAPTCHA from, if there is one; else they load
+            nothing that is not here.
+    """
+
+    def __init__(self, settings: WebSettings, outside: Sequence[str] = ()) -> None:
         self._assets = read_assets()
+        ours = " ".join(("'self'", *outside))
         self._policy = policy(
             settings,
-            script_src="'self'",
-            style_src="'self'",
+            script_src=ours,
+            style_src=ours,
             img_src="'self' data:",
-            connect_src="'self'",
+            connect_src=ours,
+            frame_src=" ".join(outside) or "'none'",
             manifest_src="'self'",
             worker_src="'self'",
             form_action="'self'",

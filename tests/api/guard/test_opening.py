@@ -13,6 +13,7 @@ from triolet_api.auth.attempts import Attempt
 from triolet_api.auth.issuing import open_signing
 from triolet_api.auth.settings import AuthSettings
 from triolet_api.composition import open_api
+from triolet_api.guard.captcha import SCRIPTS
 from triolet_api.guard.opening import open_guard
 from triolet_api.guard.settings import GuardSettings
 from triolet_api.guard.siteverify import SiteVerify
@@ -60,8 +61,8 @@ async def sign_in(client, path, user="anna", **headers):
 @pytest.mark.parametrize(
     ("settings", "shown"),
     [
-        ({}, {"provider": "", "site_key": ""}),
-        (CAPTCHA, {"provider": "turnstile", "site_key": "site"}),
+        ({}, {"provider": "", "site_key": "", "script": ""}),
+        (CAPTCHA, {"provider": "turnstile", "site_key": "site", "script": SCRIPTS["turnstile"]}),
     ],
 )
 async def test_a_page_learns_which_captcha_to_show(open_client, settings, shown):

@@ -6,9 +6,17 @@ from html.parser import HTMLParser
 
 import pytest
 
-from triolet_api.pages.assets import read_assets
+from triolet._model.errors import ErrorCode, Refusal
+from triolet_api.app import create_app
+from triolet_api.dispatch import Dispatcher
+from triolet_api.pages.assets import Assets, read_assets
+from triolet_api.pages.settings import WebSettings
 
 ASSETS = read_assets()
+
+
+async def nobody(token, opening):
+    raise Refusal(ErrorCode.UNAUTHENTICATED)
 
 
 @pytest.fixture
@@ -67,6 +75,22 @@ async def test_the_chat_is_what_one_comes_to(http):
     assert "script-src 'self'" in policy
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
+
+
+@pytest.mark.parametrize(
+    ("outside", "frames"),
+    [((), "frame-src 'none'"), (("https://captcha.example",), "frame-src https://captcha.example")],
+)
+async def test_a_page_loads_from_outside_a_captcha_alone(serving, outside, frames):
+    app = create_app()
+    Dispatcher(app, admit=nobody).add(Assets(WebSettings(), outside))
+    async with serving(app) as host, host.client() as client:
+        policy = (await client.get("/")).headers["content-security-policy"].split("; ")
+
+    assert frames in policy
+    assert " ".join(("script-src 'self'", *outside)) in policy
+    assert "img-src 'self' data:" in policy
+    assert sum("://" in one for one in policy) == 4 * len(outside)
 
 
 async def test_what_is_had_already_is_not_sent_again(http):
