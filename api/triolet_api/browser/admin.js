@@ -1,6 +1,6 @@
 // The dashboard: what the servers count, live over the WebSocket, and what admins do over HTTP.
 
-import { Account } from "./account.js";
+import { Account, wordsFor, wordsForEnd } from "./account.js";
 import { actions } from "./admin-lists.js";
 import { Chart } from "./charts.js";
 import { $, h } from "./dom.js";
@@ -17,14 +17,20 @@ function showSignIn(said = "") {
   $("app").hidden = true;
   $("sign-in").hidden = false;
   $("sign-in-error").textContent = said;
+  $("user").focus();
   $("sign-in-form").onsubmit = async (event) => {
     event.preventDefault();
+    const { submitter } = event;
+    const busy = (isSo) => (submitter.classList.toggle("busy", isSo), (submitter.disabled = isSo));
+    $("sign-in-error").textContent = "";
+    busy(true);
     try {
       start(await Account.login($("user").value.trim(), $("password").value));
       $("password").value = "";
     } catch (error) {
-      $("sign-in-error").textContent = error.status === 401 ? "The name or the password is wrong." : error.message;
+      $("sign-in-error").textContent = wordsFor(error);
     }
+    busy(false);
   };
 }
 
@@ -46,33 +52,47 @@ class Dashboard {
     this.account = account;
     const url = new URL("/ws", location.href);
     url.protocol = url.protocol.replace("http", "ws");
-    this.client = connect(url.href, { token: () => account.token({ isSpent: this.client?.lastClose?.code === 4002 }) });
+    this.client = connect(url.href, { token: () => account.tokenOrEnd({ isSpent: this.client?.lastClose?.code === 4002 }) });
     this.client.onEvent((event) => event.op === "stats" && this.take(event));
     this.client.onState((state) => this.stateChanged(state));
     this.makeOverview();
     this.makeTabs();
     this.look();
     // Nobody looks at a hidden page, and the servers are not asked for it.
-    document.addEventListener("visibilitychange", () => this.look());
+    document.addEventListener("visibilitychange", this.look);
   }
 
   end() {
+    document.removeEventListener("visibilitychange", this.look);
     this.client.close();
   }
 
-  async look() {
+  look = async () => {
     try {
       await this.client.waitOnline();
       await this.client.stats({ on: !document.hidden, intervalMs: 1000 });
     } catch (error) {
-      this.say("bad", error.reason === "forbidden" ? "You are no admin here" : error.message);
+      if (error.reason === "forbidden") this.deny();
+      else this.say("bad", error.message);
     }
+  };
+
+  // Nothing is shown to who may see nothing, but why.
+  deny() {
+    this.say("bad", "You are no admin here");
+    $("tabs").replaceChildren();
+    $("panel").replaceChildren(h("section", { class: "panel denied" }, h("h2", {}, "This is for admins"),
+      h("p", { class: "lead" }, `You are signed in as ${this.account.user}, who is none. Sign out, and in as somebody who is; the first admin is made on the server:`),
+      h("code", {}, "triolet user add NAME --role admin")));
   }
 
   stateChanged(state) {
     if (state === State.CLOSED) {
       const { code } = this.client.lastClose ?? {};
-      if (code !== 1000) showSignIn(code === 4003 ? "You are banned here." : "Sign in again.");
+      if (code === 1000) return;
+      this.end();
+      this.account.forget();
+      showSignIn(wordsForEnd(code));
     } else if (state !== State.ONLINE) this.say("wait", state === State.OFFLINE ? "Connection lost, trying again…" : "Connecting…");
   }
 
@@ -106,7 +126,7 @@ class Dashboard {
       lag: line("How late the event loop is", [{ name: "p50", tone: "one" }, { name: "p99", tone: "three" }], { unit: "ms", digits: 1 }),
       bytes: line("Bytes a second", [{ name: "in", tone: "one" }, { name: "out", tone: "two" }], { unit: "KiB" }),
     };
-    this.tiles = h("dl", { class: "tiles" });
+    this.tiles = h("dl", { class: "tiles" }, h("div", { class: "tile" }, h("dt", { class: "busy" }, "Waiting for numbers"), h("dd", {}, "–")));
     this.nodes = h("div", { class: "scroll" });
     this.busiest = h("div", { class: "scroll" });
     this.jobs = h("div", { class: "scroll" });

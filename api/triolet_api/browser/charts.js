@@ -3,6 +3,7 @@
 import { h } from "./dom.js";
 
 export const SAMPLES = 180;
+const TICK = new Intl.NumberFormat(undefined, { maximumFractionDigits: 2 });
 
 // `series`: [{name, tone}]; `unit` is written behind the values.
 export class Chart {
@@ -69,7 +70,7 @@ export class Chart {
       paint.moveTo(0, y);
       paint.lineTo(width, y);
       paint.stroke();
-      if (part) paint.fillText(this.format.format(most * part), 0, y - 3);
+      if (part) paint.fillText(TICK.format(most * part), 0, y - 3);
     }
   }
 }

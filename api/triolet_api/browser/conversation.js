@@ -21,7 +21,7 @@ export class Conversation {
     this.log = $("log");
     this.scroller = $("scroller");
     this.isFollowing = true;
-    this.drawSoon = eachFrame(() => this.#draw());
+    this.drawSoon = eachFrame(() => this.draw());
     chat.isAtEnd = () => this.#isAtEnd();
     this.scroller.onscroll = () => this.#scrolled();
     $("jump").onclick = () => this.toEnd();
@@ -92,7 +92,7 @@ export class Conversation {
     return rows;
   }
 
-  #draw() {
+  draw() {
     const { room, scroller } = this;
     if (!room?.timeline) return;
     const anchor = this.isFollowing ? null : this.#anchor();
@@ -118,7 +118,9 @@ export class Conversation {
     state.hidden = !isLoading && !error && timeline.messages.length + timeline.pending.length > 0;
     state.classList.toggle("busy", Boolean(isLoading));
     const again = h("button", { type: "button", onclick: () => this.chat.enter(this.room.room) }, "Try again");
-    if (error) state.replaceChildren(`The messages cannot be read: ${error.message} `, again);
+    const isDenied = ["no_such_room", "not_a_member", "forbidden"].includes(error?.reason);
+    if (isDenied) state.replaceChildren("There is no such room, or you are not in it.");
+    else if (error) state.replaceChildren(`The messages cannot be read: ${error.message}`, again);
     else state.replaceChildren(isLoading ? "Loading messages…" : "No messages yet. Say hello.");
     $("jump").hidden = this.isFollowing && !hasNewer;
     $("jump-count").textContent = missed || "";
@@ -131,7 +133,7 @@ export class Conversation {
     const { chat, room } = this;
     const isMine = value.from === chat.me;
     const state = value.state ?? (isMine ? chat.markOf(room, value.seq) : "");
-    const item = h("li", { class: `message ${isMine ? "mine" : ""} ${isTogether ? "together" : ""} ${value.state === "failed" ? "failed" : ""}`, tabindex: "-1" });
+    const item = h("li", { class: `message ${isMine ? "mine" : room.kind === "direct" ? "" : "named"} ${isTogether ? "together" : ""} ${value.state === "failed" ? "failed" : ""}`, tabindex: "-1" });
     if (value.seq) item.dataset.seq = value.seq;
     const bubble = h(
       "div",
@@ -147,11 +149,16 @@ export class Conversation {
         state ? h("span", { class: `mark ${state}`, role: "img", "aria-label": MARK_NAMES[state], title: MARK_NAMES[state] }, MARKS[state]) : null,
       ),
     );
-    item.append(
-      isMine || room.kind === "direct" ? "" : isTogether ? h("span", { class: "gap" }) : avatar(value.from),
-      h("div", { class: "stack" }, bubble, this.#reactions(value)),
-      value.state === "failed" ? this.#failed(value) : this.#actions(value, isMine),
-    );
+    const stack = h("div", { class: "stack" }, bubble, this.#reactions(value), value.state === "failed" ? this.#failed(value) : null);
+    item.append(isMine || isTogether || room.kind === "direct" ? "" : avatar(value.from), stack);
+    // Half of what a message is made of: it is there where somebody points.
+    let isPointedAt = value.state === "failed";
+    const point = () => {
+      if (!isPointedAt) stack.append(this.#actions(value, isMine));
+      isPointedAt = true;
+    };
+    item.addEventListener("pointerenter", point);
+    item.addEventListener("focusin", point);
     return item;
   }
 

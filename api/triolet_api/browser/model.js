@@ -23,7 +23,7 @@ export class Chat {
     this.isLoaded = false;
     this.error = null;
     this.#takeBack = client.onEvent((event) => this[`on_${event.op}`]?.(event));
-    this.#begin();
+    this.begin();
   }
 
   #takeBack;
@@ -39,7 +39,9 @@ export class Chat {
 
   // --- the list -----------------------------------------------------------------------------------
 
-  async #begin() {
+  // Read the list; also again, after an error.
+  async begin() {
+    this.error = null;
     try {
       await this.client.waitOnline();
       let after;
@@ -99,7 +101,7 @@ export class Chat {
       if (room) Object.assign(room, { epoch, unread, read: Math.max(read, room.read) });
       if (!room || head > (room.last?.seq ?? 0)) this.#syncSoon();
     }
-    for (const name of removed) this.#gone(name);
+    for (const name of removed) this.#gone(name, "removed");
     if (added.length) this.#syncSoon();
     this.changed("rooms");
   }
@@ -119,7 +121,7 @@ export class Chat {
 
   on_synced({ rooms, gone }) {
     for (const row of rooms) this.#heardOf(row);
-    for (const name of gone) this.#gone(name);
+    for (const name of gone) this.#gone(name, "removed");
     this.#watch(rooms);
     this.changed("rooms");
   }
@@ -133,14 +135,18 @@ export class Chat {
     if (!room.timeline) this.changed("arrived", room);
   }
 
-  #gone(name) {
+  #gone(name, reason) {
+    const room = this.rooms.get(name);
     this.rooms.delete(name);
-    if (this.open?.room === name) this.close();
+    if (room && this.open === room) {
+      this.close();
+      this.changed("gone", { room, reason });
+    }
     this.changed("rooms");
   }
 
   on_closed({ room, reason }) {
-    if (reason !== "unsubscribed") this.#gone(room);
+    if (reason !== "unsubscribed") this.#gone(room, reason);
   }
 
   // --- the open room ------------------------------------------------------------------------------

@@ -48,13 +48,14 @@ export class Sidebar {
     reconcile($("rooms"), rows, ({ value }) => this.#row(value));
     const hint = $("rooms-hint");
     hint.hidden = rooms.length > 0;
-    hint.textContent = chat.error
-      ? `The rooms cannot be read: ${chat.error.message}`
+    const words = chat.error
+      ? `Your rooms cannot be read: ${chat.error.message}`
       : !chat.isLoaded
         ? "Loading your rooms…"
         : this.filter
-          ? "No room is called so. Enter begins a chat with that person."
+          ? `No room is called “${this.filter}”. Enter begins a chat with the person of that name.`
           : "No rooms yet. Press + to begin a chat.";
+    hint.replaceChildren(words, chat.error ? h("button", { type: "button", onclick: () => chat.begin().then(() => this.draw()) }, "Try again") : "");
     hint.classList.toggle("busy", !chat.isLoaded && !chat.error);
     this.#tellUnread(chat.unread);
   }
