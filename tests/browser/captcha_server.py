@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from triolet_api.cli import cli
-from triolet_api.guard import opening
+from triolet_api.guard import siteverify
 from triolet_api.guard.captcha import RecordedCaptcha
 
 ANSWERS_MAX = 100
@@ -21,5 +21,5 @@ async def recorded(url: str, secret: object, **how: Any) -> AsyncIterator[Record
 
 
 if __name__ == "__main__":
-    opening.SiteVerify = recorded  # type: ignore[misc, assignment]
+    siteverify.SiteVerify = recorded  # type: ignore[misc, assignment]
     cli(prog_name="triolet")

@@ -1,5 +1,6 @@
 // What admins look up and do, over HTTP: each part is a list with its deeds, read when one opens it.
 
+import { wordsFor } from "./account.js";
 import { h } from "./dom.js";
 import { brief } from "./format.js";
 import { table } from "./tables.js";
@@ -63,7 +64,7 @@ class List {
     try {
       await doing();
     } catch (error) {
-      this.said.textContent = error.status === 403 ? "You are no admin here." : error.message;
+      this.said.textContent = error.status === 403 ? "You are no admin here." : error.status < 500 ? error.message : wordsFor(error);
       if (!this.rows.length) this.place.replaceChildren();
     }
   }

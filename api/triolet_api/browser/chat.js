@@ -169,7 +169,7 @@ class App {
     const banner = $("banner");
     const seconds = Math.ceil(retryInMs / 1000);
     const words = {
-      [State.ONLINE]: "",
+      [State.ONLINE]: this.chat.isSlow ? "The server takes messages slowly now: it is busy, or you are fast. Nothing is lost." : "",
       [State.CONNECTING]: "Connecting…",
       [State.OFFLINE]: navigator.onLine === false ? "You are offline. What you write is sent when you are back." : `Connection lost. Trying again${seconds > 1 ? ` in ${seconds} s` : ""}…`,
     }[state];

@@ -24,6 +24,10 @@ export class Conversation {
     this.drawSoon = eachFrame(() => this.draw());
     chat.isAtEnd = () => this.#isAtEnd();
     this.scroller.onscroll = () => this.#scrolled();
+    // The end stays in sight when a keyboard comes or the window shrinks.
+    this.scroller.sizes?.disconnect();
+    this.scroller.sizes = new ResizeObserver(() => this.isFollowing && (this.scroller.scrollTop = this.scroller.scrollHeight));
+    this.scroller.sizes.observe(this.scroller);
     $("jump").onclick = () => this.toEnd();
     $("back").replaceChildren(icon("back"));
     $("back").onclick = () => chat.close();
@@ -53,11 +57,12 @@ export class Conversation {
     const title = titleOf(room, chat.me);
     const isDirect = room.kind === "direct";
     const seen = isDirect ? chat.presence.get(otherOf(room.room, chat.me)) : null;
+    const count = room.memberCount ?? room.marks.size;
     const under = room.typing.length
       ? `${room.typing.slice(0, 3).join(", ")} ${room.typing.length > 1 ? "are" : "is"} typing…`
       : isDirect
         ? presence(seen ?? undefined)
-        : `${room.memberCount ?? room.marks.size} members`;
+        : count ? `${count} ${count > 1 ? "members" : "member"}` : "";
     $("room-head").replaceChildren(
       avatar(title, seen?.[0]),
       h("div", { class: "who" }, h("h2", {}, title), h("p", { class: room.typing.length ? "typing" : "" }, under)),
@@ -97,9 +102,9 @@ export class Conversation {
     if (!room?.timeline) return;
     const anchor = this.isFollowing ? null : this.#anchor();
     reconcile(this.log, this.#rows(), (row) => this.#build(row));
+    this.#drawState();
     if (this.isFollowing) scroller.scrollTop = scroller.scrollHeight;
     else if (anchor) scroller.scrollTop += (this.log.kept.get(anchor.key)?.element.offsetTop ?? anchor.top) - anchor.top;
-    this.#drawState();
   }
 
   // The first message in sight: it stays where it is, whatever comes above or goes.
@@ -122,7 +127,7 @@ export class Conversation {
     if (isDenied) state.replaceChildren("There is no such room, or you are not in it.");
     else if (error) state.replaceChildren(`The messages cannot be read: ${error.message}`, again);
     else state.replaceChildren(isLoading ? "Loading messages…" : "No messages yet. Say hello.");
-    $("jump").hidden = this.isFollowing && !hasNewer;
+    $("jump").hidden = (this.isFollowing && !hasNewer) || !timeline.messages.length;
     $("jump-count").textContent = missed || "";
   }
 
@@ -200,7 +205,7 @@ export class Conversation {
     return h(
       "div",
       { class: "retry", role: "alert" },
-      h("span", {}, pending.error?.message ?? "not sent"),
+      h("span", {}, pending.error?.reason === "too_large" ? "It is too long to be sent." : (pending.error?.message ?? "It was not sent.")),
       h("button", { type: "button", onclick: () => chat.say(room, pending.body.text, { replyTo: pending.reply_to, cid: pending.cid }) }, "Send again"),
       h("button", { type: "button", onclick: () => room.timeline.forget(pending.cid) }, "Discard"),
     );
@@ -298,9 +303,5 @@ export class Conversation {
     while (item && !item.classList.contains("message"));
     item?.focus();
     event.preventDefault();
-  }
-
-  focusLast() {
-    [...this.log.querySelectorAll(".message")].at(-1)?.focus();
   }
 }

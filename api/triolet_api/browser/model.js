@@ -11,6 +11,7 @@ const WATCHED_MAX = 500;
 const SYNC_DELAY_MS = 300;
 const READ_DELAY_MS = 250;
 const DELIVERED_DELAY_MS = 150;
+const SLOW_MS = 5000;
 
 export class Chat {
   constructor(client, me, changed) {
@@ -293,6 +294,12 @@ export class Chat {
     } catch (error) {
       timeline.sent(cid, error);
     }
+  }
+
+  // Whether a message has waited long for its answer, though there is a connection.
+  get isSlow() {
+    const pending = this.open?.timeline?.pending ?? [];
+    return pending.some(({ state, at }) => state === "sending" && Date.now() - at > SLOW_MS);
   }
 
   async direct(user) {
