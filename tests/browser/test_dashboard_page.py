@@ -99,6 +99,11 @@ def test_who_is_no_admin_sees_nothing(browser, server):
     nobody.context.close()
 
 
+def test_it_fits_a_phone(root):
+    root.page.set_viewport_size({"width": 390, "height": 780})
+    assert root.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
 def test_nothing_keeps_anybody_out(root, axe):
     assert axe(root.page) == []
     for name in ("Sessions", "Bans", "Users", "Rooms", "Jobs", "Announce", "Audit"):
