@@ -17,6 +17,15 @@ WIDGET = """globalThis.turnstile = { render(place, { sitekey, callback }) {
     place.append(button);
 } };"""
 
+# Begin with so many strangers as only a bot does.
+APPROACH = """async (token) => {
+    const { connect } = await import("/assets/triolet.js");
+    const client = connect(location.origin.replace("http", "ws") + "/ws", { token });
+    const strangers = Array.from({ length: 25 }, (_, number) => `stranger${number}`);
+    await Promise.allSettled(strangers.map((user) => client.direct(user)));
+    client.close();
+}"""
+
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
@@ -79,22 +88,29 @@ def test_what_keeps_it_away_is_told(anna, axe):
     assert axe(anna.page) == []
 
 
+def test_who_gives_up_sees_what_was_refused_where_it_was_asked(anna, server):
+    """The provider's pictures may lie anywhere in the page: no other dialog is over them."""
+    begin(anna)
+    solve(anna)
+    anna.wait_state("online")
+    anna.page.evaluate(APPROACH, server.token(anna.name))
+    anna.page.click("#new")
+    anna.page.fill("#begin-person", "ben")
+    anna.page.click("#begin-direct button")
+    question = anna.page.get_by_role("dialog", name="Are you a person?")
+    expect(question).to_be_visible()
+    assert anna.page.evaluate("document.querySelector('dialog:modal')") is None
+    question.get_by_role("button", name="Close").click()
+    expect(anna.page.locator("#begin-error")).to_contain_text("not shown that you are no bot")
+
+
 def test_who_writes_like_a_bot_solves_it_and_what_was_written_is_sent(anna, server):
     """Nobody has to write it again."""
     begin(anna)
     solve(anna)
     anna.wait_state("online")
     anna.begin_with("ben")
-    anna.page.evaluate(
-        """async (token) => {
-            const { connect } = await import("/assets/triolet.js");
-            const client = connect(location.origin.replace("http", "ws") + "/ws", { token });
-            const strangers = Array.from({ length: 25 }, (_, number) => `stranger${number}`);
-            await Promise.allSettled(strangers.map((user) => client.direct(user)));
-            client.close();
-        }""",
-        server.token(anna.name),
-    )
+    anna.page.evaluate(APPROACH, server.token(anna.name))
     anna.say("Hello!")
     solve(anna)
     anna.page.wait_for_selector(".message:has(p:text-is('Hello!')) .mark.sent")

@@ -12,11 +12,14 @@ export async function solve() {
   if (!script) throw new Error("The server wants to know that you are no bot, and does not say how.");
   const place = h("div", { class: "captcha" });
   const said = h("p", { class: "lead busy", role: "status" }, "Loading…");
-  const dialog = h("dialog", { class: "card", "aria-labelledby": "captcha-heading" },
+  const dialog = h("dialog", { class: "card over", "aria-labelledby": "captcha-heading" },
     h("header", {}, h("h2", { id: "captcha-heading" }, "Are you a person?"), button("close", "Close", () => dialog.close())),
     h("p", {}, "The server wants to know before it goes on."), said, place);
+  // Not modal, and nothing else is: a provider may lay its pictures over the page, where a modal
+  // dialog would cover them and keep the pointer from them.
+  for (const open of document.querySelectorAll("dialog[open]")) open.close();
   document.body.append(dialog);
-  dialog.showModal();
+  dialog.show();
   const answer = new Promise((resolve, reject) => {
     dialog.onclose = () => (dialog.remove(), reject(new Error("It was not shown that you are no bot.")));
     load(provider, script).then((widget) => {

@@ -148,6 +148,7 @@ export class Sidebar {
         this.open(room);
       } catch (failed) {
         error.textContent = failed.message;
+        if (!dialog.open) dialog.showModal(); // a CAPTCHA took its place
       }
     };
     $("begin-direct").onsubmit = (event) => (event.preventDefault(), doing(this.chat.direct(person.value.trim())));
