@@ -201,12 +201,16 @@ def test_a_push_is_shown_and_leads_to_the_room(people):
     context.grant_permissions(["notifications"], origin=anna.server.url)
     page.evaluate("navigator.serviceWorker.ready.then(() => true)")
     session = context.new_cdp_session(page)
-    found = []
+    found, failed = [], []
+    session.on(
+        "ServiceWorker.workerErrorReported", lambda told: failed.append(told["errorMessage"])
+    )
     session.on(
         "ServiceWorker.workerRegistrationUpdated", lambda told: found.extend(told["registrations"])
     )
     session.send("ServiceWorker.enable")
-    until(page, "navigator.serviceWorker.controller !== null")
+    # One that is still activating may not be told.
+    until(page, "navigator.serviceWorker.controller?.state === 'activated'")
     session.send(
         "ServiceWorker.deliverPushMessage",
         {
@@ -222,6 +226,7 @@ def test_a_push_is_shown_and_leads_to_the_room(people):
         ".then(([one]) => one?.title === 'Tea' && one.body === 'ben: The kettle is on'"
         " && one.tag === 'tea' && one.data.room === 'tea')",
     )
+    assert failed == []
 
 
 def test_history_scrolls_without_end_and_without_jumps(browser, server):
