@@ -73,7 +73,7 @@ class PresenceDoor:
     @endpoint("GET", "/v1/presence", access=Access.USER, rate="read", refuses=_REFUSALS)
     async def get(self, call: Call, query: PresenceQuery) -> PresencePage:
         """Ask how people are: those whom I may see, by what they wish and rooms we share."""
-        return PresencePage(await self._engine.presence_of(asker(call), query.users))
+        return PresencePage(await self._engine.presence_of(asker(self._engine, call), query.users))
 
     @endpoint("GET", "/v1/online", access=Access.ADMIN, rate="admin", refuses=_REFUSALS)
     async def online(self, call: Call, query: OnlineQuery) -> OnlineUsers:

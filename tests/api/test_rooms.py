@@ -330,6 +330,14 @@ async def test_a_service_acts_for_a_user_with_that_user_s_rights(house):
     assert (stranger, itself, nobody) == ("no_such_room", "no_such_room", "invalid_field")
 
 
+async def test_nobody_acts_for_who_is_banned(house):
+    await tea(house)
+    service = house("service")
+    await service.ask("POST", "/admin/bans", body={"user": "ben"})
+    for path in ("/rooms", "/rooms/tea", "/rooms/tea/members", "/rooms/tea/messages"):
+        assert await service.refused("GET", path, **{"On-Behalf-Of": "ben"}, status=403) == "banned"
+
+
 async def test_nobody_else_acts_for_others(house):
     anna, _ = await tea(house)
 

@@ -1,7 +1,7 @@
 """Who asks, and by which key: what all requests about rooms have in common.
 
 A service acts for its users by the header `On-Behalf-Of: USER`: with that user's rights, and no
-others. Its token needs the tier `service` and the role `admin`.
+others; of who is banned there are none. Its token needs the tier `service` and the role `admin`.
 """
 
 from typing import Final, TypeVar
@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
+from triolet._domain.addresses import INSIDE
 from triolet._model.commands import Command
 from triolet._model.errors import ErrorCode, Refusal
 from triolet._model.events import RoomOpened, Written
@@ -53,11 +54,12 @@ class Stored(Struct, frozen=True, omit_defaults=True, kw_only=True):
     duplicate: bool = False
 
 
-def asker(call: Call) -> Identity:
+def asker(engine: Engine, call: Call) -> Identity:
     """Return for whom a request is to be carried out.
 
     Raises:
-        Refusal: `FORBIDDEN`, the token may not act for others; `INVALID_FIELD`, no user's name.
+        Refusal: `FORBIDDEN`, the token may not act for others; `INVALID_FIELD`, no user's name;
+            `BANNED`, the user may do nothing.
     """
     user = call.header(_FOR)
     identity = call.identity
@@ -68,6 +70,7 @@ def asker(call: Call) -> Identity:
         raise Refusal(ErrorCode.FORBIDDEN, message)
     if not is_user(user):
         raise Refusal(ErrorCode.INVALID_FIELD, f"`{_FOR}`: not a user's name")
+    engine.bans.check(user, INSIDE)
     return replace(identity, user=user, roles=(), device="")
 
 
@@ -93,7 +96,7 @@ async def ask(engine: Engine, call: Call, command: Command, kind: type[R]) -> R:
     Raises:
         Refusal: as `Engine.ask`.
     """
-    answer = await engine.ask(asker(call), command)
+    answer = await engine.ask(asker(engine, call), command)
     assert isinstance(answer, kind), f"{type(command).__name__} is not answered like that"
     return answer
 
@@ -104,7 +107,7 @@ async def store(engine: Engine, call: Call, command: Command) -> Stored:
     Raises:
         Refusal: as `Engine.ask`.
     """
-    answer = await engine.ask(asker(call), command)
+    answer = await engine.ask(asker(engine, call), command)
     if isinstance(answer, RoomOpened):
         return Stored(room=answer.room)
     assert isinstance(answer, Written), f"{type(command).__name__} is not answered like that"

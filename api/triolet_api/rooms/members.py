@@ -54,7 +54,9 @@ class Members:
     )
     async def list_members(self, call: Call, room: Room, query: MembersQuery) -> MembersPage:
         """List a room's members, by name; for its members."""
-        return await self._engine.members(asker(call), room, after=query.after, limit=query.limit)
+        return await self._engine.members(
+            asker(self._engine, call), room, after=query.after, limit=query.limit
+        )
 
     @endpoint(
         "POST",
@@ -91,7 +93,7 @@ class Members:
     async def remove(self, call: Call, room: Room, user: User) -> Stored:
         """End a membership: somebody else's, as an admin or the owner, or one's own."""
         cid = key_of(call)
-        if user == asker(call).user:
+        if user == asker(self._engine, call).user:
             return await store(self._engine, call, Leave(room=room, cid=cid))
         return await store(self._engine, call, Kick(room=room, cid=cid, user=user))
 

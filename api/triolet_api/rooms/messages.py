@@ -187,6 +187,6 @@ class Messages:
     async def search(self, call: Call, room: Room, query: SearchQuery) -> SearchPage:
         """Find messages by their words, newest first."""
         found = await self._engine.search(
-            asker(call), room, query.q, before=query.before, limit=query.limit
+            asker(self._engine, call), room, query.q, before=query.before, limit=query.limit
         )
         return SearchPage(found.messages, found.next_before, (found.epoch, found.head))

@@ -107,7 +107,7 @@ class Rooms:
     @endpoint("GET", "/v1/rooms/{room}", access=Access.USER, rate="read", refuses=ROOM_REFUSALS)
     async def get(self, call: Call, room: Room) -> RoomView:
         """Look at a room: its kind, title and head, and my role and read mark in it."""
-        return await self._engine.view(asker(call), room)
+        return await self._engine.view(asker(self._engine, call), room)
 
     @endpoint("PATCH", "/v1/rooms/{room}", access=Access.USER, rate="write", refuses=WRITE_REFUSALS)
     async def change(self, call: Call, room: Room, body: RoomChange) -> Stored:
