@@ -182,8 +182,9 @@ class Session:
     def _check_rate(self, kind: Kind, command: Command | None = None) -> None:
         assert self.identity is not None
         assert self.present is not None
-        limits, now = self.engine.limits, trio.current_time()
+        limits = self.engine.limits
         if factor := factor_of(self.identity.tier, limits):
+            now = trio.current_time()
             if self.engine.vigilance is not None and command is not None:
                 factor *= self.engine.vigilance.look(self.identity, self.opening, command)
             require(self.present.take_command(kind, factor, limits, now))
