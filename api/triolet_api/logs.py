@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 from typing import Final, TextIO, final
 
 # A JWT by its shape (`eyJ` is base64url for `{"`), what is named as a token or secret, and what
-# stands before a host. Each looks at a character a bounded number of times: what is logged may be
-# anybody's, and 32 KB of it must not hold the loop for seconds.
-_JWT: Final = re.compile(r"eyJ[\w-]{8,1024}\.[\w-]+\.[\w-]*")
+# stands before a host. Each looks at a character a bounded number of times, a JWT by beginning
+# once in each run of its characters: what is logged may be anybody's, and 32 KB of it must not
+# hold the loop for seconds.
+_JWT: Final = re.compile(r"(?<![\w-])(?=[\w-]++\.[\w-]++\.)([\w-]*?)eyJ[\w-]{8,}\.[\w-]+\.[\w-]*")
 _NAMED: Final = re.compile(
     r"""(?ix) ( \b(?:access_|refresh_|ssl)? (?:token|secret|password) ["']? \s* [=:] \s* ["']?
               | \bbearer \s+ ) [^\s&"',;)}\]]+"""
@@ -34,7 +35,7 @@ def mask(text: str) -> str:
     >>> mask("no answer from postgresql://anna:abc@db/chat")
     'no answer from postgresql://anna:***@db/chat'
     """
-    return _IN_URL.sub(r"\1:***@", _NAMED.sub(r"\1***", _JWT.sub("***", text)))
+    return _IN_URL.sub(r"\1:***@", _NAMED.sub(r"\1***", _JWT.sub(r"\1***", text)))
 
 
 @final

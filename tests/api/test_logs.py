@@ -69,7 +69,16 @@ def test_opaque_values_are_masked_by_their_name(name):
     assert "hunter2" not in mask(f'x {name}=hunter2 y {name}: \'hunter2\', "{name}":"hunter2"')
 
 
-@pytest.mark.parametrize("text", ["://:", "://a:b", "eyJ", "eyJaaaaaaaaa.a", "token ", "a"])
+@pytest.mark.parametrize("before", ["", "x", "token%3D", "a.b."])
+def test_a_token_is_masked_however_long_its_head_is(before):
+    """A head may hold a chain of certificates (RFC 7515, `x5c`)."""
+    text = f"{before}eyJ{'a' * 5000}.{'b' * 5000}.{'c' * 500} said"
+    assert mask(text) == f"{before}*** said"
+
+
+@pytest.mark.parametrize(
+    "text", ["://:", "://a:b", "eyJ", "eyJaaaaaaaaa.a", "eyJ.", "a.", "token ", "a"]
+)
 def test_whatever_is_logged_is_looked_through_in_no_time(text):
     """64 KB that look like the beginning of a secret at each character took 23 s."""
     began = time.process_time()
