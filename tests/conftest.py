@@ -1,6 +1,7 @@
 """What all tests share: what must not be skipped, npm packages, and servers of others."""
 
 import gc
+import logging
 import os
 import shutil
 import subprocess
@@ -40,6 +41,19 @@ def pytest_runtest_makereport(
             report.outcome = "failed"
             report.longrepr = f"{item.nodeid}: required (TESTS_REQUIRE), yet {reason}"
     return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol() -> Generator[None, object, object]:
+    """Have a test that configures logs leave the root logger as loud as it was.
+
+    What later ones in the same process capture must not depend on which ones those are.
+    """
+    level = logging.root.level
+    try:
+        return (yield)
+    finally:
+        logging.root.setLevel(level)
 
 
 @pytest.hookimpl(trylast=True)
