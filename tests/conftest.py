@@ -33,14 +33,52 @@ sys.dont_write_bytecode = False
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Let nothing that is required be skipped."""
+    """Let nothing that is required be skipped, and nothing without a reason."""
     report = yield
     if report.skipped and not hasattr(report, "wasxfail"):
-        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else ""
-        if any(word in reason.lower() for word in REQUIRED):
-            report.outcome = "failed"
-            report.longrepr = f"{item.nodeid}: required (TESTS_REQUIRE), yet {reason}"
+        if call.excinfo is not None and (told := told_in_a_nursery(call.excinfo.value)):
+            report.longrepr = told
+        refuse(report, item.nodeid)
     return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Let no file be left out, either, for want of what is required."""
+    report = yield
+    if report.skipped:
+        refuse(report, collector.nodeid)
+    return report
+
+
+def told_in_a_nursery(raised: BaseException) -> tuple[str, int, str] | None:
+    """Return where a test was skipped, and why, if that was in a nursery; otherwise None.
+
+    A nursery raises it in a group, for which pytest-trio skips the test once more: with no reason.
+    """
+    found = raised.__context__
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    if not isinstance(found, pytest.skip.Exception):
+        return None
+    skipped = pytest.ExceptionInfo.from_exception(found)
+    place = skipped.traceback.filter(skipped)[-1]
+    return str(place.path), place.lineno + 1, f"Skipped: {found.msg}"
+
+
+def refuse(report: pytest.TestReport | pytest.CollectReport, name: str) -> None:
+    """Make a failure of a skip that has no reason, or the want of something required as its one."""
+    told = report.longrepr[2] if isinstance(report.longrepr, tuple) else ""
+    reason = told.removeprefix("Skipped").removeprefix(": ")
+    if any(word in reason.lower() for word in REQUIRED):
+        report.longrepr = f"{name}: required (TESTS_REQUIRE), yet {reason}"
+    elif not reason:
+        report.longrepr = f"{name}: skipped without a reason"
+    else:
+        return
+    report.outcome = "failed"
 
 
 @pytest.hookimpl(wrapper=True)

@@ -95,7 +95,7 @@ async def test_prepared_statements_say_what_is_to_be_set(pooled_url):
                 for _ in range(8):
                     nursery.start_soon(work)
         if not raised:
-            pytest.skip("this PgBouncer keeps prepared statements apart")
+            pytest.skip("this pooler keeps prepared statements apart")
     assert all("prepare=0" in one for one in raised)
 
 

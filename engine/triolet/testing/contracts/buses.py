@@ -31,7 +31,7 @@ class BusHome:
     async def cut(self, bus: Bus) -> None:
         """Take a node's connection away, until `mend`; for adapters that can be cut off."""
         del bus
-        pytest.skip("this suite cannot cut off a node of this bus")
+        pytest.skip("this suite cannot cut anybody off from this bus")
 
     async def mend(self, bus: Bus) -> None:
         """Give a node its connection back."""

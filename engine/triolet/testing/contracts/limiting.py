@@ -38,7 +38,7 @@ class LimiterContract:
     async def cut(self, limiter: Limiter) -> None:
         """Take away what a node shares, until `mend`; for adapters that can be cut off."""
         del limiter
-        pytest.skip("this suite cannot cut off a node of this limiter")
+        pytest.skip("this suite cannot cut anybody off from this limiter")
 
     async def mend(self, limiter: Limiter) -> None:
         """Give a node back what it shares."""
