@@ -102,11 +102,11 @@ async def open_api(
                 engine.clock,
                 kept=settings.admin.backups_kept,
             ),
-            Metrics(engine, settings.admin),
             Streams(engine),
             Commands(engine),
             PresenceDoor(engine),
         )
+        dispatcher.add(Metrics(engine), key=settings.admin.metrics_token)
         if not has_accounts(settings):
             signing = None
         if signing is not None or guarding.pardons is not None:

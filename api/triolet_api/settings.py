@@ -353,8 +353,9 @@ def _check(settings: Settings, found: _Layer) -> None:
             check_secret(settings.secret.reveal())
         except ConfigurationError as error:
             raise refuse("secret", error) from None
-    for name, why in settings.guard.mistakes():
-        raise refuse(f"guard.{name}", why)
+    for section, chosen in (("guard", settings.guard), ("admin", settings.admin)):
+        for name, why in chosen.mistakes():
+            raise refuse(f"{section}.{name}", why)
     _check_addresses(settings, refuse)
     limits = settings.limits
     for name in Limits.__struct_fields__:

@@ -8,7 +8,7 @@ cd "$(dirname "$0")"
 # under a user that is not the one who made them.
 mkdir -p secrets
 chmod 700 secrets
-for name in postgres_password redis_password triolet_secret; do
+for name in postgres_password redis_password triolet_secret metrics_token; do
   if [ ! -e "secrets/$name" ]; then
     head -c 36 /dev/urandom | base64 | tr '+/' '-_' >"secrets/.$name"
     chmod 444 "secrets/.$name"

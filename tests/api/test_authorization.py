@@ -81,8 +81,7 @@ ROWS = {
     "health.ready": open_to_all(),
     "docs.openapi": open_to_all(),
     "docs.docs": open_to_all(),
-    # From this machine; else a token of its own is asked for.
-    "metrics.read": open_to_all(),
+    "metrics.read": admins(),
     "rooms.list_mine": signed_in(),
     "rooms.create": signed_in("201", body={"kind": "group"}),
     "rooms.direct": signed_in(body={"user": "mia"}),

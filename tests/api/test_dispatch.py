@@ -12,6 +12,9 @@ from triolet_api.app import create_app
 from triolet_api.dispatch import Dispatcher
 from triolet_api.endpoints import Access, Call, endpoint
 from triolet_api.problems import STATUS_OF
+from triolet_api.secret import Secret
+
+KEY = b"a key"
 
 
 class Page(Struct):
@@ -64,6 +67,13 @@ class Parts:
     async def opened(self, call: Call) -> Said:
         """Open it."""
         return Said(call.identity.user)
+
+
+class Keyed:
+    @endpoint("GET", "/keyed", access=Access.ADMIN, rate="free")
+    async def read(self, call: Call) -> None:
+        """Read it, as an admin or by the key."""
+        del call
 
 
 async def admit(token, opening):
@@ -123,7 +133,9 @@ async def audit():
 @pytest.fixture
 async def http(parts, guard, audit, serving):
     app = create_app()
-    Dispatcher(app, admit=admit, guard=guard, audit=audit).add(parts)
+    dispatcher = Dispatcher(app, admit=admit, guard=guard, audit=audit)
+    dispatcher.add(parts)
+    dispatcher.add(Keyed(), key=Secret(KEY))
     async with serving(app) as host, host.client() as client:
         yield client
 
@@ -183,6 +195,22 @@ class TestAccess:
     async def test_a_token_in_the_query_only_where_it_must_be(self, http):
         assert (await http.get("/opened?token=anna")).json() == {"what": "anna"}
         assert (await http.get("/user/1?token=anna")).status_code == 401
+
+    async def test_a_key_does_for_an_admins_token_where_it_is_and_nowhere_else(self, http):
+        asked = [{}, bearer("a kez"), {"Authorization": "a key"}, bearer("anna"), bearer("root")]
+        statuses = [(await http.get("/keyed", headers=one)).status_code for one in asked]
+
+        assert statuses == [401, 401, 401, 403, 204]
+        assert (await http.get("/keyed", headers=bearer("a key"))).status_code == 204
+        assert (await http.get("/user/1", headers=bearer("a key"))).status_code == 401
+
+    async def test_guesses_at_a_key_are_bounded_as_those_at_tokens(self, http, guard):
+        guard.refuse_at = "free"
+
+        response = await http.get("/keyed", headers=bearer("a key"))
+
+        assert response.status_code == 429
+        assert guard.asked == [("192.0.2.7", None, "free")]
 
     async def test_rates_are_asked_for_before_and_after_the_token(self, http, guard):
         await http.get("/user/1", headers=bearer("anna"))

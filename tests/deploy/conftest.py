@@ -3,7 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from deploy_scene import BALANCERS, Certificate, Ports, balancing
+from deploy_scene import BALANCERS, METRICS_TOKEN, Certificate, Ports, balancing
 from e2e_scene import Server
 from listening_post import listening
 
@@ -27,7 +27,8 @@ def nodes(tmp_path_factory):
     with ThreadPoolExecutor() as threads:
 
         def start(name):
-            return Server(folder / name, TRIOLET_STORE="memory:")
+            token = {"TRIOLET_ADMIN_METRICS_TOKEN": METRICS_TOKEN}
+            return Server(folder / name, TRIOLET_STORE="memory:", **token)
 
         nodes = list(threads.map(start, ("one", "two")))
         yield nodes

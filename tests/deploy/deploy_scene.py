@@ -29,6 +29,7 @@ from cryptography.x509.oid import NameOID
 from triolet.adapters.tokens import mint
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "deploy"
+METRICS_TOKEN = "a token for tests, of some length"
 SECRET = "a secret for tests, of more than 32 bytes"
 # Debian has them where a user's PATH does not look.
 PATH = f"{os.environ['PATH']}:/usr/sbin"

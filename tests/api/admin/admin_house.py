@@ -32,10 +32,10 @@ class Names:
 
 
 @asynccontextmanager
-async def open_house(serving, settings=None, **engine_options):
+async def open_house(serving, settings=None, *, gate=None, **engine_options):
     """Yield what asks: `house.ask("GET", "/admin/stats")` is root's."""
     async with (
-        open_engine(gate=Names(), **engine_options) as engine,
+        open_engine(gate=gate or Names(), **engine_options) as engine,
         open_api(engine, settings or Settings(), SIGNING) as api,
         serving(api.app) as host,
         host.client() as client,
