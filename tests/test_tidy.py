@@ -5,10 +5,11 @@ After TigerBeetle's `tidy`: whoever breaks a habit hears of it, with all places 
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -18,6 +19,8 @@ PURE = ("_model", "_wire", "_domain")
 
 FILE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 50
+
+PRINTING = ("print", "breakpoint")
 
 # Names that say nothing of what a module holds.
 BANNED_NAMES = ("common", "helper", "helpers", "manager", "managers", "misc", "util", "utils")
@@ -333,16 +336,46 @@ def named(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
+class Shape(NamedTuple):
+    """What is asked of a module's tree, which itself is not kept.
+
+    The trees of all modules are a million objects, which the garbage collector would walk again
+    and again for the tests that come after these.
+    """
+
+    is_described: bool
+    has_code: bool
+    functions: Sequence[tuple[int, str, int]]  # line, name, lines of the body
+    prints: Sequence[int]
+
+
 @cache
-def parsed(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(), filename=named(path))
+def shape(path: Path) -> Shape:
+    source = path.read_text()
+    tree = ast.parse(source, filename=named(path))
+    functions = [
+        (node.lineno, node.name, body_lines(node))
+        for node in statements(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    # Few modules have the words, in their docstrings; every expression is looked at in those only.
+    has_words = any(word in source for word in PRINTING)
+    prints = [
+        node.lineno
+        for node in (ast.walk(tree) if has_words else ())
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id in PRINTING
+    ]
+    return Shape(bool(ast.get_docstring(tree)), has_code(tree), functions, prints)
 
 
-def nodes() -> Iterator[tuple[str, ast.AST]]:
-    """Yield `(module, node)` of all modules."""
-    for path in MODULES:
-        for node in ast.walk(parsed(path)):
-            yield named(path), node
+def statements(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield what is below a node, but for expressions: no function is defined in one."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.stmt | ast.excepthandler | ast.match_case):
+            yield child
+            yield from statements(child)
 
 
 def texts() -> Iterator[tuple[str, str]]:
@@ -373,10 +406,10 @@ def test_files_are_short() -> None:
 
 def test_functions_are_short() -> None:
     long = {
-        f"{name}:{node.lineno} {node.name}": count
-        for name, node in nodes()
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        and (count := body_lines(node)) > FUNCTION_LINES_MAX
+        f"{named(path)}:{line} {name}": count
+        for path in MODULES
+        for line, name, count in shape(path).functions
+        if count > FUNCTION_LINES_MAX
     }
 
     assert long == {}
@@ -389,17 +422,15 @@ def body_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
 
 
 def test_modules_begin_with_what_they_are_for() -> None:
-    assert [named(path) for path in MODULES if not ast.get_docstring(parsed(path))] == []
+    assert [named(path) for path in MODULES if not shape(path).is_described] == []
 
 
 def test_the_engine_prints_nothing() -> None:
     calls = [
-        f"{name}:{node.lineno}"
-        for name, node in nodes()
-        if name.startswith("engine/")
-        and isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Name)
-        and node.func.id in ("print", "breakpoint")
+        f"{named(path)}:{line}"
+        for path in MODULES
+        if named(path).startswith("engine/")
+        for line in shape(path).prints
     ]
 
     assert calls == []
@@ -414,14 +445,17 @@ def test_names_say_what_a_module_holds() -> None:
     assert [name for name in words if not set(BANNED_NAMES).isdisjoint(words[name])] == []
 
 
+def line_of(text: str, hit: re.Match[str]) -> int:
+    return text.count("\n", 0, hit.start()) + 1
+
+
 @pytest.mark.parametrize("pattern", [MARKS, MACHINE_PATHS, REGISTRY_HOSTS], ids=lambda p: p.pattern)
 def test_no_unfinished_marks_machine_paths_or_registry_hosts(pattern: re.Pattern[str]) -> None:
     found = [
-        f"{name}:{number}: {line.strip()[:100]}"
+        f"{name}:{line_of(text, hit)}: {hit[0]}"
         for name, text in texts()
         if name != named(Path(__file__))
-        for number, line in enumerate(text.splitlines(), 1)
-        if pattern.search(line)
+        for hit in pattern.finditer(text)
     ]
 
     assert found == []
@@ -580,13 +614,13 @@ def test_iterations_of_sets_are_found(source: str, count: int) -> None:
 # --- tests mirror modules ------------------------------------------------------------------
 
 
-def has_code(path: Path) -> bool:
+def has_code(tree: ast.Module) -> bool:
     """Whether a module does more than say what it is for and hand on names."""
     return any(
         not isinstance(node, ast.Import | ast.ImportFrom)
         and not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
         and not (isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "")[:2] == "__")
-        for node in parsed(path).body
+        for node in tree.body
     )
 
 
@@ -611,7 +645,7 @@ def test_every_module_has_its_tests() -> None:
     bare = {
         named(path): [named(mirror) for mirror in mirrors(path)]
         for path in MODULES
-        if has_code(path)
+        if shape(path).has_code
         and not named(path).startswith(SUITES)
         and named(path) not in TESTED_ELSEWHERE
         and not any(mirror.is_file() for mirror in mirrors(path))
