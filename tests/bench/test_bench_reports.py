@@ -9,7 +9,6 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from bench.goals import GOALS, AtMost, Flat, judge
-from bench.report.chart import draw
 from bench.report.markdown import page
 from bench.report.results import Results, merged, read, write
 from bench.report.rows import tables, verdicts
@@ -127,6 +126,9 @@ def test_the_same_results_give_the_same_charts(tmp_path):
     """A chart is drawn for what was compared, and for growth; its bytes depend on nothing else."""
     grown = [sample("ws", cost, f"1 to {cost}0, 1 in flight, 100 B") for cost in (1, 2)]
     samples = [*RESULTS.samples, *grown]
+    # Here, for matplotlib takes a second, and whoever looks for tests would wait for it.
+    from bench.report.chart import draw
+
     first = draw(samples, tmp_path / "first")
     again = draw(samples, tmp_path / "again")
     assert ["fanout.svg", "fanout-growth.svg"] == [path.name for path in first]

@@ -26,8 +26,6 @@ HEAD = (
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
     b"Sec-WebSocket-Protocol: triolet.v1.msgpack\r\n\r\n"
 )
-# 64 MiB of zeros in 64 KiB. Made before anybody connects: it takes longer than a hello may.
-BOMB = zlib.compress(bytes(64 << 20), 9)[2:-4]
 SAME = ("tasks", "connections", "sessions", "watched_sockets", "cursors", "open_files", "pins")
 
 
@@ -123,12 +121,14 @@ def endless_fragments(server):
 
 def compressed_bombs(server):
     """Nobody has agreed to compression: it is refused, before a hello and after it."""
+    # 64 MiB of zeros in 64 KiB. Made before anybody connects: it takes longer than a hello may.
+    bomb = zlib.compress(bytes(64 << 20), 9)[2:-4]
     offer = ["Sec-WebSocket-Extensions: permessage-deflate"]
     clients = [Raw(server, headers=offer) for _ in range(2)]
     clients[0].send(op="hello", token=token("mallory"))
     assert clients[0].next()["op"] == "welcome"
     for client in clients:
-        push(client.socket, frame(BOMB, rsv=0x40))
+        push(client.socket, frame(bomb, rsv=0x40))
         client.socket.settimeout(20)
         assert client.wait_close() == (1002, [])
     return [client.socket for client in clients]

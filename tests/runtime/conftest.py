@@ -1,6 +1,7 @@
 """A stage for every test: an engine over a scripted store, in virtual time, left spotless."""
 
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -25,12 +26,17 @@ def run_while_time_stands(function, *, clock, instruments):
     return trio.run(function, clock=MockClock(), instruments=instruments)
 
 
+@cache
+def is_here(path):
+    """Whether a file is one of these; asked for each of thousands of tests."""
+    return Path(__file__).parent in path.parents
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items):
     """Give every test here virtual time, but for those with real sockets."""
-    here = Path(__file__).parent
     for item in items:
-        is_ours = here in item.path.parents and item.get_closest_marker("trio")
+        is_ours = is_here(item.path) and item.get_closest_marker("trio")
         if is_ours and "real_time" not in item.fixturenames:
             is_standing = "standing_time" in item.fixturenames
             run = run_while_time_stands if is_standing else run_in_virtual_time

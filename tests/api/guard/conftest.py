@@ -1,5 +1,6 @@
 """Hours pass in these tests, and none of them is waited for."""
 
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -13,12 +14,17 @@ def run_in_virtual_time(function, *, clock, instruments):
     return trio.run(function, clock=MockClock(autojump_threshold=0), instruments=instruments)
 
 
+@cache
+def is_here(path):
+    """Whether a file is one of these; asked for each of thousands of tests."""
+    return Path(__file__).parent in path.parents
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items):
     """Give every test here virtual time, but for those with sockets."""
-    here = Path(__file__).parent
     for item in items:
-        is_ours = here in item.path.parents and item.get_closest_marker("trio")
+        is_ours = is_here(item.path) and item.get_closest_marker("trio")
         if is_ours and "real_time" not in item.fixturenames:
             # Before the mark that `trio_mode` has given it: the first one with a runner counts.
             item.add_marker(pytest.mark.trio(run=run_in_virtual_time), append=False)
