@@ -6,7 +6,7 @@ import pytest
 
 from triolet._model.limits import Limits
 from triolet.adapters.sqlite import jobs as sql
-from triolet.adapters.sqlite import open_sqlite_store
+from triolet.adapters.sqlite import open_sqlite_store, schema
 from triolet.ports.jobs import Ending, JobState, NewJob
 from triolet.testing.contracts import Home, JobContract
 from triolet.testing.contracts import jobbing as j
@@ -55,6 +55,8 @@ async def test_each_call_searches_an_index_of_its_own(home):
         ),
         "prune": (sql._PRUNE, 2),
         "withdraw": (sql._WITHDRAW, 2),
+        **{f"listed {state.value}": (text, 3) for state, text in sql._LISTED.items()},
+        **{f"kinds {state.value}": (text, 0) for state, text in sql._KINDS_IN.items()},
     }
     found = dict(plans(home, statements))
     expected = {
@@ -65,10 +67,21 @@ async def test_each_call_searches_an_index_of_its_own(home):
         "ended leases": "jobs_running (kind=? AND lease_until<?)",
         "prune": "jobs_done (finished_at<?)",
         "withdraw": "sqlite_autoindex_jobs_1 (kind=? AND key=?)",
+        "listed waiting": "jobs_waiting_ids (kind=? AND rowid<?)",
+        "listed running": "jobs_running (kind=?)",
+        "listed done": "jobs_done_ids (kind=? AND rowid<?)",
+        "listed dead": "jobs_dead (kind=? AND rowid<?)",
+        "kinds waiting": "jobs_waiting_ids (kind>?)",
+        "kinds running": "jobs_running (kind>?)",
+        "kinds done": "jobs_done_ids (kind>?)",
+        "kinds dead": "jobs_dead (kind>?)",
     }
 
     assert {name: plan for name, plan in found.items() if expected[name] not in plan} == {}
-    assert [name for name, plan in found.items() if "TEMP B-TREE" in plan or "SCAN" in plan] == []
+    # As many run as nodes hold: they are sorted.
+    assert [name for name, plan in found.items() if "TEMP B-TREE" in plan] == ["listed running"]
+    walked = ("SCAN jobs", "INTEGER PRIMARY KEY (rowid<?)")
+    assert [name for name, plan in found.items() if any(one in plan for one in walked)] == []
 
 
 async def test_a_claim_costs_its_rows_however_many_wait(home):
@@ -86,6 +99,83 @@ async def test_a_claim_costs_its_rows_however_many_wait(home):
             taken[count] = await steps(store, lambda: j.claim(store.jobs, limit=100))
 
         assert taken[20_000] < 1.2 * taken[1_000]
+
+
+async def test_a_page_costs_its_rows_however_many_there_are(home):
+    """Counted in SQLite's own steps: in each state, of one kind or of all."""
+    async with open_at(home) as store:
+        taken = {}
+        for count in (50, 2000):
+            await hold_in_each_state(store.jobs, count)
+            taken[count] = [
+                await page_steps(store.jobs, state, kind)
+                for state in (JobState.WAITING, JobState.DONE, JobState.DEAD)
+                for kind in ("", "k")
+            ]
+
+        assert taken[2000] == taken[50]
+
+
+async def test_those_that_run_are_listed_without_a_look_at_the_others(home):
+    """As many as nodes hold."""
+    async with open_at(home) as store:
+        before = await page_steps(store.jobs, JobState.RUNNING, "")
+        await hold_in_each_state(store.jobs, 2000)
+        assert await page_steps(store.jobs, JobState.RUNNING, "") == before
+
+        assert len(await j.claim(store.jobs, limit=20)) == 20
+        assert await page_steps(store.jobs, JobState.RUNNING, "") < 20 * 10
+
+
+async def hold_in_each_state(jobs, count):
+    """Have at least so many jobs that wait, are done and are dead."""
+    for start in range(0, count, 1000):
+        some = range(start, min(count, start + 1000))
+        for state in ("done", "dead", "waits"):
+            await jobs.add([j.new(f"{state} {count} {number}") for number in some], now=j.NOW)
+            if state != "waits":
+                error = "" if state == "done" else "no"
+                claimed = await j.claim(jobs, limit=1000)
+                await jobs.finish(
+                    [Ending(lease=j.lease(job), error=error) for job in claimed], now=j.NOW
+                )
+
+
+async def page_steps(jobs, state, kind):
+    """Return how many steps of SQLite's machine a page takes, in tens."""
+    count = 0
+
+    def counted():
+        nonlocal count
+        count += 1
+
+    def work(snapshot):
+        snapshot.connection.set_progress_handler(counted, 10)
+        sql.listed(snapshot, state=state, kind=kind, after=0, limit=10)
+        snapshot.connection.set_progress_handler(None, 0)
+
+    await jobs._read(work)
+    return count
+
+
+async def test_a_file_of_an_earlier_layout_lists_its_jobs(home, monkeypatch):
+    """What it holds in each state is found by the indexes that it gets."""
+    before = schema.MIGRATIONS[: schema.MIGRATIONS.index(schema._JOB_LISTS)]
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "MIGRATIONS", before)
+        async with open_at(home) as store:
+            await j.die(store.jobs, "dead")
+            await store.jobs.add([j.new("done"), j.new("runs"), j.new("waits")], now=j.NOW)
+            done, _ = await j.claim(store.jobs, limit=2)
+            await store.jobs.finish([Ending(lease=j.lease(done))], now=j.NOW)
+    async with open_at(home) as store:
+        found = {state: j.keys(await store.jobs.listed(state, limit=9)) for state in JobState}
+    assert found == {
+        JobState.WAITING: ["waits"],
+        JobState.RUNNING: ["runs"],
+        JobState.DONE: ["done"],
+        JobState.DEAD: ["dead"],
+    }
 
 
 async def steps(store, call):

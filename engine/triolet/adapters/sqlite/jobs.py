@@ -102,14 +102,37 @@ _PRUNE: Final = (
     "DELETE FROM jobs WHERE id IN "
     "(SELECT id FROM jobs WHERE state = 2 AND finished_at < ? ORDER BY finished_at LIMIT ?)"
 )
+# By which jobs of a state are listed: each by kind and id, but for those that run. They are as many
+# as nodes hold, so they are sorted.
+_LISTS: Final = {
+    JobState.WAITING: "jobs_waiting_ids",
+    JobState.RUNNING: "jobs_running",
+    JobState.DONE: "jobs_done_ids",
+    JobState.DEAD: "jobs_dead",
+}
+_LISTED: Final = {
+    state: f"SELECT * FROM jobs INDEXED BY {index} "  # noqa: S608 - ours
+    f"WHERE state = {CODES[state]} AND kind = ? AND id < ? ORDER BY id DESC LIMIT ?"
+    for state, index in _LISTS.items()
+}
+# From kind to kind.
 _KINDS: Final = (
     "WITH RECURSIVE k (kind) AS ("
-    "SELECT min(kind) FROM jobs WHERE state = {0} UNION ALL "
-    "SELECT (SELECT min(kind) FROM jobs WHERE state = {0} AND kind > k.kind) FROM k "
+    "SELECT min(kind) FROM jobs INDEXED BY {1} WHERE state = {0} UNION ALL "
+    "SELECT (SELECT min(kind) FROM jobs INDEXED BY {1} WHERE state = {0} AND kind > k.kind) FROM k "
     "WHERE k.kind IS NOT NULL) "
-    "SELECT kind, (SELECT count(*) FROM jobs WHERE state = {0} AND jobs.kind = k.kind) "
-    "FROM k WHERE kind IS NOT NULL"
 )
+_KINDS_IN: Final = {
+    state: f"{_KINDS.format(CODES[state], index)}SELECT kind FROM k WHERE kind IS NOT NULL"  # noqa: S608 - ours
+    for state, index in _LISTS.items()
+}
+_COUNTS: Final = {
+    state: f"{_KINDS.format(CODES[state], index)}SELECT kind, (SELECT count(*) FROM jobs "  # noqa: S608 - ours
+    f"INDEXED BY {index} WHERE state = {CODES[state]} AND jobs.kind = k.kind) "
+    "FROM k WHERE kind IS NOT NULL"
+    for state, index in _LISTS.items()
+}
+_ID_MAX: Final = 2**63 - 1
 
 
 @final
@@ -300,14 +323,14 @@ def _first_due(connection: sqlite3.Connection, kind: str) -> int | None:
 
 def listed(snapshot: Snapshot, *, state: JobState, kind: str, after: int, limit: int) -> list[Job]:
     """Return jobs in a state, the newest first."""
-    below = after or 2**63 - 1
-    of_kind, params = ("AND kind = ? ", [kind]) if kind else ("", [])
-    rows = snapshot.connection.execute(
-        f"SELECT * FROM jobs WHERE state = {CODES[state]} AND id < ? {of_kind}"  # noqa: S608
-        "ORDER BY id DESC LIMIT ?",
-        [below, *params, limit],
-    )
-    return [job_of(row) for row in rows]
+    connection, below = snapshot.connection, after or _ID_MAX
+    kinds = [kind] if kind else [one for (one,) in connection.execute(_KINDS_IN[state])]
+    found = [
+        row
+        for one in kinds
+        for row in connection.execute(_LISTED[state], (one, below, limit)).fetchall()
+    ]
+    return [job_of(row) for row in sorted(found, reverse=True)[:limit]]
 
 
 def counts(snapshot: Snapshot) -> list[JobCounts]:
@@ -315,7 +338,7 @@ def counts(snapshot: Snapshot) -> list[JobCounts]:
     connection = snapshot.connection
     found: dict[str, JobCounts] = {}
     for state in (JobState.WAITING, JobState.RUNNING, JobState.DEAD):
-        for kind, number in connection.execute(_KINDS.format(CODES[state])):
+        for kind, number in connection.execute(_COUNTS[state]):
             before = found.get(kind) or JobCounts(kind=kind, waiting=0, running=0, dead=0)
             found[kind] = replace(before, **{state.value: number})
     return [

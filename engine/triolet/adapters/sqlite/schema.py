@@ -193,6 +193,14 @@ _JOBS: Final = (
     "CREATE INDEX jobs_dead_ids ON jobs (id) WHERE state = 3",
 )
 
+# Jobs by state, kind and id, which is the order in which they are listed: without it 100,000 done
+# ones were walked for each page (25 ms) or sorted (300 ms). Those that run are few, and need none.
+_JOB_LISTS: Final = (
+    "DROP INDEX jobs_dead_ids",
+    "CREATE INDEX jobs_waiting_ids ON jobs (kind) WHERE state = 0",
+    "CREATE INDEX jobs_done_ids ON jobs (kind) WHERE state = 2",
+)
+
 _FORGET: Final = """DELETE FROM words WHERE run = (
     SELECT run FROM places WHERE room_id = new.room_id AND lane = 0 AND seq <= new.target
     ORDER BY seq DESC LIMIT 1)"""
@@ -238,6 +246,7 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
     _VISIBILITY,
     _JOBS,
     _WORDS,
+    _JOB_LISTS,
 )
 
 
