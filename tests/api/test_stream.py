@@ -557,18 +557,22 @@ async def test_what_is_of_a_session_is_handed_to_it(house):
     async with ben.stream() as stream:
         session = (await stream.next("welcome")).data["session"]
         said = await ben.say(
-            {"op": "ping", "ref": 1},
+            {"op": "history", "ref": 1, "room": "tea"},
             {"op": "subscribe", "ref": 2, "room": "tea"},
             {"op": "presence", "ref": 3, "status": "away"},
+            {"op": "ping", "ref": 4},
             session=session,
         )
         answer = await stream.next("ok", ref=2)
+        pong = await stream.next("ok", ref=4)
         await anna.send("tea", "hello")
         await stream.next("entry")
         others = await anna.say({"op": "unsubscribe", "ref": 1, "room": "tea"}, session=session)
         shown = house.engine.presence.present["ben"].shown
 
-    assert said[1:] == [{"op": "sent", "ref": 2}, {"op": "sent", "ref": 3}]
+    assert said[0]["op"] == "ok"
+    assert said[1:] == [{"op": "sent", "ref": ref} for ref in (2, 3, 4)]
+    assert "now" in pong.data
     assert (answer.data["room"], shown) == ("tea", "away")
     assert (others[0]["op"], others[0]["reason"]) == ("error", "invalid_field")
     await house.gone()

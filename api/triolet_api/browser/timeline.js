@@ -25,15 +25,21 @@ export class Timeline {
     this.#early = [];
   }
 
-  #early;
+  #early; // entries of a room whose end is not read, or read again
+  #reading = 0;
 
   get last() {
     return this.messages.at(-1);
   }
 
+  // Whether the end has been read; else nothing that comes is shown.
+  get isOpen() {
+    return !this.#early;
+  }
+
   // Read the end of the room; entries that came meanwhile are applied after it.
   async open() {
-    if (this.isLoading) return;
+    if (this.isLoading === "first") return;
     this.#early ??= [];
     await this.#load("first", {}, (page) => {
       this.messages = page.messages;
@@ -72,21 +78,24 @@ export class Timeline {
   }
 
   async latest() {
-    if (!this.hasNewer) return;
-    this.#early = [];
-    await this.open();
+    if (this.hasNewer) await this.open();
   }
 
+  // What is asked for last counts: the end of the room takes the place of an older page.
   async #load(what, where, take) {
+    const reading = ++this.#reading;
     this.isLoading = what;
     this.error = null;
     this.changed();
+    let [page, error] = [null, null];
     try {
-      take(await this.read({ ...where, limit: PAGE }));
-    } catch (error) {
-      this.error = error;
+      page = await this.read({ ...where, limit: PAGE });
+    } catch (failed) {
+      error = failed;
     }
-    this.isLoading = null;
+    if (reading !== this.#reading) return;
+    if (page) take(page);
+    Object.assign(this, { error, isLoading: null });
     this.changed();
   }
 

@@ -147,6 +147,20 @@ export function delayMs(attempt, hintMs = 0, backoff = BACKOFF, random = Math.ra
   return Math.min(Math.max(hintMs, 0), backoff.hintMaxMs) + random() * ceiling;
 }
 
+// Waiting and silence are measured by a clock that nobody sets.
+const now = () => performance.now();
+
+// An exception of a listener is its own: it is reported, and what was told goes on.
+function tell(listener, value) {
+  try {
+    listener(value);
+  } catch (error) {
+    queueMicrotask(() => {
+      throw error;
+    });
+  }
+}
+
 function hintOf(reason) {
   try {
     return Number(JSON.parse(reason).retry_after_ms) || 0;
@@ -294,7 +308,8 @@ export class EventStream {
 
 // --- links: what carries messages --------------------------------------------------------
 
-// A WebSocket. `told` has `opened()`, `message(map)` and `closed(code, reason)`, once.
+// A WebSocket. `told` has `opened()`, `alive()` at each sign of life, `message(map)`, and
+// `closed(code, reason)`, once.
 function webSocketLink({ url, codec, WebSocket }, told) {
   const socket = new WebSocket(url, [codec.subprotocol]);
   socket.binaryType = "arraybuffer";
@@ -307,6 +322,7 @@ function webSocketLink({ url, codec, WebSocket }, told) {
   socket.onopen = () => !isOver && told.opened();
   socket.onmessage = ({ data }) => {
     if (isOver) return;
+    told.alive();
     let message;
     try {
       message = codec.decode(data);
@@ -369,6 +385,7 @@ function eventsLink({ url, fetch }, told) {
     }
     let text = "";
     for await (const piece of piecesOf(response.body.pipeThrough(new TextDecoderStream()))) {
+      told.alive();
       const events = (text + piece).split("\n\n");
       text = events.pop();
       for (const event of events) {
@@ -487,6 +504,7 @@ export class Client {
     this.#token = options.token;
     this.#outbox = options.outbox ?? null;
     this.#makeLink = options.transport === "sse" ? eventsLink : webSocketLink;
+    this.#takeUp();
     this.#begin();
     globalThis.addEventListener?.("online", this.#hurry);
     globalThis.document?.addEventListener("visibilitychange", this.#hurry);
@@ -517,7 +535,7 @@ export class Client {
 
   // How long until the next attempt, while offline.
   get retryInMs() {
-    return this.#state === State.OFFLINE ? Math.max(0, this.#retryAt - Date.now()) : 0;
+    return this.#state === State.OFFLINE ? Math.max(0, this.#retryAt - now()) : 0;
   }
 
   // The last [epoch, seq] given to the streams; null: the room is not followed.
@@ -561,7 +579,7 @@ export class Client {
 
   // Call `listener(event)` for each event from now on; returns what takes it back.
   onEvent(listener) {
-    const stream = { hasSpace: true, push: (event) => (listener(event), true), end() {} };
+    const stream = { hasSpace: true, push: (event) => (tell(listener, event), true), end() {} };
     this.#listeners.get(null).add(stream);
     this.#drained();
     return () => this.#listeners.get(null).delete(stream);
@@ -776,6 +794,7 @@ export class Client {
       const error = this.#refuseToQueue(request);
       if (error) return reject(error);
       this.#queue(request);
+      if (DURABLE.has(message.op)) this.#outbox?.put(message);
     }
     this.#asked(message);
     this.#flush();
@@ -822,17 +841,19 @@ export class Client {
     this.#queued += 1;
     this.#queuedBytes += request.size;
     this.#waiting.push(request);
-    if (DURABLE.has(request.message.op)) this.#outbox?.put(request.message);
   }
 
-  // Take up what a page before this one left behind; its callers are gone.
+  // Take up what a page before this one left behind, before anything new; its callers are gone.
   #takeUp() {
     for (const message of this.#outbox?.left() ?? []) {
-      const request = this.#make(message, { reject: (error) => this.#deliver({ op: "lost", message, error }) });
+      const reject = (error) => {
+        // Who ends has lost nothing: it stays in the outbox.
+        if (!(error instanceof ConnectionClosed)) this.#deliver({ op: "lost", message, error });
+      };
+      const request = this.#make(message, { reject });
       request.resolve = (ok) => this.#deliver({ op: "sent", message, ok });
       if (!this.#refuseToQueue(request)) this.#queue(request);
     }
-    this.#flush();
   }
 
   #settle(request, error, ok) {
@@ -862,12 +883,11 @@ export class Client {
       this.#link.send(request.message);
     }
     const due = Math.min(...[...this.#postponed.values()].map(({ dueAt }) => dueAt));
-    if (due !== Infinity) this.#flushTimer = setTimeout(() => this.#flush(), Math.max(1, due - Date.now()));
+    if (due !== Infinity) this.#flushTimer = setTimeout(() => this.#flush(), Math.max(1, due - now()));
   }
 
   #next() {
-    const now = Date.now();
-    const ready = [...this.#postponed.values()].filter(({ dueAt }) => dueAt <= now);
+    const ready = [...this.#postponed.values()].filter(({ dueAt }) => dueAt <= now());
     ready.sort((one, other) => one.message.ref - other.message.ref);
     if (!ready.length) return this.#waiting.shift();
     this.#postponed.delete(ready[0].message.ref);
@@ -875,7 +895,7 @@ export class Client {
   }
 
   #askLater(request, hintMs) {
-    request.dueAt = Date.now() + delayMs(request.attempts, hintMs, this.#backoff, this.#random);
+    request.dueAt = now() + delayMs(request.attempts, hintMs, this.#backoff, this.#random);
     request.attempts += 1;
     this.#postponed.set(request.message.ref, request);
   }
@@ -899,6 +919,7 @@ export class Client {
     const isOurs = () => link !== null && link === this.#link;
     const told = {
       opened: () => isOurs() && this.#greet(token),
+      alive: () => isOurs() && this.#alive(),
       message: (message) => isOurs() && this.#receive(message),
       closed: (code, reason) => isOurs() && this.#lost(code, reason),
     };
@@ -931,15 +952,27 @@ export class Client {
     const due = this.#pingedAt === null
       ? this.#heardAt + intervalMs
       : Math.max(this.#heardAt + intervalMs, this.#pingedAt) + intervalMs + marginMs;
-    const left = due - Date.now();
+    const left = due - now();
     if (left > 0) return this.#watchSilence(left, this.#beat);
     if (this.#pingedAt !== null) return this.#hangUp(ABNORMAL, "the server is silent");
-    this.#pingedAt = Date.now();
+    this.#pingedAt = now();
     this.#askInternal({ op: "ping" });
     this.#drained();
     this.#flush();
     this.#watchSilence(intervalMs + marginMs, this.#beat);
   };
+
+  // A page that slept does not know whether its connection has outlived that. It asks, and waits
+  // no two heartbeats for the answer.
+  #doubt() {
+    this.#pingedAt = now();
+    this.#askInternal({ op: "ping" });
+    this.#flush();
+    this.#watchSilence(this.#limits.silenceMarginMs, () => {
+      if (this.#pingedAt === null) this.#beat();
+      else this.#hangUp(ABNORMAL, "the server is silent");
+    });
+  }
 
   #hangUp(code, reason) {
     const link = this.#link;
@@ -960,7 +993,7 @@ export class Client {
     if (FINAL.has(this.#close.code) || (isExpired && !isRenewable)) {
       return this.#end(this.#close.code, this.#close.reason);
     }
-    if (isExpired || Date.now() >= this.#tokenEndsAt) {
+    if (isExpired || now() >= this.#tokenEndsAt) {
       this.#isTokenSpent = true;
       this.#tokenEndsAt = Infinity;
     }
@@ -969,8 +1002,9 @@ export class Client {
       if (followed.phase !== "held") followed.phase = "wanted";
       followed.isSuspect = false;
     }
-    this.#moveTo(State.OFFLINE);
+    // First the plan: a listener may ask for it, or end the client.
     this.#planRetry(hintOf(this.#close.reason));
+    this.#moveTo(State.OFFLINE);
   }
 
   // Queue again what is to be sent again; return what is to be settled. The order stays.
@@ -994,14 +1028,13 @@ export class Client {
   }
 
   #planRetry(hintMs) {
-    const now = Date.now();
-    if (this.#welcomedAt !== null && now - this.#welcomedAt >= this.#backoff.stableMs) this.#attempt = 0;
+    if (this.#welcomedAt !== null && now() - this.#welcomedAt >= this.#backoff.stableMs) this.#attempt = 0;
     if (this.#welcomedAt === null) this.#considerFallback();
     const waitMs = delayMs(this.#attempt, Math.max(hintMs, this.#hintMs), this.#backoff, this.#random);
     this.#attempt += 1;
     this.#welcomedAt = null;
     this.#hintMs = 0;
-    this.#retryAt = now + waitMs;
+    this.#retryAt = now() + waitMs;
     clearTimeout(this.#retryTimer);
     this.#retryTimer = setTimeout(() => this.#begin(), waitMs);
   }
@@ -1016,12 +1049,13 @@ export class Client {
 
   // The network is back, or somebody looks: do not wait for the rest of a long delay.
   #hurry = () => {
-    const isSeen = globalThis.document?.visibilityState !== "hidden";
-    if (this.#state !== State.OFFLINE || !isSeen || this.#hintMs || this.retryInMs < 1000) return;
+    if (globalThis.document?.visibilityState === "hidden") return;
+    if (this.#state === State.ONLINE) return this.#doubt();
+    if (this.#state !== State.OFFLINE || this.#hintMs || this.retryInMs < 1000) return;
     if (hintOf(this.#close?.reason)) return;
     clearTimeout(this.#retryTimer);
     this.#retryTimer = setTimeout(() => this.#begin(), 1000 * this.#random());
-    this.#retryAt = Date.now();
+    this.#retryAt = now();
   };
 
   #causeOf(code, reason) {
@@ -1056,7 +1090,7 @@ export class Client {
   #moveTo(state) {
     if (this.#state === state) return;
     this.#state = state;
-    for (const listener of [...this.#stateListeners]) listener(state);
+    for (const listener of [...this.#stateListeners]) tell(listener, state);
   }
 
   // --- tokens ------------------------------------------------------------------------------------
@@ -1087,18 +1121,21 @@ export class Client {
 
   #tokenLivesUntil(expiresAt) {
     // The server's clock may be another: what counts is how long.
-    this.#tokenEndsAt = Date.now() + (expiresAt - this.#serverNow());
+    this.#tokenEndsAt = now() + (expiresAt - this.#serverNow());
   }
 
   #serverNow() {
-    return this.#welcome.now + (Date.now() - this.#welcomedAt);
+    return this.#welcome.now + (now() - this.#welcomedAt);
   }
 
   // --- what the server says ------------------------------------------------------------------------
 
-  #receive(message) {
-    this.#heardAt = Date.now();
+  #alive() {
+    this.#heardAt = now();
     this.#pingedAt = null;
+  }
+
+  #receive(message) {
     if (typeof message !== "object" || message === null) return this.#hangUp(PROTOCOL_ERROR, "no map");
     const take = TAKE[message.op];
     if (take) this[take](message);
@@ -1110,7 +1147,7 @@ export class Client {
   _welcome(welcome) {
     this.#welcome = welcome;
     this.#device = welcome.device;
-    this.#welcomedAt = Date.now();
+    this.#welcomedAt = now();
     this.#failedInARow = 0;
     this.#hintMs = 0;
     this.#counts.connections += 1;
@@ -1125,16 +1162,14 @@ export class Client {
     this.#drained();
     this.#sayAgain();
     this.#waiting.push(...waiting);
-    if (this.#counts.connections === 1) this.#takeUp();
   }
 
   // What a new connection must be told: whom we watch, how we are seen, where we type, our marks.
   #sayAgain() {
     if (this.#status) this.#askInternal({ op: "presence", status: this.#status });
     if (this.#stats) this.#askInternal(this.#stats);
-    const now = Date.now();
     for (const [room, since] of this.#typing) {
-      if (now - since < this.#limits.typingMs) this.#askInternal({ op: "typing", room, on: true });
+      if (now() - since < this.#limits.typingMs) this.#askInternal({ op: "typing", room, on: true });
       else this.#typing.delete(room);
     }
     for (const users of chunks([...this.#watched], 500)) {
@@ -1407,14 +1442,14 @@ export class Client {
   // Remember typing; whether the server was told so recently that it can be spared.
   #isRenewal(room, on) {
     if (!on) return this.#typing.delete(room) && false;
-    const now = Date.now();
-    if (now - (this.#typing.get(room) ?? -Infinity) < this.#limits.typingRenewalMs) return true;
-    this.#typing.set(room, now);
+    if (now() - (this.#typing.get(room) ?? -Infinity) < this.#limits.typingRenewalMs) return true;
+    this.#typing.set(room, now());
     return false;
   }
 }
 
 const TAKE = {
+  __proto__: null,
   welcome: "_welcome",
   entry: "_entry",
   ok: "_ok",
@@ -1483,16 +1518,34 @@ const STORE = "requests";
 // are harmless, for the server knows the `cid`. Where there is no IndexedDB it keeps nothing.
 export async function openOutbox(user, { indexedDB = globalThis.indexedDB } = {}) {
   if (!indexedDB) return { left: () => [], put() {}, remove() {}, async clear() {} };
-  const opening = indexedDB.open(`triolet-outbox-${user}`, 1);
-  opening.onupgradeneeded = () => opening.result.createObjectStore(STORE, { keyPath: "cid" });
-  const database = await settled(opening);
-  const all = await settled(database.transaction(STORE).objectStore(STORE).getAll());
-  const changing = () => database.transaction(STORE, "readwrite").objectStore(STORE);
+  const open = () => {
+    const opening = indexedDB.open(`triolet-outbox-${user}`, 1);
+    opening.onupgradeneeded = () => opening.result.createObjectStore(STORE, { keyPath: "cid" });
+    return settled(opening);
+  };
+  let database = await open();
+  const stored = (mode) => database.transaction(STORE, mode).objectStore(STORE);
+  const change = (deed) => {
+    try {
+      deed(stored("readwrite"));
+    } catch {
+      // Browsers end connections of pages that sleep, or whose data is cleared. Where there is no
+      // other one, what is to be sent is in memory still.
+      open().then((another) => deed(((database = another), stored("readwrite")))).catch(() => {});
+    }
+  };
+  const all = await settled(stored("readonly").getAll());
+  all.sort((one, other) => one.at - other.at);
+  // In the order of asking, also within a millisecond, and when the clock is set back.
+  let last = all.at(-1)?.at ?? 0;
   return {
-    left: () => all.splice(0).sort((one, other) => one.at - other.at).map(({ message }) => message),
-    put: ({ ref, ...message }) => changing().put({ cid: message.cid, at: Date.now(), message }),
-    remove: (cid) => changing().delete(cid),
-    clear: () => settled(changing().clear()),
+    left: () => all.splice(0).map(({ message }) => message),
+    put({ ref, ...message }) {
+      last = Math.max(last + 1, Date.now());
+      change((store) => store.put({ cid: message.cid, at: last, message }));
+    },
+    remove: (cid) => change((store) => store.delete(cid)),
+    clear: () => settled(stored("readwrite").clear()),
   };
 }
 
@@ -1519,7 +1572,9 @@ export function change(message, entry, me) {
     return { ...message, body: message.erased ? undefined : entry.body, edited_at: entry.at };
   if (entry.kind === "delete") return { ...message, body: undefined, erased: true };
   if (entry.kind !== "react") return message;
-  const { [entry.emoji]: before = { count: 0, mine: false, users: [] }, ...rest } = message.reactions;
+  // Whoever calls an emoji "constructor" means none of JavaScript's.
+  const { [entry.emoji]: known, ...rest } = { __proto__: null, ...message.reactions };
+  const before = known ?? { count: 0, mine: false, users: [] };
   const after = (entry.on ? reacted : unreacted)(before, entry.from, me);
   const all = after.count > 0 ? { ...rest, [entry.emoji]: after } : rest;
   const listed = Object.entries(all).sort(([one], [other]) => (one < other ? -1 : 1));

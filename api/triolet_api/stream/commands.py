@@ -10,6 +10,7 @@ from triolet._model.commands import (
     Command,
     Hello,
     Observe,
+    Ping,
     Refresh,
     SendSignal,
     SetPresence,
@@ -29,7 +30,8 @@ from ..endpoints import Access, Call, endpoint
 # One, or up to 64: as many as a session may have without an answer.
 OneOrMore: TypeAlias = JsonMap | Annotated[list[JsonMap], Meta(min_length=1, max_length=64)]
 
-# What is of a session, and is handed to the one that is named.
+# What is of a session, and is handed to the one that is named. A ping is: what answers it is the
+# stream, whose life is asked for.
 _OF_SESSION: Final = (
     Subscribe,
     Unsubscribe,
@@ -39,6 +41,7 @@ _OF_SESSION: Final = (
     Observe,
     SetPresence,
     SendSignal,
+    Ping,
 )
 
 
@@ -69,7 +72,8 @@ class Commands:
 
         The answer has as many, in the same order: `ok` or `error`, each with the request's
         `ref`. What is of a session (`subscribe`, `watch`, `signal` …) needs `session`, is handed
-        to it, and answered `sent`; its own answer comes by the stream.
+        to it, and answered `sent`; its own answer comes by the stream. So does that of a `ping`
+        with a `session`.
         """
         maps = body if isinstance(body, list) else [body]
         answers: list[Reply | Failed | Sent] = []

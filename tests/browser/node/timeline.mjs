@@ -80,3 +80,27 @@ failing.read = read;
 await failing.open();
 assert.equal(failing.error, null);
 assert.ok(reads > 5);
+
+// The end takes the place of an older page that is being read, and what comes is shown then.
+for (const ask of ["latest", "open"]) {
+  const asked = [];
+  const slow = new Timeline("anna", (where) => new Promise((resolve) => asked.push(async () => resolve(await read(where)))), () => {});
+  const opened = slow.open();
+  await asked.shift()();
+  await opened;
+  const older = slow.older();
+  slow.hasNewer = true; // as after much scrolling
+  const end = slow[ask]();
+  slow.entry(entry(1003));
+  for (const answer of asked.toReversed()) await answer();
+  await Promise.all([older, end]);
+  assert.deepEqual([slow.isOpen, slow.isLoading, slow.last.seq, slow.messages.length], [true, null, 1003, PAGE + 1], ask);
+}
+
+// A name that JavaScript knows is an emoji like any other.
+for (const emoji of ["constructor", "__proto__"]) {
+  failing.entry({ op: "entry", kind: "react", seq: 2005, target: failing.last.seq, from: "ben", emoji, on: true });
+  assert.deepEqual(Object.entries(failing.last.reactions).at(-1), [emoji, { count: 1, mine: false, users: ["ben"] }]);
+  failing.entry({ op: "entry", kind: "react", seq: 2006, target: failing.last.seq, from: "ben", emoji, on: false });
+  assert.deepEqual(Object.keys(failing.last.reactions), []);
+}
