@@ -7,12 +7,28 @@ import sys
 import time
 from pathlib import Path
 
-from triolet.testing.services.processes import free_port, guard, spawn, unprivileged
+import pytest
+
+from triolet.testing.services.processes import guard, held_port, spawn, unprivileged
 
 
-def test_a_free_port_can_be_had():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", free_port()))
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody listens beside us")
+def test_a_held_port_is_for_servers_alone():
+    """Law: one after the other, and in between nobody is there, or gets it by chance."""
+    with held_port() as port:
+        for _ in range(2):
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(("127.0.0.1", port))
+            with socket.socket() as stranger, pytest.raises(OSError, match="in use"):
+                stranger.bind(("127.0.0.1", port))
+            with (
+                socket.create_server(("127.0.0.1", port)) as server,
+                socket.create_connection(("127.0.0.1", port)),
+                server.accept()[0],
+            ):
+                pass
+    with socket.create_server(("127.0.0.1", port)):
+        pass
 
 
 def test_a_process_runs_in_its_folder_as_its_owner(tmp_path):

@@ -13,6 +13,7 @@ import trio
 
 from ..checker import Bounds
 from ..services.postgres import run_postgres
+from ..services.processes import held_port
 from ..services.redis import run_redis
 from .backings import BUS, STORE, Backing, Links, Role
 from .process import Process
@@ -42,6 +43,7 @@ class Node:
 
     Args:
         name: its name, in the history.
+        port: where it listens, on 127.0.0.1, whenever it runs.
         command: what runs it.
         environment: its variables.
         folder: where it complains, and keeps what is its own.
@@ -51,14 +53,16 @@ class Node:
     def __init__(
         self,
         name: str,
+        port: int,
         command: Sequence[str],
         environment: Mapping[str, str],
+        *,
         folder: Path,
         links: Links,
     ) -> None:
         self.name = name
         self.links = links
-        self.port = 0
+        self.port = port
         self._start = tuple(command)
         self._folder = folder
         log = folder.with_suffix(".log")
@@ -67,11 +71,6 @@ class Node:
     def _command(self) -> list[str]:
         where = ["--host", "127.0.0.1", "--port", str(self.port), "--data", str(self._folder)]
         return [*self._start, "serve", *where]
-
-    async def start(self) -> None:
-        """Start it for the first time; it keeps the port that it gets."""
-        found = await self.process.start()
-        self.port = int(found[1])
 
 
 @final
@@ -127,10 +126,12 @@ async def open_cluster(
             for number in range(1, nodes + 1):
                 links, urls = await stack.enter_async_context(_open_links(backed))
                 name = f"node-{number}"
-                made.append(Node(name, command, environment | urls, folder / name, links))
+                port = stack.enter_context(held_port())
+                own = environment | urls
+                made.append(Node(name, port, command, own, folder=folder / name, links=links))
             async with trio.open_nursery() as nursery:
                 for node in made:
-                    nursery.start_soon(node.start)
+                    nursery.start_soon(node.process.start)
             yield Cluster(made, list(backed), secret)
         finally:
             with trio.CancelScope(shield=True):

@@ -23,6 +23,7 @@ from ..._model.errors import ConfigurationError
 from ...adapters.tokens import mint
 from ...client._link import websocket_url
 from ..checker import Bounds
+from ..services.processes import held_port
 from .backings import Backing, Links
 from .process import Process
 
@@ -85,12 +86,14 @@ class Served:
     backings: Sequence[Backing] = ()
     links: Mapping[str, Links] = {}
 
-    def __init__(self, folder: Path, command: Sequence[str], settings: Mapping[str, str]) -> None:
+    def __init__(
+        self, folder: Path, port: int, command: Sequence[str], settings: Mapping[str, str]
+    ) -> None:
         self.data: Path | None = folder
         self.bounds = BOUNDS
         self._folder = folder
         self._start = tuple(command)
-        self._port = 0
+        self._port = port
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("TRIOLET_")}
         self._secret = secrets.token_urlsafe(48)
         environment = inherited | SETTINGS | dict(settings) | {"TRIOLET_SECRET": self._secret}
@@ -105,11 +108,6 @@ class Served:
     def urls(self) -> Sequence[str]:
         """Where clients reach it."""
         return (f"ws://127.0.0.1:{self._port}/ws",)
-
-    async def start(self) -> None:
-        """Start it for the first time; it keeps the port that it gets."""
-        found = await self.process.start()
-        self._port = int(found[1])
 
     def token(self, user: str) -> str:
         """Return a token by the secret that we gave it."""
@@ -176,10 +174,11 @@ async def open_served(
         settings: `TRIOLET_…` variables, besides `SETTINGS`.
     """
     command = command or (sys.executable, "-m", "triolet_api")
-    served = Served(folder, command, settings or {})
-    try:
-        await served.start()
-        yield served
-    finally:
-        with trio.CancelScope(shield=True):
-            await served.process.kill()
+    with held_port() as port:
+        served = Served(folder, port, command, settings or {})
+        try:
+            await served.process.start()
+            yield served
+        finally:
+            with trio.CancelScope(shield=True):
+                await served.process.kill()

@@ -14,7 +14,7 @@ from typing import Final, final
 from ..._model.errors import TrioletError
 from .certificates import Certificates
 from .postgres import PostgresServer
-from .processes import free_port, guard, spawn, unprivileged
+from .processes import guard, held_port, spawn, unprivileged
 
 START_TIMEOUT_S: Final = 30
 _POLL_S: Final = 0.01
@@ -48,28 +48,34 @@ def run_pgbouncer(
     if program is None:
         raise NoPgBouncer("PgBouncer is missing")
     folder = Path(tempfile.mkdtemp(prefix="pgb-"))
-    owner = unprivileged()
-    port = free_port()
     try:
-        tls = [] if certificates is None else _tls(folder, certificates)
-        _configure(folder, port, server.port, mode, [*settings, *tls])
-        if owner is not None:
-            for path in (folder, *folder.iterdir()):
-                os.chown(path, *owner)
-        with (folder / "output").open("wb") as output:
-            command = [program, str(folder / "pgbouncer.ini")]
-            process = spawn(command, folder=folder, owner=owner, output=output)
-        watchdog = guard(process.pid, folder)
-        try:
-            _wait_ready(process, port, folder / "output")
-            yield port
-        finally:
-            watchdog.kill()
-            watchdog.communicate()
-            process.kill()
-            process.wait()
+        with held_port() as port:
+            tls = [] if certificates is None else _tls(folder, certificates)
+            _configure(folder, port, server.port, mode, [*settings, *tls])
+            with _run(program, folder, port):
+                yield port
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _run(program: str, folder: Path, port: int) -> Iterator[None]:
+    owner = unprivileged()
+    if owner is not None:
+        for path in (folder, *folder.iterdir()):
+            os.chown(path, *owner)
+    with (folder / "output").open("wb") as output:
+        command = [program, str(folder / "pgbouncer.ini")]
+        process = spawn(command, folder=folder, owner=owner, output=output)
+    watchdog = guard(process.pid, folder)
+    try:
+        _wait_ready(process, port, folder / "output")
+        yield
+    finally:
+        watchdog.kill()
+        watchdog.communicate()
+        process.kill()
+        process.wait()
 
 
 def _configure(

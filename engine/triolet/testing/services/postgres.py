@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, Final, final
 
 from ..._model.errors import TrioletError
-from .processes import end, free_port, guard, spawn, unprivileged
+from .processes import end, guard, held_port, spawn, unprivileged
 
 # A start takes a third of a second; with ten others for each processor it took 20.
 START_TIMEOUT_S: Final = 60
@@ -26,8 +26,9 @@ START_TIMEOUT_S: Final = 60
 STOP_TIMEOUT_S: Final = 30
 _POLL_S: Final = 0.01
 _LOG_BYTES_MAX: Final = 2000
-# Another test may take a free port between our look and the server's.
-_PORTS_TRIED: Final = 5
+# Children of a postmaster that was killed hold its memory until they notice.
+_HELD: Final = b"shared memory block"
+_HELD_POLL_S: Final = 0.2
 # Says which binaries to use: 16 or 18 of the wheel, or a folder.
 CHOICE: Final = "TESTS_POSTGRES"
 # Debian keeps them off the path.
@@ -71,12 +72,12 @@ class PostgresServer:
     """One server: its folder, and at most one process. All methods block.
 
     Attributes:
-        port: where it listens, on 127.0.0.1; the same after each start.
+        port: where it listens, on 127.0.0.1, whenever it runs.
         folder: of its data and its log.
     """
 
-    def __init__(self, folder: Path, settings: Sequence[str] = ()) -> None:
-        self.port = 0
+    def __init__(self, folder: Path, port: int, settings: Sequence[str] = ()) -> None:
+        self.port = port
         self.folder = folder
         self._bin = binaries()
         self._settings = (*_SETTINGS, f"unix_socket_directories='{folder}'", *settings)
@@ -140,19 +141,17 @@ class PostgresServer:
         """
         assert self._process is None
         deadline = time.monotonic() + START_TIMEOUT_S
-        for _ in range(_PORTS_TRIED):
-            port = self.port or free_port()
-            if self._try_start(port, deadline):
-                self.port = port
-                return
-            if self.port:
-                # Children of a postmaster that was killed hold its memory for a moment.
-                time.sleep(_POLL_S * 20)
-        raise NoPostgres(f"PostgreSQL does not start: {self.last_words()}")
+        said = self._log.stat().st_size if self._log.exists() else 0
+        while not self._try_start(deadline):
+            words = self._log.read_bytes()[said:]
+            said += len(words)
+            if _HELD not in words or time.monotonic() >= deadline:
+                raise NoPostgres(f"PostgreSQL does not start: {self.last_words()}")
+            time.sleep(_HELD_POLL_S)
 
-    def _try_start(self, port: int, deadline: float) -> bool:
+    def _try_start(self, deadline: float) -> bool:
         data = self.folder / "data"
-        command = [str(self._bin / "postgres"), "-D", str(data), "-p", str(port)]
+        command = [str(self._bin / "postgres"), "-D", str(data), "-p", str(self.port)]
         for setting in self._settings:
             command += ["-c", setting.replace("'", "")]
         with self._log.open("ab") as log:
@@ -243,16 +242,17 @@ def run_postgres(
     # Short, for a socket's path has at most 107 bytes; not pytest's, which is closed to others.
     folder = Path(tempfile.mkdtemp(prefix="pg-"))
     try:
-        server = PostgresServer(folder, settings)
-        if primary is None:
-            server.create()
-        else:
-            server.follow(primary)
-        server.start()
-        try:
-            yield server
-        finally:
-            server.crash()
+        with held_port() as port:
+            server = PostgresServer(folder, port, settings)
+            if primary is None:
+                server.create()
+            else:
+                server.follow(primary)
+            server.start()
+            try:
+                yield server
+            finally:
+                server.crash()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -6,16 +6,29 @@ import pwd
 import signal
 import socket
 import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
 
-def free_port() -> int:
-    """Return a TCP port of 127.0.0.1 on which nobody listens now; somebody else may be faster."""
+@contextlib.contextmanager
+def held_port() -> Iterator[int]:
+    """Yield a TCP port of 127.0.0.1 that the system gives to nobody else while the block lasts.
+
+    Servers that set SO_REUSEADDR, as all do, listen there, one after the other; between them
+    connections are refused. A port that was merely free may be somebody's by the time that a
+    server comes back to it: any that asks for port 0, or the near end of any connection.
+
+    Elsewhere than on Linux the port is only free: there nobody could listen beside us.
+    """
     with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(("127.0.0.1", 0))
         port: int = sock.getsockname()[1]
-        return port
+        if sys.platform != "linux":
+            sock.close()
+        yield port
 
 
 def unprivileged() -> tuple[int, int] | None:

@@ -20,7 +20,7 @@ from urllib.parse import quote
 
 from ..._model.errors import TrioletError
 from .certificates import Certificates, make_certificates
-from .processes import end, free_port, guard
+from .processes import end, guard, held_port
 
 Kind: TypeAlias = Literal["redis", "valkey"]
 
@@ -29,8 +29,6 @@ START_TIMEOUT_S: Final = 30
 STOP_TIMEOUT_S: Final = 10
 _POLL_S: Final = 0.01
 _LOG_BYTES_MAX: Final = 2000
-# Another test may take a free port between our look and the server's.
-_PORTS_TRIED: Final = 5
 _READY: Final = b"eady to accept connections"
 _SYSTEM: Final = ("/usr/bin", "/usr/local/bin")
 # Where wheels have it.
@@ -76,20 +74,27 @@ class RedisServer:
 
     Args:
         folder: where it works.
+        port: where it listens, on 127.0.0.1, whenever it runs; see `held_port`.
         kind: which of the two.
         users: name → password; `default` is who gives a password and no name. With users
             nobody else is let in.
         tls: it speaks TLS alone, under a certificate that `certificates.ca` vouches for.
 
     Attributes:
-        port: where it listens, on 127.0.0.1; the same after each start.
+        port: as given.
         certificates: if it speaks TLS.
     """
 
     def __init__(
-        self, folder: Path, kind: Kind, *, users: dict[str, str] | None = None, tls: bool = False
+        self,
+        folder: Path,
+        port: int,
+        kind: Kind,
+        *,
+        users: dict[str, str] | None = None,
+        tls: bool = False,
     ) -> None:
-        self.port = 0
+        self.port = port
         self.certificates: Certificates | None = make_certificates(folder) if tls else None
         self._folder = folder
         self._programs = binaries(kind)
@@ -126,17 +131,13 @@ class RedisServer:
         """
         assert self._process is None
         for program in self._programs:
-            for _ in range(_PORTS_TRIED):
-                port = self.port or free_port()
-                if self._try_start(program, port):
-                    self.port = port
-                    self._programs = [program]
-                    return
-                if b"CONFIG FILE ERROR" in self._log.read_bytes():
-                    break  # it was built without TLS: perhaps the next one was not
+            # One that was built without TLS ends at once: perhaps the next one was not.
+            if self._try_start(program):
+                self._programs = [program]
+                return
         raise NoRedis(f"{self._programs[0].name} does not start: {self.last_words()}")
 
-    def _try_start(self, program: Path, port: int) -> bool:
+    def _try_start(self, program: Path) -> bool:
         with self._log.open("wb") as log:
             process = subprocess.Popen(  # noqa: S603 - our own command
                 [str(program), "-"],
@@ -149,7 +150,7 @@ class RedisServer:
             )
         assert process.stdin is not None
         with process.stdin as settings:
-            settings.write(self._settings(port).encode())
+            settings.write(self._settings().encode())
         deadline = time.monotonic() + START_TIMEOUT_S
         while time.monotonic() < deadline and process.poll() is None:
             if _READY in self._log.read_bytes():
@@ -161,13 +162,13 @@ class RedisServer:
         process.wait()
         return False
 
-    def _settings(self, port: int) -> str:
+    def _settings(self) -> str:
         lines = [_SETTINGS, f"dir {self._folder}"]
         if self.certificates is None:
-            lines.append(f"port {port}")
+            lines.append(f"port {self.port}")
         else:
             lines += [
-                f"port 0\ntls-port {port}\ntls-auth-clients no",
+                f"port 0\ntls-port {self.port}\ntls-auth-clients no",
                 f"tls-cert-file {self.certificates.cert}",
                 f"tls-key-file {self.certificates.key}",
                 f"tls-ca-cert-file {self.certificates.ca}",
@@ -218,12 +219,13 @@ def run_redis(
     """
     folder = Path(tempfile.mkdtemp(prefix=f"{kind}-"))
     try:
-        server = RedisServer(folder, kind, users=users, tls=tls)
-        server.start()
-        try:
-            yield server
-        finally:
-            server.kill()
+        with held_port() as port:
+            server = RedisServer(folder, port, kind, users=users, tls=tls)
+            server.start()
+            try:
+                yield server
+            finally:
+                server.kill()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
