@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from triolet.testing.services.postgres import NoPostgres, PostgresServer, run_postgres
 from triolet.testing.services.redis import NoRedis, RedisServer, run_redis
@@ -27,6 +28,17 @@ NPM_TIMEOUT_S = 180
 # the 1.6 s that a start takes, where the caller's environment forbids to keep what is compiled.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+# Examples of laws are the same in each run, and none fails for its pace: by itself Hypothesis
+# gives each 0.2 s, and all that it draws a second, which a busy machine does not always have.
+settings.register_profile(
+    "laws",
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("laws")
 
 
 @pytest.hookimpl(wrapper=True)
