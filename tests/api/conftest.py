@@ -1,11 +1,13 @@
 """A listener of our own in front of the door: what the engine's is to it."""
 
 import re
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
+from math import inf
 
 import httpx
 import pytest
 import trio
+from trio.testing import MockClock
 
 from triolet._model.errors import ErrorCode, Refusal
 from triolet_api.app import create_app
@@ -14,6 +16,11 @@ from triolet_api.http import open_http_door
 from triolet_api.pages.assets import Assets
 from triolet_api.pages.health import Health
 from triolet_api.pages.settings import WebSettings
+
+# In which whatever was asked is answered, on a machine that is busy with other things.
+PATIENCE_S = 60
+# What is on its way over a socket has arrived when nobody had anything to do for so long.
+LULL_S = 0.05
 
 
 class Host:
@@ -25,7 +32,7 @@ class Host:
         self.url = f"http://127.0.0.1:{port}"
 
     def client(self, **how):
-        return httpx.AsyncClient(base_url=self.url, trust_env=False, timeout=10, **how)
+        return httpx.AsyncClient(base_url=self.url, trust_env=False, timeout=PATIENCE_S, **how)
 
     async def connect(self):
         return await trio.open_tcp_stream("127.0.0.1", self.port)
@@ -103,6 +110,29 @@ def read_answer_fixture():
 @pytest.fixture(name="is_closed")
 def is_closed_fixture():
     return is_closed
+
+
+@pytest.fixture
+def leaping_clock():
+    """A clock that goes as any other, but for blocks `with leaping():`, in which it leaps.
+
+    There a time that is a law is neither waited for nor lengthened by a busy machine: none passes
+    while anybody has something to do, and soon after that it is the next deadline.
+    """
+    return MockClock(rate=1)
+
+
+@pytest.fixture
+def leaping(leaping_clock):
+    @contextmanager
+    def leaping():
+        leaping_clock.rate, leaping_clock.autojump_threshold = 0, LULL_S
+        try:
+            yield
+        finally:
+            leaping_clock.rate, leaping_clock.autojump_threshold = 1, inf
+
+    return leaping
 
 
 class Slow:

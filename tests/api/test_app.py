@@ -1,6 +1,7 @@
 """The application: health, the front page, and every error in one shape."""
 
 import contextlib
+import itertools
 import logging
 
 import pytest
@@ -10,6 +11,9 @@ from quart import request
 from triolet._model.errors import ErrorCode, Refusal
 from triolet_api.app import BODY_BYTES_MAX, BODY_TIMEOUT_S
 from triolet_api.problems import STATUS_OF
+
+# In which whatever ends has ended, on a machine that is busy with other things.
+PATIENCE_S = 60
 
 
 class Ready:
@@ -154,7 +158,7 @@ class TestErrors:
 class TestSlowBody:
     """A body that does not end is not waited for, however it is sent, and whoever reads it."""
 
-    HEAD = b"POST %b HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n"
+    HEAD = b"POST %b HTTP/1.1\r\nHost: a\r\nContent-Length: 10000\r\n\r\n"
 
     async def test_what_is_waited_is_bounded(self, app):
         assert app.config["BODY_TIMEOUT"] == BODY_TIMEOUT_S <= 60
@@ -176,22 +180,24 @@ class TestSlowBody:
                         await trio.sleep(0.05)
 
             nursery.start_soon(send)
-            with trio.fail_after(5):
-                got = b"".join([part async for part in stream])
+            got = b""
+            # What comes after the end is answered by a reset, upon what was told before.
+            with trio.fail_after(PATIENCE_S), contextlib.suppress(trio.BrokenResourceError):
+                async for part in stream:
+                    got += part
             nursery.cancel_scope.cancel()
         return got
 
-    @pytest.mark.parametrize("trickle", [(), [b"x"] * 90])
+    @pytest.mark.parametrize("trickle", [(), itertools.repeat(b"x")], ids=["silent", "trickling"])
     async def test_it_is_ended(self, host, trickle):
+        """By a time for all of it: what trickles in would last for hours."""
         stream = await host.connect()
         async with stream:
             await stream.send_all(self.HEAD % b"/echo")
-            began = trio.current_time()
             got = await self.answer(stream, trickle)
 
         assert got.startswith(b"HTTP/1.1 408 ")
         assert b"application/problem+json" in got
-        assert trio.current_time() - began < 3
 
     async def test_where_nobody_reads_it_the_answer_comes_and_the_connection_ends(self, host):
         stream = await host.connect()

@@ -14,7 +14,7 @@ from triolet_api.notifications.encryption import DeviceKeys
 
 sys.path.append(str(Path(__file__).parent / "admin"))
 
-from admin_house import open_house
+from admin_house import PATIENCE_S, open_house
 
 ENDPOINT = "https://push.example.net/1"
 PASSWORD = "correct horse battery"
@@ -37,7 +37,7 @@ async def naming(house, user):
 
 
 async def settle(house):
-    with trio.fail_after(10):
+    with trio.fail_after(PATIENCE_S):
         while any(one.waiting + one.running for one in await house.engine.store.jobs.counts()):  # noqa: ASYNC110 - they tell nobody
             await trio.sleep(0.05)
 

@@ -104,7 +104,7 @@ def test_help_loads_no_server():
         "print([n for n in ('quart', 'hypercorn', 'rich') if n in sys.modules])"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, timeout=30, check=True
+        [sys.executable, "-c", program], capture_output=True, timeout=120, check=True
     )
 
     assert done.stdout.splitlines()[-1] == b"[]"

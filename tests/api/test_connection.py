@@ -14,6 +14,8 @@ from triolet_api.connection import Http11, end_unless_acknowledged
 from triolet_api.http import HttpLimits, make_config
 
 GET = b"GET /health/live HTTP/1.1\r\nHost: a\r\n\r\n"
+# In which somebody is forgotten at once, on a machine that is busy with other things.
+PATIENCE_S = 60
 
 
 @pytest.fixture
@@ -48,21 +50,25 @@ async def test_http2_is_not_spoken(app, serving, upgrade):
 
 
 @pytest.mark.parametrize("head", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: a\r\nX: y"])
-async def test_a_head_that_does_not_end_is_not_waited_for(app, serving, head):
-    async with serving(app, limits=HttpLimits(keep_alive_timeout_s=0.05)) as host:
-        assert await host.exchange(head) == b""
+async def test_a_head_that_does_not_end_is_not_waited_for(
+    app, serving, head, leaping_clock, leaping
+):
+    async with serving(app) as host, await host.connect() as stream:
+        await stream.send_all(head)
+        with leaping(), trio.fail_after(HttpLimits().keep_alive_timeout_s + 1):
+            assert await stream.receive_some() == b""
 
 
 @pytest.mark.parametrize("path", [b"/", b"/nope", b"/health/live"])
-async def test_idle_connections_are_closed(app, serving, read_answer, path):
+async def test_idle_connections_are_closed(app, serving, read_answer, path, leaping_clock, leaping):
     """The timeout holds after an answer too, whichever task gave it."""
-    limits = HttpLimits(keep_alive_timeout_s=0.02)
-    async with serving(app, limits=limits) as host:
+    async with serving(app) as host:
         for _ in range(5):
             async with await host.connect() as stream:
                 await stream.send_all(b"GET " + path + b" HTTP/1.1\r\nHost: a\r\n\r\n")
                 await read_answer(stream)
-                assert await stream.receive_some() == b""
+                with leaping(), trio.fail_after(HttpLimits().keep_alive_timeout_s + 1):
+                    assert await stream.receive_some() == b""
 
 
 @pytest.mark.parametrize("version", [b"1.0", b"1.1"])
@@ -134,7 +140,7 @@ async def test_who_leaves_amid_pipelined_requests_is_forgotten_at_once(app, serv
         await stream.receive_some(1)
         # With answers unread it is a reset, upon which no other answer can be sent.
         await stream.aclose()
-        with trio.fail_after(30):
+        with trio.fail_after(PATIENCE_S):
             await ended.wait()
 
 

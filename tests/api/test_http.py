@@ -18,6 +18,8 @@ from quart_trio import QuartTrio
 from triolet_api.http import HttpLimits, make_config, open_http_door
 
 GET = b"GET /health/live HTTP/1.1\r\nHost: a\r\n\r\n"
+# In which what need not be waited for is over, on a machine that is busy with other things.
+PATIENCE_S = 60
 
 
 @pytest.fixture
@@ -142,7 +144,7 @@ class TestHostileClients:
         self, app, serving, caplog, head, status
     ):
         request = head.replace(b"Host: a", b"Host: a\r\nConnection: close")
-        async with serving(app, limits=HttpLimits(keep_alive_timeout_s=0.05)) as host:
+        async with serving(app, limits=HttpLimits(keep_alive_timeout_s=600)) as host:
             answer = await host.exchange(request)
 
         assert answer.startswith(b"HTTP/1.1 %d" % status)
@@ -158,7 +160,7 @@ class TestHostileClients:
             b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
             b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
         )
-        async with serving(app, limits=HttpLimits(keep_alive_timeout_s=0.05)) as host:
+        async with serving(app, limits=HttpLimits(keep_alive_timeout_s=600)) as host:
             stream = await host.connect()
             async with stream:
                 await stream.send_all(request)
@@ -204,7 +206,7 @@ class TestTheEnd:
             await stream.send_all(GET)
             await read_answer(stream)
 
-            with trio.fail_after(5):
+            with trio.fail_after(PATIENCE_S):
                 await host.door.drain()
 
             assert await stream.receive_some() == b""
@@ -251,7 +253,7 @@ class TestTheEnd:
             await stream.send_all(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n")
             await stream.receive_some(1)
 
-            with trio.fail_after(5):
+            with trio.fail_after(PATIENCE_S):
                 await host.door.drain()
             await stream.aclose()
 
@@ -266,7 +268,7 @@ class TestTheEnd:
     async def test_cancelling_cuts_everything(self, app, slow):
         """A second signal: nothing is waited for."""
         near, far = map(trio.SocketStream, trio_pair())
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE_S):
             async with trio.open_nursery() as nursery, open_http_door(app) as door:
                 nursery.start_soon(door.serve, near)
                 await far.send_all(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")

@@ -16,6 +16,9 @@ from triolet_api.secret import (
     read_secret,
 )
 
+# In which three processes have begun and ended, on a machine that is busy with other things.
+PATIENCE_S = 120
+
 
 def names(folder):
     return [path.name for path in folder.iterdir()]
@@ -62,7 +65,7 @@ def test_processes_that_start_together_agree(tmp_path):
     for racer in racers:
         racer.stdin.write("go\n")
         racer.stdin.flush()
-    answers = [racer.communicate(timeout=30)[0].strip() for racer in racers]
+    answers = [racer.communicate(timeout=PATIENCE_S)[0].strip() for racer in racers]
 
     assert answers == [(tmp_path / "secret").read_text().strip()] * 3
     assert names(tmp_path) == ["secret"]

@@ -13,6 +13,8 @@ from triolet_api.composition import open_api
 from triolet_api.secret import Secret
 from triolet_api.settings import Settings
 
+# In which whatever was asked has happened, on a machine that is busy with other things.
+PATIENCE_S = 60
 # So that there are accounts, too.
 SIGNING = Signing(Secret(b"a secret of thirty-two bytes and more"))
 
@@ -65,7 +67,7 @@ async def open_two(serving):
         open_house(serving, store=store, bus=bus.join(), limits=limits) as one,
         open_house(serving, store=store, bus=bus.join(), limits=limits) as other,
     ):
-        with trio.fail_after(10):
+        with trio.fail_after(PATIENCE_S):
             # Beats are told to nobody.
             while not (one.engine.presence.others() and other.engine.presence.others()):  # noqa: ASYNC110
                 await trio.sleep(0.05)

@@ -2,7 +2,7 @@
 
 import pytest
 import trio
-from admin_house import open_house
+from admin_house import PATIENCE_S, open_house
 
 from triolet import Abandon
 
@@ -22,7 +22,7 @@ async def dead(house, count):
     house.engine.jobs.handle("push", fail)
     for number in range(count):
         await house.engine.jobs.add("push", f"k{number}", b"hunter2")
-    with trio.fail_after(10):
+    with trio.fail_after(PATIENCE_S):
         while len(found := (await house.ask("GET", "/admin/jobs"))["jobs"]) < count:  # noqa: ASYNC110 - it tells nobody
             await trio.sleep(0.05)
     return found
@@ -52,14 +52,14 @@ async def test_dead_jobs_are_tried_again_and_given_up(house):
     gone = await house.ask("DELETE", f"/admin/jobs?ids={found[1]['id']}&ids=999999")
 
     assert (again, gone) == ({"count": 1}, {"count": 1})
-    with trio.fail_after(10):
+    with trio.fail_after(PATIENCE_S):
         while [row["key"] for row in (await house.ask("GET", "/admin/jobs"))["jobs"]] != ["k1"]:  # noqa: ASYNC110 - it tells nobody
             await trio.sleep(0.05)
 
 
 async def test_counts_are_seen_in_the_statistics_too(house):
     await house.engine.jobs.add("later", "k", delay_s=1000)
-    with trio.fail_after(10):
+    with trio.fail_after(PATIENCE_S):
         while not (rows := (await house.ask("GET", "/admin/stats")).get("jobs")):  # noqa: ASYNC110 - it tells nobody
             await trio.sleep(0.2)
 

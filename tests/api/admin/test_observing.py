@@ -2,13 +2,13 @@
 
 import pytest
 import trio
-from admin_house import open_house, open_two
+from admin_house import PATIENCE_S, open_house, open_two
 
 from triolet import Notice
 
 
 async def heard(client):
-    with trio.fail_after(5):
+    with trio.fail_after(PATIENCE_S):
         async for event in client.events():
             if isinstance(event, Notice) and event.kind == "announcement":
                 return event.body

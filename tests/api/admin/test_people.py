@@ -4,7 +4,7 @@ import json
 
 import pytest
 import trio
-from admin_house import open_house
+from admin_house import PATIENCE_S, open_house
 
 from triolet._model.errors import StoreUnavailable
 from triolet.ports.documents import Change
@@ -97,7 +97,7 @@ async def test_who_is_erased_has_said_nothing_and_is_signed_in_nowhere(house):
     await kept(house)
     await house.ask("DELETE", "/admin/users/anna")
     documents = house.engine.store.documents
-    with trio.fail_after(10):
+    with trio.fail_after(PATIENCE_S):
         while [line["kind"] for line in await exported(house, "anna")] != ["person", "end"]:  # noqa: ASYNC110 - it tells nobody
             await trio.sleep(0.1)
 

@@ -2,7 +2,7 @@
 
 import pytest
 import trio
-from admin_house import open_house
+from admin_house import PATIENCE_S, open_house
 
 from triolet import Closed, Refusal
 
@@ -62,7 +62,7 @@ async def test_a_room_is_deleted_for_everybody(house):
         stream = ben.events()
         await ben.subscribe("tea")
         await house.ask("DELETE", "/admin/rooms/tea")
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE_S):
             async for event in stream:
                 if isinstance(event, Closed):
                     break

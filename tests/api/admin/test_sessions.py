@@ -2,7 +2,7 @@
 
 import pytest
 import trio
-from admin_house import open_house, open_two
+from admin_house import PATIENCE_S, open_house, open_two
 
 from triolet._model.errors import ConnectionClosed
 
@@ -55,7 +55,7 @@ async def test_a_session_on_the_other_node_is_ended_and_its_client_stops(serving
     async with open_two(serving) as (one, other), other.engine.connect("anna") as anna:
         session = anna.welcome.session
         assert await one.ask("DELETE", f"/admin/sessions/{session}") == {"ended": 1}
-        with trio.fail_after(5), pytest.raises(ConnectionClosed) as closed:
+        with trio.fail_after(PATIENCE_S), pytest.raises(ConnectionClosed) as closed:
             async for _ in anna.events():
                 pass
 

@@ -54,14 +54,14 @@ async def test_they_are_listed(house):
 
 
 @pytest.mark.parametrize("what", [{"disabled": True}, {"password": NEW}, {"removed": True}])
-async def test_what_ends_an_account_ends_all_that_was_begun(house, what):
+async def test_what_ends_an_account_ends_all_that_was_begun(house, what, leaping_clock, leaping):
     tokens = await house.sign_up()
     async with house.connect(tokens["access_token"]) as anna:
         if "removed" in what:
             await house.call("DELETE", "/admin/accounts/anna", token=house.root())
         else:
             assert (await change(house, "anna", **what)).status_code == 200
-        with trio.fail_after(1):
+        with leaping(), trio.fail_after(1):
             assert await ended(anna) == 4001
     assert not await house.is_in(tokens["access_token"])
     assert (await house.refresh(tokens["refresh_token"])).status_code in (401, 403)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import trio
-from auth_house import PASSWORD, ended, open_house, reason
+from auth_house import PASSWORD, PATIENCE_S, ended, open_house, reason
 
 from triolet_api.auth.own_data import EXPORTS_MAX
 
@@ -80,7 +80,7 @@ async def test_i_am_erased_and_signed_in_nowhere(house):
     answer = await house.post("/auth/login", user="anna", password=PASSWORD)
     assert reason(answer) == (401, "unauthenticated")
     assert await house.is_in(bens["access_token"])
-    with trio.fail_after(10):
+    with trio.fail_after(PATIENCE_S):
         while await house.engine.store.documents.scan("family/anna/", limit=1):  # noqa: ASYNC110 - it tells nobody
             await trio.sleep(0.05)
 

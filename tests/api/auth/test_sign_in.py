@@ -127,7 +127,9 @@ class TestRefresh:
         assert me["roles"] == ["admin"]
 
 
-async def test_a_token_that_comes_back_closes_its_sessions_everywhere_and_no_others():
+async def test_a_token_that_comes_back_closes_its_sessions_everywhere_and_no_others(
+    leaping_clock, leaping
+):
     """Within a second, on the node that was not asked as well."""
     async with open_two(reuse_grace_s=0) as (one, other):
         stolen = await one.sign_up("anna", device="stolen")
@@ -139,7 +141,7 @@ async def test_a_token_that_comes_back_closes_its_sessions_everywhere_and_no_oth
             await one.refresh(stolen["refresh_token"])
             answer = await one.refresh(stolen["refresh_token"])
             assert reason(answer) == (401, "token_invalid")
-            with trio.fail_after(1):
+            with leaping(), trio.fail_after(1):
                 assert await ended(victim) == 4001
             await bystander.create("group")
         for node in (one, other):

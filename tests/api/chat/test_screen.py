@@ -188,7 +188,8 @@ async def test_two_people_talk_while_the_server_dies_and_returns(make, tmp_path)
 
         # Typing, sending, reading.
         await anna.type("Good mor")
-        await ben.until("anna is typing …")
+        # Once, at least: it ends by itself, and may have done so before it is looked at.
+        await ben.until(lambda _: "anna is typing …" in ben.raw)
         await anna.until(f"{PROMPT} Good mor")
         await anna.type("ning\r")
         await ben.until("Good morning")
@@ -254,16 +255,19 @@ async def test_what_is_not_looked_at_is_not_read(make, tmp_path):
         await anna.type("\x1b[O")
         await ben.send(room, "hello")
         await anna.until("hello")
-        assert ("anna", 3, 2) in await marks_of(marks)
+        assert await read_of_3(marks) == 2
         await anna.type("\x1b[I")
-        assert ("anna", 3, 3) in await marks_of(marks)
+        assert await read_of_3(marks) == 3
 
 
-async def marks_of(events):
+async def read_of_3(events):
+    """Return up to where anna has read, as it is told next; once she has been delivered 3."""
     with trio.fail_after(PATIENCE_S):
         async for event in events:
-            if isinstance(event, triolet.Receipts):
-                return event.marks
+            for user, delivered, read in getattr(event, "marks", ()):
+                # What she had when she came is told late on a busy machine.
+                if (user, delivered) == ("anna", 3):
+                    return read
     raise AssertionError
 
 

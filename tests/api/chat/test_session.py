@@ -20,7 +20,7 @@ from triolet_api.chat.session import Chat
 from triolet_api.chat.words import Calendar
 
 # Far above what anything here takes; a test that waits for it has failed.
-PATIENCE_S = 20
+PATIENCE_S = 60
 
 
 class FakeFace:
