@@ -50,9 +50,7 @@ async def test_http2_is_not_spoken(app, serving, upgrade):
 
 
 @pytest.mark.parametrize("head", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: a\r\nX: y"])
-async def test_a_head_that_does_not_end_is_not_waited_for(
-    app, serving, head, leaping_clock, leaping
-):
+async def test_a_head_that_does_not_end_is_not_waited_for(app, serving, head, leaping):
     async with serving(app) as host, await host.connect() as stream:
         await stream.send_all(head)
         with leaping(), trio.fail_after(HttpLimits().keep_alive_timeout_s + 1):
@@ -60,7 +58,7 @@ async def test_a_head_that_does_not_end_is_not_waited_for(
 
 
 @pytest.mark.parametrize("path", [b"/", b"/nope", b"/health/live"])
-async def test_idle_connections_are_closed(app, serving, read_answer, path, leaping_clock, leaping):
+async def test_idle_connections_are_closed(app, serving, read_answer, path, leaping):
     """The timeout holds after an answer too, whichever task gave it."""
     async with serving(app) as host:
         for _ in range(5):

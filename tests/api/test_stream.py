@@ -363,7 +363,7 @@ async def test_the_end_is_told_with_its_code(house):
     assert last.data == {"op": "close", "code": 4001, "reason": "revoked"}
 
 
-async def test_a_token_that_ends_ends_the_stream(house, leaping_clock, leaping):
+async def test_a_token_that_ends_ends_the_stream(house, leaping):
     await tea(house)
     async with house("ben/600").stream("?room=tea") as stream:
         await stream.next("ok")

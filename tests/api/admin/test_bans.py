@@ -13,7 +13,7 @@ async def house(serving):
         yield house
 
 
-async def test_who_is_banned_is_out_within_a_second_on_both_nodes(serving, leaping_clock, leaping):
+async def test_who_is_banned_is_out_within_a_second_on_both_nodes(serving, leaping):
     async with open_two(serving) as (one, other), other.engine.connect("eve") as eve:
         await one.ask("POST", "/admin/bans", body={"user": "eve", "reason": "spam"}, status=201)
         with leaping(), trio.fail_after(1), pytest.raises(ConnectionClosed) as closed:

@@ -54,7 +54,7 @@ async def test_they_are_listed(house):
 
 
 @pytest.mark.parametrize("what", [{"disabled": True}, {"password": NEW}, {"removed": True}])
-async def test_what_ends_an_account_ends_all_that_was_begun(house, what, leaping_clock, leaping):
+async def test_what_ends_an_account_ends_all_that_was_begun(house, what, leaping):
     tokens = await house.sign_up()
     async with house.connect(tokens["access_token"]) as anna:
         if "removed" in what:

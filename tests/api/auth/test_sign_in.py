@@ -127,9 +127,7 @@ class TestRefresh:
         assert me["roles"] == ["admin"]
 
 
-async def test_a_token_that_comes_back_closes_its_sessions_everywhere_and_no_others(
-    leaping_clock, leaping
-):
+async def test_a_token_that_comes_back_closes_its_sessions_everywhere_and_no_others(leaping):
     """Within a second, on the node that was not asked as well."""
     async with open_two(reuse_grace_s=0) as (one, other):
         stolen = await one.sign_up("anna", device="stolen")
