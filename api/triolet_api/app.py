@@ -39,10 +39,6 @@ def create_app(web: WebSettings | None = None, *, origins: Sequence[str] = ()) -
     app.register_error_handler(Refusal, on_refusal)
     app.register_error_handler(StoreError, on_store_error)
 
-    @app.before_request
-    async def answer_preflight() -> Response | None:
-        return headers.preflight(request)
-
     @app.after_request
     async def add_headers(response: Response) -> Response:
         return headers.add(request, response)

@@ -2,7 +2,9 @@
 
 For each request Quart makes two contexts, opens a session, looks for hooks and sends six signals,
 and runs two tasks beside the server's own. Views that are given their request need none of it.
-Whatever is no such view, and whatever fails otherwise than by a refusal, goes Quart's own way.
+Whatever fails otherwise than by a refusal goes Quart's own way, and so do its own views.
+What is for no view of ours passes a check first, as views do by themselves: who asks for what is
+not there, or with a method that it has not, asks all the same.
 """
 
 from abc import abstractmethod
@@ -11,23 +13,27 @@ from typing import Any, TypeAlias, final
 
 import trio
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable
-from quart import Request, Response
+from quart import Request, Response, Websocket
 from quart.ctx import RequestContext
 from quart.typing import ResponseReturnValue
 from quart.wrappers.response import DataBody, ResponseBody
 from quart_trio import QuartTrio
 from quart_trio.asgi import TrioASGIHTTPConnection
 from werkzeug.exceptions import HTTPException
+from werkzeug.routing.exceptions import RoutingException
 from werkzeug.wrappers import Response as WerkzeugResponse
 
 from triolet._model.errors import Refusal
 
 from .pages.headers import Headers
-from .problems import on_refusal
+from .problems import on_http_error, on_refusal
 
 # Called with the request, and the parts of the path by their names.
 View: TypeAlias = Callable[..., Awaitable[Response]]
 AnyResponse: TypeAlias = Response | WerkzeugResponse
+Asked: TypeAlias = Request | Websocket
+# Raises `Refusal` where somebody may not ask, before the body is looked at.
+Check: TypeAlias = Callable[[Asked], Awaitable[None]]
 
 
 class HeldBody(ResponseBody):
@@ -82,6 +88,7 @@ class Application(QuartTrio):
         self._views: dict[str, View] = {}
         # What views have raised, of requests that Quart is to answer.
         self._failures: dict[Request, Exception | BaseExceptionGroup[BaseException]] = {}
+        self._check: Check = _pass
         # One for all requests: no route depends on a host.
         self._routes = self.url_map.bind("")
 
@@ -90,11 +97,18 @@ class Application(QuartTrio):
         self.add_url_rule(rule, name, methods=[method])
         self._views[name] = view
 
+    def check_others(self, check: Check) -> None:
+        """Have `check` called with each request that is for no view of ours."""
+        self._check = check
+
     async def handle_request(self, request: Request) -> AnyResponse:
         """Answer a request."""
-        view, values = self._find(request)
+        try:
+            view, values = self._find(request)
+        except HTTPException as error:
+            return await self._handle_other(request, error)
         if view is None:
-            return await super().handle_request(request)
+            return await self._handle_other(request)
         try:
             response = await view(request, **values)
         except Refusal as refusal:
@@ -102,6 +116,32 @@ class Application(QuartTrio):
         except (Exception, BaseExceptionGroup) as error:  # noqa: BLE001 - Quart raises it again
             return await self._handle_failed(request, error)
         return self._headers.add(request, response)
+
+    async def _handle_other(
+        self, request: Request, error: HTTPException | None = None
+    ) -> AnyResponse:
+        """Answer what no view of ours does, and a browser that asks beforehand."""
+        refusal = await self._refusal_of(request)
+        if refusal is not None:
+            return refusal
+        response = self._headers.preflight(request)
+        if response is None:
+            if error is None or isinstance(error, RoutingException):
+                return await super().handle_request(request)
+            response = await on_http_error(error)
+        return self._headers.add(request, response)
+
+    async def _refusal_of(self, asked: Asked) -> Response | None:
+        """Return what refuses to look at it, or None."""
+        try:
+            await self._check(asked)
+        except Refusal as refusal:
+            return self._headers.add(asked, await on_refusal(refusal))
+        return None
+
+    async def handle_websocket(self, websocket: Websocket) -> AnyResponse | None:
+        """Answer an upgrade on a connection that has carried a request before: none is ours."""
+        return await self._refusal_of(websocket) or await super().handle_websocket(websocket)
 
     async def _handle_failed(
         self, request: Request, error: Exception | BaseExceptionGroup[BaseException]
@@ -124,8 +164,15 @@ class Application(QuartTrio):
         return await super().dispatch_request(request_context)
 
     def _find(self, request: Request) -> tuple[View | None, dict[str, Any]]:
-        try:
-            rule, values = self._routes.match(request.path, request.method, return_rule=True)
-        except HTTPException:
-            return None, {}
+        """Return the view of a request, None for one of Quart's own, and what its path says.
+
+        Raises:
+            HTTPException: there is nothing, or not for its method, or it is elsewhere.
+        """
+        rule, values = self._routes.match(request.path, request.method, return_rule=True)
         return self._views.get(rule.endpoint), dict(values)
+
+
+async def _pass(asked: Asked) -> None:
+    """Let everybody ask."""
+    del asked

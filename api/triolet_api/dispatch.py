@@ -16,7 +16,7 @@ from quart import Request, Response
 from triolet._model.errors import ErrorCode, Refusal
 from triolet.ports.gate import Identity, Opening
 
-from .application import Application, View
+from .application import Application, Asked, View
 from .endpoints import SERVICE_TIER, Access, Call, Endpoint, Handler, Parameter, bound
 from .problems import on_refusal
 from .secret import Secret
@@ -30,7 +30,7 @@ _TOKEN_CHARACTERS_MAX: Final = 8192
 class Guarding(Protocol):
     """Who may ask, and how often."""
 
-    def address(self, request: Request) -> str:
+    def address(self, request: Asked) -> str:
         """Return the client's address, trusted proxies considered."""
         ...
 
@@ -59,7 +59,7 @@ class Auditing(Protocol):
 class Unguarded:
     """No limits: for tests, and where something in front has them."""
 
-    def address(self, request: Request) -> str:
+    def address(self, request: Asked) -> str:
         """Return the peer's address."""
         client = request.scope.get("client")
         return client[0] if client else ""
@@ -94,6 +94,7 @@ class Dispatcher:
         self._guard: Guarding = guard or Unguarded()
         self._audit = audit
         self.endpoints: list[Endpoint] = []
+        app.check_others(self._check_other)
 
     def add(self, *parts: object, key: Secret | None = None) -> None:
         """Add the endpoints of these objects.
@@ -136,6 +137,14 @@ class Dispatcher:
             return response
 
         return view
+
+    async def _check_other(self, asked: Asked) -> None:
+        """Have what is for no endpoint count for its address, and refuse whom an endpoint would.
+
+        Raises:
+            Refusal: `BANNED`, or `RATE_LIMITED`.
+        """
+        await self._guard.check(address=self._guard.address(asked), identity=None, rate="free")
 
     async def _admitted(
         self, one: Endpoint, asked: Request, key: Secret | None

@@ -83,6 +83,79 @@ async def test_a_body_that_is_streamed_comes_whole(http):
     assert (response.text, response.headers.get("content-length")) == ("one two", None)
 
 
+ASKED_BEFORE = {"Origin": "https://a.example", "Access-Control-Request-Method": "PUT"}
+OTHERS = [
+    ("GET", "/nope", {}, 404),
+    ("POST", "/nope", {}, 404),
+    ("PUT", "/seen/anna", {}, 405),
+    ("OPTIONS", "/seen/anna", {}, 405),
+    ("OPTIONS", "/seen/anna", ASKED_BEFORE, 204),
+    ("OPTIONS", "/nope", ASKED_BEFORE, 204),
+    ("GET", "/quarts/anna", {}, 200),
+    ("GET", "/ws", {}, 426),
+]
+
+
+class Checked:
+    """A check that lets everybody pass, until it does not."""
+
+    def __init__(self, app):
+        self.asked, self.refusal = [], None
+        app.check_others(self)
+
+    async def __call__(self, asked):
+        self.asked.append((asked.method, asked.path))
+        if self.refusal is not None:
+            raise self.refusal
+
+
+@pytest.mark.parametrize("other", OTHERS)
+async def test_what_is_for_no_view_passes_the_check_first(app, http, other):
+    (method, path, headers, status), checked = other, Checked(app)
+
+    response = await http.request(method, path, headers=headers)
+
+    assert (response.status_code, checked.asked) == (status, [(method, path)])
+    checked.refusal = Refusal(ErrorCode.RATE_LIMITED, retry_after_ms=2100)
+    response = await http.request(method, path, headers=headers)
+    assert (response.status_code, response.headers["retry-after"]) == (429, "3")
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.headers["x-content-type-options"] == "nosniff"
+
+
+async def test_what_is_for_a_view_is_the_views_to_check(app, http):
+    checked = Checked(app)
+
+    statuses = [(await http.get(path)).status_code for path in ("/seen/anna", "/refused", "/bug")]
+
+    assert (statuses, checked.asked) == ([200, 403, 500], [])
+
+
+async def test_who_may_not_ask_is_told_so_before_a_body_is_there(app, serving, read_answer):
+    Checked(app).refusal = Refusal(ErrorCode.BANNED)
+    async with serving(app) as host, await host.connect() as stream:
+        await stream.send_all(b"POST /nope HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n")
+
+        assert (await read_answer(stream)).startswith(b"HTTP/1.1 403 ")
+
+
+@pytest.mark.parametrize(("path", "status"), [("/ws", 421), ("/nope", 404)])
+async def test_an_upgrade_that_comes_late_passes_it_too(app, serving, read_answer, path, status):
+    """On a connection that has carried a request; the listener sees first heads alone."""
+    checked = Checked(app)
+    upgrade = (
+        f"GET {path} HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    ).encode()
+    async with serving(app) as host:
+        for refusal, expected in ((None, status), (Refusal(ErrorCode.BANNED), 403)):
+            checked.refusal = refusal
+            async with await host.connect() as stream:
+                await stream.send_all(upgrade)
+                assert b"HTTP/1.1 %d" % expected in await read_answer(stream)
+    assert checked.asked == [("GET", path)] * 2
+
+
 @pytest.mark.parametrize(
     ("path", "status"),
     [

@@ -243,6 +243,21 @@ class TestAccess:
 
         assert response.headers["ratelimit-remaining"] == "9"
 
+    @pytest.mark.parametrize(
+        ("method", "path", "status"),
+        [("GET", "/nope", 404), ("PUT", "/anyone", 405), ("OPTIONS", "/anyone", 204)],
+    )
+    async def test_what_is_for_no_endpoint_counts_for_its_address(
+        self, http, guard, method, path, status
+    ):
+        asked = {"Access-Control-Request-Method": "PUT"}
+
+        assert (await http.request(method, path, headers=asked)).status_code == status
+        assert guard.asked == [("192.0.2.7", None, "free")]
+        guard.refuse_at = "free"
+        response = await http.request(method, path, headers=asked)
+        assert (response.status_code, response.headers["retry-after"]) == (429, "3")
+
 
 class TestValues:
     async def test_path_and_query(self, http):

@@ -9,7 +9,7 @@ import logging
 from math import ceil
 from typing import Final, final
 
-from quart import Request
+from quart import Request, Websocket
 
 from triolet._domain.addresses import UNIX, customer_of, is_local
 from triolet._model.errors import ErrorCode, Refusal
@@ -72,7 +72,7 @@ class Guard:
             for name in RATES
         }
 
-    def address(self, request: Request) -> str:
+    def address(self, request: Request | Websocket) -> str:
         """Return the client's address, trusted proxies considered."""
         client = request.scope.get("client")
         peer = UNIX if client is None else peer_of(tuple(client))

@@ -10,7 +10,7 @@
 from collections.abc import Sequence
 from typing import Final, final
 
-from quart import Request, Response
+from quart import Request, Response, Websocket
 
 from .settings import WebSettings
 
@@ -68,7 +68,7 @@ class Headers:
         self._always = tuple(always.items())
         self._hsts = f"max-age={settings.hsts_days * _DAY_S}" if settings.hsts_days else ""
 
-    def add(self, request: Request, response: Response) -> Response:
+    def add(self, request: Request | Websocket, response: Response) -> Response:
         """Give `response` what it does not say itself."""
         headers = response.headers
         said = {name.lower() for name, _ in headers}
@@ -98,6 +98,6 @@ class Headers:
         return response
 
 
-def is_secure(request: Request) -> bool:
+def is_secure(request: Request | Websocket) -> bool:
     """Whether the browser came by TLS, as the proxy says or as it is."""
     return request.headers.get("X-Forwarded-Proto", request.scheme) == "https"

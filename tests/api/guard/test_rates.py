@@ -14,8 +14,12 @@ from triolet.adapters.memory import MemoryBus, MemoryLimiter, open_memory_store
 from triolet.adapters.system import SystemClock, SystemEntropy
 from triolet.embedded import open_engine
 from triolet.ports.gate import FOREVER, Identity
+from triolet_api.app import create_app
+from triolet_api.dispatch import Dispatcher
+from triolet_api.guard import rates
 from triolet_api.guard.rates import RATES, Guard
 from triolet_api.guard.settings import GuardSettings
+from triolet_api.pages.health import Health
 from triolet_api.problems import HeadedRefusal
 
 SETTINGS = GuardSettings(read_rate=1, read_burst=5, write_rate=1, write_burst=2, address_factor=2)
@@ -176,6 +180,45 @@ async def test_who_is_banned_or_denied_is_refused_on_every_node_within_a_second(
                     await guard.check(rate=rate, **fields)
                 assert raised.value.code is ErrorCode.BANNED
         await guard.check(address=HERE, identity=person(), rate="read")
+
+
+async def test_what_is_not_there_counts_for_its_address_as_all_else(
+    serving, real_time, monkeypatch
+):
+    """Who is denied or banned, or asks too often, is refused it as they are refused the rest."""
+    monkeypatch.setattr(rates, "_ANY_BURST", 5)
+    # None comes back meanwhile, however slow the machine is.
+    monkeypatch.setattr(rates, "_ANY_RATE", 0.001)
+    settings = GuardSettings(trusted_proxies=("127.0.0.1",), deny=("203.0.113.0/24",))
+    asked_before = {"Origin": "https://a.example", "Access-Control-Request-Method": "PUT"}
+    app = create_app()
+    async with open_guarded(settings) as (engine, guard):
+        Dispatcher(app, admit=engine.admit, guard=guard).add(Health(lambda: ""))
+        await engine.bans.add(Ban(network="198.51.100.0/24"))
+        async with serving(app) as host, host.client() as client:
+
+            async def answers(address):
+                said = {"X-Forwarded-For": address}
+                return [
+                    await client.request(method, path, headers=said | more)
+                    for method, path, more in (
+                        ("GET", "/health/live", {}),
+                        ("GET", "/nope", {}),
+                        ("POST", "/health/live", {}),
+                        ("OPTIONS", "/nope", asked_before),
+                        ("GET", "/ws", {}),
+                    )
+                ]
+
+            assert [one.status_code for one in await answers(HERE)] == [200, 404, 405, 204, 426]
+            for address in ("203.0.113.9", THERE):
+                assert {one.status_code for one in await answers(address)} == {403}
+            for one in await answers(HERE):
+                assert one.status_code == 429
+                assert int(one.headers["retry-after"]) > 100
+                assert one.headers["ratelimit-limit"] == "5"
+                assert one.headers["ratelimit-remaining"] == "0"
+            assert (await client.get("/nope")).status_code == 404, "others go on"
 
 
 # --- from where ----------------------------------------------------------------------------------
