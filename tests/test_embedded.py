@@ -18,6 +18,8 @@ from triolet.adapters.system import SystemClock, SystemEntropy
 from triolet.embedded import ClosedGate, open_bus, open_engine, open_limiter, open_store
 from triolet.ports.gate import FOREVER, Action, Identity, Opening
 
+PATIENCE_S = 60
+
 
 def store_at(url):
     return open_store(url, clock=SystemClock(), entropy=SystemEntropy(), limits=Limits())
@@ -128,7 +130,7 @@ async def test_without_a_gate_nobody_comes_in_over_a_socket():
         pipe.session.identity = None
         await pipe.send(b"\x82\xa2op\xa5hello\xa5token\xa1t")
 
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE_S):
             assert b"unauthenticated" in await pipe.receive()
             with pytest.raises(trio.EndOfChannel):
                 await pipe.receive()
@@ -312,9 +314,10 @@ async def test_engines_that_share_a_store_and_a_bus_are_one_deployment():
     ):
         await anna.create("group", room="tea", members=["ben"])
         await ben.subscribe("tea")
-        written = await anna.send("tea", {"text": "hello"})
-        with trio.fail_after(10):
-            async for event in ben.events():
+        # A stream tells what comes from its opening on.
+        with trio.fail_after(PATIENCE_S), ben.events() as events:
+            written = await anna.send("tea", {"text": "hello"})
+            async for event in events:
                 if isinstance(event, Entry):
                     break
         assert (event.seq, event.fact) == (written.seq, Message(body={"text": "hello"}))

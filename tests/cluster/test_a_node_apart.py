@@ -23,14 +23,14 @@ async def test_a_node_that_is_cut_from_both_is_not_ready_and_keeps_nothing(postg
                 proxy.cut()
             else:
                 proxy.sever()
-        began = trio.current_time()
+        began = left.time.now()
         with pytest.raises(Refusal) as refused:
             with trio.fail_after(PATIENCE_S):
                 await anna.client.send(room, "apart", cid="apart")
         # What was on its way when the way was lost may be stored.
         assert refused.value.code in (ErrorCode.STORE_UNAVAILABLE, ErrorCode.OUTCOME_UNKNOWN)
-        assert await left.until_ready(False) >= 0
-        assert trio.current_time() - began <= 15
+        await left.until_ready(False)
+        assert left.time.now() - began <= 15
         # Its users are gone for the others; the others are as ever.
         assert right.engine.ready()
         await ben.told_that("anna", "offline", within_s=2 * LEASE_S + CANARY_S)
@@ -39,7 +39,7 @@ async def test_a_node_that_is_cut_from_both_is_not_ready_and_keeps_nothing(postg
         for proxy in (left.store, left.bus):
             proxy.heal()
         await left.until_ready(True)
-        await anna.until(lambda event: getattr(event, "seq", 0) == apart[-1], within_s=5)
+        await anna.until(lambda event: getattr(event, "seq", 0) == apart[-1])
         await anna.send(room, "apart", cid="apart")
         last = await anna.send(room, "together again")
         await ben.told_that("anna", "online")

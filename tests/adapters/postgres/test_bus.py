@@ -74,11 +74,11 @@ async def test_a_server_that_restarts_is_heard_again(postgres_url, restored, how
         assert [Doorbell("tea", b"1")] == await hear(ben, until=b"1")
 
         await trio.to_thread.run_sync(getattr(restored, how))
-        with trio.fail_after(10), pytest.raises(BusUnavailable):
+        with trio.fail_after(60), pytest.raises(BusUnavailable):
             await anna.ring([Doorbell("tea", b"lost")])
         await trio.to_thread.run_sync(restored.start)
 
-        with trio.fail_after(30):
+        with trio.fail_after(60):
             assert [] == await hear_again(ben)
             await until_it_works(ben.follow, ["cake"])
             await until_it_works(anna.ring, [Doorbell("cake", b"2"), Doorbell("tea", b"3")])
@@ -93,7 +93,7 @@ async def test_a_crash_of_the_server_ends_all_leases(postgres_url, restored):
         await trio.to_thread.run_sync(restored.crash)
         await trio.to_thread.run_sync(restored.start)
 
-        with trio.fail_after(30):
+        with trio.fail_after(60):
             assert not await until_it_works(lambda: bus.renew_lease("a:1", ttl_s=60))
             assert [{}] == await until_it_works(bus.states, ["carl"])
             await until_it_works(lambda: bus.take_lease("a:2", ttl_s=60))
@@ -106,7 +106,7 @@ async def test_a_bus_opens_before_its_database_does(postgres_url, restored):
         with pytest.raises(BusUnavailable):
             await bus.follow(["tea"])
         await trio.to_thread.run_sync(restored.start)
-        with trio.fail_after(30):
+        with trio.fail_after(60):
             await until_it_works(bus.follow, ["tea"])
             await until_it_works(bus.ring, [Doorbell("tea", b"1")])
             assert [Doorbell("tea", b"1")] == list((await bus.receive()).doorbells)

@@ -22,7 +22,7 @@ WAITING = Statement(
 )
 LOCKS = Statement("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")
 DURABLE = Statement("SELECT setting FROM pg_settings WHERE name = 'synchronous_commit'")
-PATIENCE_S = 30
+PATIENCE_S = 60
 
 
 @asynccontextmanager

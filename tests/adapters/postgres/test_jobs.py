@@ -36,6 +36,7 @@ class TestPostgresJobs(JobContract):
 
 # --- several nodes -----------------------------------------------------------------------------
 
+PATIENCE_S = 60
 LOCK = Statement("SELECT FROM triolet.jobs WHERE key = $1 FOR UPDATE", TEXT)
 
 
@@ -51,7 +52,7 @@ async def test_nobody_waits_for_what_another_is_taking(postgres_url, tmp_path):
         await store.jobs.add([j.new("a"), j.new("b"), j.new("c")], now=j.NOW)
         async with other.transaction() as transaction:
             await transaction.run(LOCK, "a")
-            with trio.fail_after(5):
+            with trio.fail_after(PATIENCE_S):
                 assert j.keys(await j.claim(store.jobs, limit=1)) == ["b"]
                 assert await store.jobs.withdraw("k", ["a", "c"]) == 1
                 assert await store.jobs.prune(done_before=j.FAR, limit=9) == 0

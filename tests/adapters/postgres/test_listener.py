@@ -8,7 +8,7 @@ from triolet.adapters.postgres.listener import Listener
 from triolet.testing.chaos.proxy import open_proxy
 from triolet.testing.entropy import CountingEntropy
 
-PATIENCE_S = 30
+PATIENCE_S = 60
 
 
 class Told:

@@ -22,7 +22,7 @@ from triolet.testing.services.pgbouncer import NoPgBouncer, run_pgbouncer
 ADD = Statement("SELECT $1 + 1", INT8)
 SLEEP = Statement("SELECT $1 FROM pg_sleep($2)", TEXT, FLOAT8)
 INSERT = Statement("INSERT INTO cups VALUES ($1)", INT8, writes=True)
-PATIENCE_S = 30
+PATIENCE_S = 60
 
 
 @pytest.fixture(params=["transaction"])

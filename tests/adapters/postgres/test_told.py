@@ -15,7 +15,7 @@ COUNTS = Statement(
     " (SELECT count(*) FROM triolet_frames)"
 )
 AGE = Statement("UPDATE triolet_frames SET at = at - interval '2 minutes'", writes=True)
-PATIENCE_S = 30
+PATIENCE_S = 60
 
 
 @pytest.fixture

@@ -44,7 +44,7 @@ async def test_each_step_waits_for_what_it_asked():
 async def test_either_will_do():
     """A socket that is full can be read, one that is silent can be written."""
     steps = Steps()
-    with trio.fail_after(5):
+    with trio.fail_after(60):
         await wait_either(steps.socket)
         steps.near.setblocking(False)
         try:

@@ -48,7 +48,7 @@ def client_of(server):
 
 async def all_up(bus):
     """All servers answer, on connections that are not just about to be lost."""
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         for connection in bus.connections:
             while True:
                 with suppress(LinkLost):
@@ -185,7 +185,7 @@ async def test_ttls_are_those_of_the_server(servers):
         await bus.put_states("a:1", {"carl": b"on:line", "dora": b"away"})
         await bus.put_states("a:1", {"dora": b""})
         with client_of(servers[0]) as client:
-            assert 55_000 < client.pttl("triolet:lease:a:1") <= 60_000
+            assert 5_000 < client.pttl("triolet:lease:a:1") <= 60_000
             assert client.get("triolet:lease:a:1") == "1:3"
             assert client.hgetall("triolet:states:carl") == {"a:1": "1:on:line"}
             assert not client.exists("triolet:states:dora")

@@ -8,6 +8,7 @@ import pytest
 import redis
 import trio
 from msgspec.structs import replace
+from own_time import open_own_time
 from trio.testing import wait_all_tasks_blocked
 
 from triolet._model.limits import Limits
@@ -18,6 +19,7 @@ from triolet.testing.contracts import Home, LimiterContract
 from triolet.testing.services.redis import NoRedis, run_redis
 
 LIMITS = Limits()
+PATIENCE_S = 60
 
 
 class RedisLimiterContract(LimiterContract):
@@ -48,7 +50,7 @@ class RedisLimiterContract(LimiterContract):
 
 
 async def until_up(limiter):
-    with trio.fail_after(10):
+    with trio.fail_after(PATIENCE_S):
         while not limiter.connections[0].is_up:  # noqa: ASYNC110 - a connection tells nobody
             await trio.sleep(0.01)
 
@@ -88,8 +90,12 @@ async def test_a_server_that_forgot_the_script_is_told_it_again(redis_server):
         with redis.Redis("127.0.0.1", redis_server.port) as client:
             for _ in range(2):
                 client.script_flush()
+                began = trio.current_time()
                 assert not (await limiter.take([quota])).wait_s
-                assert 0 < client.pttl("forgetful:quota:login:anna") <= 50
+                left_ms = client.pttl("forgetful:quota:login:anna")
+                # On a busy machine it may be full again, and gone, before it is looked at.
+                is_late = trio.current_time() - began >= 0.05
+                assert 0 < left_ms <= 50 or (is_late and left_ms == -2)
                 await trio.sleep(0.06)
                 assert not client.exists("forgetful:quota:login:anna")
     assert not limiter.is_alone
@@ -100,28 +106,36 @@ async def test_a_server_that_hangs_makes_nobody_wait_for_long(caplog):
     quota = Quota("login:anna", rate=0.001, burst=2)
     caplog.set_level(logging.WARNING, "triolet.adapters.redis.limiter")
     with running("redis") as (server,):
-        async with open_redis_limiter(
-            [server.url()], entropy=SystemEntropy(), limits=LIMITS
-        ) as limiter:
+        async with (
+            open_redis_limiter([server.url()], entropy=SystemEntropy(), limits=LIMITS) as limiter,
+            open_own_time() as time,
+        ):
             server.pause()
             try:
-                began = trio.current_time()
+                began = time.now()
                 waits = [(await limiter.take([quota])).wait_s for _ in range(3)]
                 assert [bool(wait_s) for wait_s in waits] == [False, False, True]
-                assert trio.current_time() - began < 4 * LIMITS.limiter_timeout_s
-                while limiter.connections[0].is_up:  # noqa: ASYNC110 - a connection tells nobody
-                    await trio.sleep(0.05)
-                began = trio.current_time()
+                assert time.now() - began < 4 * LIMITS.limiter_timeout_s
+                with trio.fail_after(PATIENCE_S):
+                    while limiter.connections[0].is_up:  # noqa: ASYNC110 - it tells nobody
+                        await trio.sleep(0.05)
+                began = time.now()
                 assert (await limiter.take([quota])).wait_s
-                assert trio.current_time() - began < LIMITS.limiter_timeout_s / 2
+                assert time.now() - began < LIMITS.limiter_timeout_s / 2
+                assert told(caplog) == ["rates are not shared, and each node bounds alone"]
             finally:
                 server.resume()
             await until_up(limiter)
-            await limiter.take([Quota("login:ben", rate=1, burst=1)])
-            assert not limiter.is_alone
-    records = [record for record in caplog.records if record.name.endswith(".limiter")]
-    told = [record.getMessage() for record in records]
-    assert [line.split(":")[0] for line in told] == [
+            # Half a second without the processor is silence, too.
+            with trio.fail_after(PATIENCE_S):
+                while limiter.is_alone:
+                    await limiter.take([Quota("login:ben", rate=1, burst=1)])
+    assert told(caplog)[:2] == [
         "rates are not shared, and each node bounds alone",
         "rates are shared with other nodes again",
     ]
+
+
+def told(caplog):
+    records = [record for record in caplog.records if record.name.endswith(".limiter")]
+    return [record.getMessage().split(":")[0] for record in records]

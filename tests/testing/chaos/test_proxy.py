@@ -5,6 +5,7 @@ import trio
 
 from triolet.testing.chaos.proxy import open_proxy
 
+PATIENCE_S = 60
 # Nothing has come for so long: it does not come.
 SILENCE_S = 0.05
 
@@ -43,7 +44,7 @@ class Far:
         self.stirred = trio.Event()
 
     async def until(self, is_so):
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE_S):
             while not is_so():
                 await self.stirred.wait()
 
@@ -74,7 +75,7 @@ async def near(proxy, far):
 
 async def read(stream, count):
     data = b""
-    with trio.fail_after(5):
+    with trio.fail_after(PATIENCE_S):
         while len(data) < count:
             part = await stream.receive_some()
             assert part, data
@@ -89,7 +90,7 @@ async def is_silent(stream):
 
 
 async def is_reset(stream):
-    with trio.fail_after(5), pytest.raises(trio.BrokenResourceError):
+    with trio.fail_after(PATIENCE_S), pytest.raises(trio.BrokenResourceError):
         await stream.receive_some()
     return True
 

@@ -50,11 +50,11 @@ def test_it_is_stopped_and_killed_and_starts_again_empty(started, kind):
 
 def test_a_paused_server_is_silent_and_goes_on(started):
     server = started()
-    with client_of(server, socket_timeout=0.2, retry=None) as client:
+    with client_of(server) as client, client_of(server, socket_timeout=0.2, retry=None) as hasty:
         assert client.ping()
         server.pause()
         with pytest.raises(redis.exceptions.TimeoutError):
-            client.ping()
+            hasty.ping()
         server.resume()
         assert client.ping()
 
@@ -86,7 +86,7 @@ def test_nothing_is_left(started):
     except NoRedis as error:
         pytest.skip(str(error))
     assert not folder.exists()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         try:
             os.kill(pid, 0)

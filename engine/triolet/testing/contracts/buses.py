@@ -11,7 +11,7 @@ from ...ports.bus import Bus, Doorbell
 from .home import Home
 
 # In which whatever is rung has been heard, on a machine that is busy with other things.
-PATIENCE_S = 10
+PATIENCE_S = 60
 
 
 class BusHome:

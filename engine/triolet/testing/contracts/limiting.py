@@ -12,8 +12,9 @@ from .home import Home
 
 # So slow that what a busy machine takes for a test admits none more.
 _SLOW = 0.001
-# So fast that a wait is short, and so slow that a test's own calls are in between.
+# So fast that a wait is short; a busy machine's calls may take longer than that.
 _QUICK = 4.0
+_TRIES = 20
 
 
 class LimiterContract:
@@ -56,10 +57,14 @@ class LimiterContract:
 
     async def test_after_the_wait_it_is_admitted(self, home: Home) -> None:
         """And not much sooner: a refusal takes nothing."""
-        quota = Quota("login:anna", rate=_QUICK, burst=1)
         async with self.open_limiter(home) as limiter:
-            assert not (await limiter.take([quota])).wait_s
-            waits = [(await limiter.take([quota])).wait_s for _ in range(3)]
+            for number in range(_TRIES):
+                quota = Quota(f"login:{number}", rate=_QUICK, burst=1)
+                began = trio.current_time()
+                assert not (await limiter.take([quota])).wait_s
+                waits = [(await limiter.take([quota])).wait_s for _ in range(3)]
+                if trio.current_time() - began < 1 / _QUICK:
+                    break
             assert all(0 < wait_s <= 1 / _QUICK for wait_s in waits)
             await trio.sleep(waits[-1])
             assert not (await limiter.take([quota])).wait_s
@@ -86,7 +91,10 @@ class LimiterContract:
 
     async def test_it_is_told_how_much_is_left(self, home: Home) -> None:
         """By when each quota is full again, whether something was taken or not."""
-        few, many = Quota("few:anna", rate=_SLOW, burst=2), Quota("many:anna", rate=1, burst=9)
+        few, many = (
+            Quota("few:anna", rate=_SLOW, burst=2),
+            Quota("many:anna", rate=2 * _SLOW, burst=9),
+        )
         async with self.open_limiter(home) as limiter:
             for expected in ([1, 8], [0, 7], [0, 7]):
                 taken = await limiter.take([few, many])
