@@ -75,7 +75,7 @@ def test_time_ends_a_campaign_and_it_tells_how_far_it_is():
     budget = Budget(seconds=0.05)
     report = run(Planted(breaks=lambda _d: False), seed=1, budget=budget, advanced=shares.append)
 
-    assert 0.05 <= report.seconds < 5
+    assert 0.05 <= report.seconds < 60
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
 
@@ -121,11 +121,13 @@ def _loop():
 
 
 @pytest.mark.parametrize(
-    ("bound", "hang"), [("HANG_CPU_S", _loop), ("HANG_S", partial(time.sleep, 60))]
+    ("bound", "bound_s", "hang"),
+    # The others must not take so long, also where the processor is somebody else's for a while.
+    [("HANG_CPU_S", 0.3, _loop), ("HANG_S", 3, partial(time.sleep, 600))],
 )
-def test_a_hang_is_a_failure(monkeypatch, bound, hang):
+def test_a_hang_is_a_failure(monkeypatch, bound, bound_s, hang):
     """Whether it computes, or waits for what never comes."""
-    monkeypatch.setattr(campaign, bound, 0.05)
+    monkeypatch.setattr(campaign, bound, bound_s)
 
     def hangs(data):
         return data[:1] == b"a" and hang()

@@ -9,7 +9,6 @@ import trio
 from triolet.testing.chaos.backings import BUS, STORE, Backing
 from triolet.testing.chaos.process import ProcessFailed
 
-
 PATIENCE_S = 60
 # Nothing has come for so long: it does not come.
 SILENCE_S = 0.3
