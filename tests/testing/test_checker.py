@@ -6,6 +6,7 @@ What is spoilt is said by name, and the smallest counter-example is about it.
 import random
 
 import pytest
+from checker_bans import BANS
 from checker_endings import ENDINGS
 from checker_model import ModelSystem
 from checker_mutations import MUTATIONS
@@ -13,7 +14,7 @@ from checker_mutations import MUTATIONS
 from triolet.testing import history
 from triolet.testing.checker import Promise, Rule, check, counter_example, timeline
 
-WAYS = {**MUTATIONS, **ENDINGS}
+WAYS = {**MUTATIONS, **ENDINGS, **BANS}
 SEEDS = range(20)
 STEPS = 120
 
@@ -30,21 +31,28 @@ def ended():
     return [ModelSystem(seed).run_to_the_end(STEPS) for seed in SEEDS]
 
 
+@pytest.fixture(scope="module")
+def banned():
+    """Some in which somebody is banned for a while."""
+    return [ModelSystem(seed).run_with_a_ban(STEPS) for seed in SEEDS]
+
+
 @pytest.fixture
-def whole(request, good, ended):
+def whole(request, good, ended, banned):
     """Those that a way to spoil a history is about."""
-    return ended if request.node.callspec.params["name"] in ENDINGS else good
+    name = request.node.callspec.params["name"]
+    return ended if name in ENDINGS else banned if name in BANS else good
 
 
-def test_a_system_that_keeps_its_promises_is_believed(good, ended) -> None:
-    found = [check(events).violations for events in (*good, *ended)]
+def test_a_system_that_keeps_its_promises_is_believed(good, ended, banned) -> None:
+    found = [check(events).violations for events in (*good, *ended, *banned)]
 
     assert [violations for violations in found if violations] == []
 
 
-def test_every_rule_but_one_was_applied_to_them(good, ended) -> None:
+def test_every_rule_but_one_was_applied_to_them(good, ended, banned) -> None:
     """The rest is in `checker/test_cursors`: the model's log keeps all its entries."""
-    judged = [check(events).judged for events in (*good, *ended)]
+    judged = [check(events).judged for events in (*good, *ended, *banned)]
     applied = {rule for one in judged for rule, times in one.items() if times}
 
     assert set(Rule) - applied == {Rule.LOST_ONLY_BELOW_FLOOR}

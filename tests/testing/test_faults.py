@@ -28,6 +28,8 @@ def test_a_planted_fault_is_caught_and_only_while_it_is_planted(name) -> None:
 
     assert result.caught == 1
     assert result.alarms == ()
+    if FAULTS[name].promise is Promise.BANNED:
+        assert len(result.by) == 1, "each of its rules is about something of its own"
 
 
 def test_there_are_enough_of_them_for_each_promise() -> None:

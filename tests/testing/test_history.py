@@ -16,6 +16,7 @@ ROW = FoldedRow(seq=1, n=1, at=5, sender="anna", cid="x", reactions=(("👍", 1,
 # One of each kind of event.
 EVENTS: list[history.Event] = [
     history.Opened(0, "c1", user="anna", origin="a test"),
+    history.Greeted(0.4, "c1", node="n1.1"),
     history.Connected(0.5, "c1", 1, session="s", node="n1"),
     history.Sent(1, "c1", 1, op="send", room="lobby", cid="x", fact=ENTRY.fact),
     history.Acked(1, "c1", 1, room="lobby", cid="x", seq=1, at=5, duplicate=True),
@@ -41,6 +42,8 @@ EVENTS: list[history.Event] = [
         5, room="lobby", epoch="e", head=1, entries=(ENTRY,), public=True, lineage=(("e", 1),)
     ),
     history.Deleted(5, room="lobby", seq=1, user="anna", cid="end"),
+    history.Banned(5, user="ben", until=9, node="n1.1"),
+    history.Pardoned(5, user="ben", node="n1.1"),
     history.Settled(5),
 ]
 
@@ -63,7 +66,7 @@ def test_what_is_written_is_read(tmp_path) -> None:
 
 
 def test_a_line_says_first_what_when_and_who() -> None:
-    line = history.encode(EVENTS[2])
+    line = history.encode(EVENTS[3])
 
     assert line.startswith(b'{"event":"sent","t":1,"client":"c1","conn":1,')
 

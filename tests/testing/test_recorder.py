@@ -80,6 +80,7 @@ async def test_what_is_asked_and_answered_is_written_in_order(autojump_clock):
 
     assert kinds == [
         "Opened",
+        "Greeted",
         "Connected",
         *["Sent", "Acked"] * 3,
         "Sent",
@@ -96,7 +97,7 @@ async def test_what_is_asked_and_answered_is_written_in_order(autojump_clock):
     assert sent[1].fact == history.Trace(kind="message", body=history.digest({"text": "one"}))
     assert [(event.seq, event.duplicate) for event in acked] == [(1, False), (2, False), (2, True)]
     assert [event.code for event in refused] == [ErrorCode.NO_SUCH_ENTRY]
-    assert {event.conn for event in stage.of("anna")[1:]} == {1}
+    assert {event.conn for event in stage.of("anna")[2:]} == {1}
 
 
 async def test_entries_are_seen_on_the_wire_and_by_the_application(autojump_clock):
@@ -382,8 +383,21 @@ async def test_a_connection_that_ends_before_its_welcome_has_ended_too(autojump_
         async with open_client(dialer, backoff=QUICK, witness=recorder.witness):
             pass
 
-    kinds = history.Connected | history.Disconnected
+    kinds = history.Greeted | history.Connected | history.Disconnected
     seen = [
         (event.conn, getattr(event, "told", None)) for event in tape if isinstance(event, kinds)
     ]
-    assert seen == [(0, False), (1, None), (1, True)]
+    assert seen == [(0, None), (0, False), (0, None), (1, None), (1, True)]
+
+
+async def test_a_hello_says_where_it_goes_if_that_is_known(autojump_clock):
+    async with open_stage() as stage:
+        async with stage.client("anna"):
+            pass
+        recorder = stage.recorders["anna"]
+        recorder.reaches("node1.2")
+        dialer = recorder.dialer(stage.dialers["anna"])
+        async with open_client(dialer, backoff=QUICK):
+            pass
+
+    assert [event.node for event in stage.of("anna", history.Greeted)] == ["", "node1.2"]

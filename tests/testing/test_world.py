@@ -84,3 +84,22 @@ def test_everybody_follows_every_room_of_theirs_when_a_world_begins() -> None:
     groups = {(f"{user}/{i}.1", f"room{k}") for user in NAMES[:3] for i in (0, 1) for k in (0, 1)}
     direct = {(f"{user}/{i}.1", "dm:anna:ben") for user in NAMES[:2] for i in (0, 1)}
     assert followed == groups | direct
+
+
+def test_who_is_banned_is_sent_away_comes_in_vain_and_comes_back() -> None:
+    ban, knock, lift = Step("ban", pick=9), Step("knock", after_s=3), Step("lift", after_s=3)
+    said = Step("send", who=2, after_s=3)
+    outcome = play(Script(people=2, devices=2, nodes=3, steps=(ban, knock, lift, said)))
+
+    def of_ben(kind):
+        events = [event for event in outcome.history if isinstance(event, kind)]
+        return [event for event in events if event.client.startswith("ben")]
+
+    away = [(event.client, event.conn, event.code) for event in of_ben(history.Disconnected)]
+    nodes = {event.client: event.node for event in of_ben(history.Greeted)}
+    assert outcome.complaints == []
+    assert sorted(away[:2]) == [(f"ben/{i}.1", 1, 4003) for i in (0, 1)]
+    assert sorted(away[2:4]) == [(f"ben/{i}.2", 0, 4003) for i in (0, 1)]
+    assert set(nodes.values()) <= {f"node{i}.1" for i in range(3)}
+    assert [(event.client, event.op) for event in of_ben(history.Sent)] == [("ben/0.3", "send")]
+    assert outcome.judged[Rule.BAN_HAS_CAUSE] == 4

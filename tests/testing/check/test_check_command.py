@@ -110,7 +110,16 @@ def test_help_names_every_bound(capsys) -> None:
 
     out = capsys.readouterr().out
     assert all(
-        option in out for option in ("--grace", "--lease", "--silence", "--typing", "--slack")
+        option in out
+        for option in (
+            "--grace",
+            "--lease",
+            "--silence",
+            "--typing",
+            "--slack",
+            "--ban",
+            "--recheck",
+        )
     )
 
 

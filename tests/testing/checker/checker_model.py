@@ -111,6 +111,7 @@ class ModelSystem:
     # --- connections -------------------------------------------------------------------
 
     def connect(self, client):
+        self.say(history.Greeted, client)
         client.conn += 1
         client.is_online = True
         self.say(history.Connected, client, session=f"s{next(self._numbers)}")
@@ -392,6 +393,46 @@ class ModelSystem:
         self.say(history.Settled)
         return self.events
 
+    # --- a ban -------------------------------------------------------------------------
+
+    def ban(self, user):
+        """Somebody is banned: whoever is in goes, and who knocks is sent away."""
+        self.say(history.Banned, user=user)
+        for client in self.user_clients(user):
+            self.end(client)
+        self.advance(2)
+        for client in self.clients:
+            if client.user == user:
+                self.say(history.Greeted, client)
+                self.say(history.Disconnected, client, code=4003, told=True)
+
+    def end(self, client):
+        client.is_online, client.wire = False, None
+        self.say(history.Disconnected, client, code=4003, told=True)
+        self.left[client.user] = next(self._numbers)
+        if not self.user_clients(client.user):
+            number = self.left[client.user]
+            self.later(GRACE_S, lambda: self.gone(client.user, number))
+
+    def run_with_a_ban(self, steps):
+        """Live as in `run`, but for a time when somebody is banned, whom the others talk about."""
+        self.begin()
+        for _ in range(steps):
+            self.step()
+        for client in self.clients:
+            while not client.is_online:
+                self.connect(client)
+        everybody = self.clients
+        self.ban("ben")
+        self.clients = [client for client in everybody if client.user != "ben"]
+        for _ in range(steps // 4):
+            self.step()
+        self.advance(100)
+        self.say(history.Pardoned, user="ben")
+        self.advance(2)
+        self.clients = everybody
+        return self.settle()
+
     def begin(self):
         for user in (OWNER, *USERS):
             self.append(OWNER, "make", Member(user, "owner" if user == OWNER else "member"))
@@ -404,6 +445,10 @@ class ModelSystem:
         for _ in range(steps):
             self.step()
         self.advance(100)
+        return self.settle()
+
+    def settle(self):
+        """Have everybody at home, and all is quiet."""
         for client in self.clients:
             while not client.is_online:
                 self.connect(client)

@@ -46,6 +46,8 @@ def test_every_event_and_every_fact_has_words() -> None:
     ]
     where = {"sub": 0, "room": "r"}
     events = {
+        history.Greeted(0): "says hello",
+        history.Greeted(1, node="n1.2"): "says hello to n1.2",
         history.Connected(0): "connection 0",
         history.Disconnected(0): "connection 0 ends: 1006",
         history.Left(0): "is ended",
@@ -79,13 +81,18 @@ def test_every_event_and_every_fact_has_words() -> None:
             "r is stored: head 7, floor 6; 7: anna x 012345"
         ),
         history.Deleted(0, room="r", seq=7, user="anna", cid="x"): "r is deleted at 7 by anna",
+        history.Banned(0, user="ben"): "ben is banned",
+        history.Banned(0, user="ben", until=2.5, node="n1.2"): (
+            "ben is banned until 2.500, says n1.2"
+        ),
+        history.Pardoned(0, user="ben", node="n1.2"): "ben is banned no more, says n1.2",
     }
     for fact, words in facts:
         entry = history.Logged(seq=1, n=0, at=0, sender="anna", cid="x", fact=fact)
         events[history.Seen(0, entry=entry, **where)] = f"[no cursor] r 1: anna x {words}"
 
     for event, words in events.items():
-        assert timeline([event]).splitlines()[1].strip() == f"0.000  {words}"
+        assert timeline([event]).splitlines()[1].strip() == f"{event.t:.3f}  {words}"
 
     told = {type(event) for event in events} | {history.Opened, history.Settled}
     assert told == set(history.Event.__args__)

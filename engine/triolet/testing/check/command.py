@@ -46,6 +46,8 @@ _HELP: Final = {
     "silence_s": "seconds more, if their connection ended in silence (%g)",
     "typing_s": "seconds somebody is shown typing who said so once (%g)",
     "slack_s": "seconds what is told of people may be late (%g)",
+    "ban_s": "seconds until a ban is in force everywhere (%g)",
+    "recheck_s": "seconds after which nodes ask for bans that they were not told of (%g)",
 }
 
 

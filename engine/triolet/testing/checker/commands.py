@@ -63,6 +63,11 @@ class Commands:
         found = self._commands.get((room, user, cid))
         return self._commands.get(("", user, cid)) if found is None else found
 
+    def first(self, room: str, user: str, cid: str) -> Sent | None:
+        """Return the first try of a request, if it was sent by anybody here."""
+        found = self._find(room, user, cid)
+        return None if found is None else found.first
+
     def refused(self, event: Refused, user: str) -> None:
         """The engine will not have it."""
         command = self._find(event.room, user, event.cid)

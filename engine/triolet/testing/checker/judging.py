@@ -5,6 +5,7 @@ from typing import TypeAlias, cast, final
 
 from .. import history
 from ..history import Event
+from .banning import Banning
 from .commands import Commands
 from .cursors import Cursors
 from .deleting import Deleting
@@ -42,6 +43,7 @@ class Checker:
         self._marks = Marks(findings, logs)
         self._troubles = Troubles()
         self._deleting = Deleting(findings, bounds, self._troubles)
+        self._banning = Banning(findings, bounds, self._troubles, logs, self._commands)
         self._people = People(findings, bounds, self._troubles)
         self._typists = Typists(findings, bounds, self._troubles)
         # Client → user.
@@ -54,6 +56,7 @@ class Checker:
     def _table(self) -> dict[type[Event], _Take]:
         found = {
             history.Opened: self._opened,
+            history.Greeted: self._greeted,
             history.Connected: self._connected,
             history.Disconnected: self._disconnected,
             history.Left: self._disconnected,
@@ -75,6 +78,8 @@ class Checker:
             history.Fault: self._fault,
             history.Stored: self._stored,
             history.Deleted: self._deleted,
+            history.Banned: self._banned,
+            history.Pardoned: self._banning.pardoned,
             history.Settled: self._settled,
         }
         return cast(dict[type[Event], _Take], found)
@@ -99,26 +104,33 @@ class Checker:
         self._people.opened(event.user)
         self._typists.opened(event.user)
 
+    def _greeted(self, event: history.Greeted) -> None:
+        self._banning.greeted(event, self._user(event))
+
     def _connected(self, event: history.Connected) -> None:
         self._cursors.connected(event)
+        self._banning.connected(event)
         self._deleting.connected(event)
         self._marks.connected(event)
         self._people.connected(event, self._user(event))
 
     def _disconnected(self, event: history.Disconnected | history.Left) -> None:
         self._cursors.disconnected(event)
+        self._banning.disconnected(event)
         self._deleting.connected(event)
         self._typists.disconnected(event)
         self._people.disconnected(event, self._user(event))
 
     def _sent(self, event: history.Sent) -> None:
         self._commands.sent(event, self._user(event))
+        self._banning.sent(event, self._user(event))
         self._deleting.sent(event)
         self._cursors.sent()
         self._marks.sent(event, self._user(event))
 
     def _acked(self, event: history.Acked) -> None:
         self._commands.acked(event, self._user(event))
+        self._banning.acked(event)
         self._deleting.acked(event)
 
     def _refused(self, event: history.Refused) -> None:
@@ -137,6 +149,7 @@ class Checker:
 
     def _seen(self, event: history.Seen) -> None:
         self._seen_count += 1
+        self._banning.seen(event, self._user(event))
         start = self._cursors.seen(event)
         if start is not None:
             self._rights.seen(event, start)
@@ -153,10 +166,12 @@ class Checker:
 
     def _unread(self, event: history.Unread) -> None:
         self._marks.unread(event, self._user(event))
+        self._banning.told(event, self._user(event))
         self._deleting.told(event)
 
     def _receipts(self, event: history.Receipts) -> None:
         self._marks.receipts(event)
+        self._banning.told(event, self._user(event))
         self._deleting.told(event)
 
     def _typing(self, event: history.Typing) -> None:
@@ -165,6 +180,7 @@ class Checker:
 
     def _folded(self, event: history.Folded) -> None:
         self._folding.folded(event)
+        self._banning.told(event, self._user(event))
         self._deleting.told(event)
 
     def _fault(self, event: history.Fault) -> None:
@@ -182,6 +198,10 @@ class Checker:
         self._logs.deleted(event)
         self._deleting.deleted(event)
 
+    def _banned(self, event: history.Banned) -> None:
+        self._banning.banned(event)
+        self._people.banned(event)
+
     def _settled(self, event: history.Settled) -> None:
         self._cursors.settled(event)
         self._deleting.settled(event)
@@ -195,6 +215,7 @@ class Checker:
         self._rights.finish(self._users)
         self._erasing.finish()
         self._deleting.finish()
+        self._banning.finish(self._last)
         self._folding.finish()
         self._marks.finish(dict.fromkeys(self._users.values()))
         self._typists.finish(self._last)

@@ -53,6 +53,11 @@ class Log:
             return self.kept
         return next(iter(self.by_epoch.values()), {})
 
+    def by_cid(self, sender: str, cid: str) -> Event | None:
+        """Return what told of an entry that somebody asked for under a cid."""
+        known = self.final().values()
+        return next((e for entry, e in known if (entry.sender, entry.cid) == (sender, cid)), None)
+
     def ends(self) -> Iterator[tuple[str, int]]:
         """Yield `(epoch, last)`: the last seq that each former epoch shares with the present."""
         lineage = () if self.stored is None else self.stored.lineage

@@ -6,8 +6,10 @@ While something is broken, and as long again after it is mended, nobody is blame
 
 from typing import final
 
+from ..._model.errors import CloseCode
 from ..history import (
     Asked,
+    Banned,
     Closed,
     Connected,
     Disconnected,
@@ -58,7 +60,7 @@ class Troubles:
 class _User:
     """The truth about one user: how many connections, and since when it is so."""
 
-    __slots__ = ("conns", "event", "is_hidden", "since", "told", "untold_at")
+    __slots__ = ("banned_at", "conns", "event", "is_hidden", "since", "told", "untold_at")
 
     def __init__(self) -> None:
         # Client → the event that connected it.
@@ -72,6 +74,8 @@ class _User:
         self.untold_at = float("-inf")
         # Has asked to be invisible at some time.
         self.is_hidden = False
+        # Was banned last.
+        self.banned_at = float("-inf")
 
 
 @final
@@ -128,12 +132,19 @@ class People:
         del found.conns[event.client]
         if not found.conns:
             found.since, found.event, found.told = event.t, event, True
-        found.told = found.told and is_told
+        # Who is banned hears of it later than others may.
+        is_banned = isinstance(event, Disconnected) and event.code == CloseCode.BANNED
+        found.told = found.told and is_told and not is_banned
 
     def asked(self, event: Asked, user: str) -> None:
         """Somebody says how to be shown."""
         if event.status == "invisible":
             self._users[user].is_hidden = True
+
+    def banned(self, event: Banned) -> None:
+        """Somebody's connections are about to be ended, if there are any."""
+        if event.user in self._users:
+            self._users[event.user].banned_at = event.t
 
     def presence(self, event: Presence) -> None:
         """A client is told how people are."""
@@ -215,7 +226,10 @@ class People:
     def _here(self, client: str, user: str, now: Event, since: float) -> None:
         """Judge that somebody who is here since then is shown offline."""
         self._findings.judge(Rule.HERE_IS_SHOWN)
-        bounds = self._bounds
+        found, bounds = self._users[user], self._bounds
+        if any(conn.t <= found.banned_at for conn in found.conns.values()):
+            # Here in the eyes of a client that has yet to hear of its end.
+            return
         recovery_s = bounds.silence_s + bounds.grace_s + bounds.lease_s
         start = max(since, self._mended(since, now.t) + recovery_s)
         if now.t > start + bounds.slack_s:

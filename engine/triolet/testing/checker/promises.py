@@ -25,6 +25,7 @@ class Promise(Enum):
     FOLDED = "history is the fold of the log"
     PRESENT = "who is here is shown"
     GONE = "a deleted room is gone for everybody"
+    BANNED = "who is banned is out until that is lifted"
 
 
 @final
@@ -70,6 +71,12 @@ class Rule(Enum):
     GONE_IS_NOT_TOLD = "a room was told of that was known to be deleted"
     GONE_IS_NOTICED = "all is quiet, but a deleted room is still followed"
     GONE_FOR_EVER = "a deleted room is there again"
+    BAN_TAKES_NOTHING = "something was taken from somebody who was banned"
+    BAN_TELLS_NOTHING = "somebody was told something who was banned"
+    BAN_LETS_NOBODY_IN = "somebody was let in who was banned"
+    BAN_ENDS_SESSIONS = "somebody is connected still who was banned"
+    BAN_IS_SAID = "somebody who was banned was sent away for another reason"
+    BAN_HAS_CAUSE = "somebody was sent away as banned who was not"
 
     @property
     def promise(self) -> Promise:
@@ -117,6 +124,12 @@ _PROMISES: Final[dict[Rule, Promise]] = {
     Rule.GONE_IS_NOT_TOLD: Promise.GONE,
     Rule.GONE_IS_NOTICED: Promise.GONE,
     Rule.GONE_FOR_EVER: Promise.GONE,
+    Rule.BAN_TAKES_NOTHING: Promise.BANNED,
+    Rule.BAN_TELLS_NOTHING: Promise.BANNED,
+    Rule.BAN_LETS_NOBODY_IN: Promise.BANNED,
+    Rule.BAN_ENDS_SESSIONS: Promise.BANNED,
+    Rule.BAN_IS_SAID: Promise.BANNED,
+    Rule.BAN_HAS_CAUSE: Promise.BANNED,
 }
 
 
@@ -130,6 +143,8 @@ class Bounds(Struct, frozen=True, kw_only=True):
         silence_s: how long a server may believe in a connection that is silent.
         typing_s: how long somebody is typing without saying so again.
         slack_s: states are coalesced (0.5 s), tasks wait for the processor.
+        ban_s: how long until every node knows of a ban, or of its end.
+        recheck_s: how often nodes ask for what they may not have been told.
     """
 
     grace_s: float = 10
@@ -137,6 +152,8 @@ class Bounds(Struct, frozen=True, kw_only=True):
     silence_s: float = 60
     typing_s: float = 6
     slack_s: float = 3
+    ban_s: float = 1
+    recheck_s: float = 5
 
 
 @final

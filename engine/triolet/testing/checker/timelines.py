@@ -137,10 +137,20 @@ def _disconnected(event: history.Disconnected) -> str:
     return f"connection {event.conn} ends: {event.code}"
 
 
+def _banned(event: history.Banned) -> str:
+    until = f" until {event.until:.3f}" if event.until else ""
+    return f"{event.user} is banned{until}{_at(event.node)}"
+
+
+def _at(node: str) -> str:
+    return f", says {node}" if node else ""
+
+
 _SAYINGS: Final = cast(
     dict[type[Event], _Say],
     {
         history.Opened: lambda event: f"acts for {event.user}",
+        history.Greeted: lambda event: f"says hello{f' to {event.node}' if event.node else ''}",
         history.Connected: lambda event: f"connection {event.conn}",
         history.Disconnected: _disconnected,
         history.Left: lambda _: "is ended",
@@ -162,6 +172,8 @@ _SAYINGS: Final = cast(
         history.Fault: _fault,
         history.Stored: _stored,
         history.Deleted: lambda event: f"{event.room} is deleted at {event.seq} by {event.user}",
+        history.Banned: _banned,
+        history.Pardoned: lambda event: f"{event.user} is banned no more{_at(event.node)}",
         history.Settled: lambda _: "all is quiet",
     },
 )

@@ -5,7 +5,7 @@ one or two functions of the engine for as long as a run lasts, and the checker m
 promise was broken; without the fault, it must find the same runs good.
 
     planting   what a fault is, and how it is planted
-    storing, showing, telling, deleting, bounding     the faults
+    storing, showing, telling, deleting, banning, bounding     the faults
     scenes     what is played meanwhile: small worlds, and two overloads
     trial      a fault, on some seeds
     command    `python -m triolet.testing faults`

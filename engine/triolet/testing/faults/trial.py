@@ -6,11 +6,11 @@ from typing import final
 from msgspec import Struct
 
 from ..checker import Promise
-from . import bounding, deleting, showing, storing, telling
+from . import banning, bounding, deleting, showing, storing, telling
 from .planting import FAULTS, Fault, Scene
 
 # Importing them has registered them.
-_ALL = (storing, showing, telling, deleting, bounding)
+_ALL = (storing, showing, telling, deleting, banning, bounding)
 
 
 @final

@@ -8,6 +8,7 @@ A history is a list of events in the order in which they were recorded, in a fil
 What the events mean, by example:
 
     opened        the client "c1" acts for the user "anna"
+    greeted       its hello leaves, on a connection that is new
     connected     its first, second, … connection is there; `disconnected` ends it
     sent          it asked for something durable under a cid; again on each retry
     acked         … and was told its place; `refused`: that it will not be;
@@ -25,6 +26,7 @@ and what the world adds, as facts:
     fault         something was broken or mended: nodes, network, disk, clock
     stored        the log of a room, as the store has it in the end
     deleted       … and that it ended so: the room is no more
+    banned        a user is, in the store; `pardoned`: is so no more
     settled       nothing is broken and all is quiet: who is connected has seen everything
 
 A *cursor* is what one `subscribe` opened.
@@ -42,6 +44,7 @@ Bodies are not recorded but their digests, see `traces`.
 from .events import VERSION as VERSION
 from .events import Acked as Acked
 from .events import Asked as Asked
+from .events import Banned as Banned
 from .events import Closed as Closed
 from .events import Connected as Connected
 from .events import Deleted as Deleted
@@ -49,8 +52,10 @@ from .events import Disconnected as Disconnected
 from .events import Event as Event
 from .events import Fault as Fault
 from .events import Folded as Folded
+from .events import Greeted as Greeted
 from .events import Left as Left
 from .events import Opened as Opened
+from .events import Pardoned as Pardoned
 from .events import Presence as Presence
 from .events import Receipts as Receipts
 from .events import Refused as Refused

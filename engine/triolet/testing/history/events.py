@@ -47,6 +47,17 @@ class Opened(_Event, tag="opened", frozen=True, kw_only=True):
 
 
 @final
+class Greeted(_Event, tag="greeted", frozen=True, kw_only=True):
+    """Its hello leaves; `conn` is that of the connection before.
+
+    Attributes:
+        node: to which life of which node, where that is known.
+    """
+
+    node: str = ""
+
+
+@final
 class Connected(_Event, tag="connected", frozen=True, kw_only=True):
     """The server has welcomed it; `node` where there are several and it is known."""
 
@@ -321,12 +332,35 @@ class Deleted(_Event, tag="deleted", frozen=True, kw_only=True):
 
 
 @final
+class Banned(_Event, tag="banned", frozen=True, kw_only=True):
+    """The store has a ban of a user, in place of an earlier one.
+
+    Attributes:
+        until: when it ends, on the history's clock; 0: never.
+        node: which life of which node says that it is in force there; empty: none does yet.
+    """
+
+    user: str
+    until: float = 0
+    node: str = ""
+
+
+@final
+class Pardoned(_Event, tag="pardoned", frozen=True, kw_only=True):
+    """The store has no ban of a user any more; `node` as in `Banned`."""
+
+    user: str
+    node: str = ""
+
+
+@final
 class Settled(_Event, tag="settled", frozen=True, kw_only=True):
     """Nothing is broken, nobody writes, and all had the time to hear of everything."""
 
 
 Event: TypeAlias = (
     Opened
+    | Greeted
     | Connected
     | Disconnected
     | Left
@@ -348,5 +382,7 @@ Event: TypeAlias = (
     | Fault
     | Stored
     | Deleted
+    | Banned
+    | Pardoned
     | Settled
 )

@@ -70,6 +70,10 @@ class Recorder:
         """Take note of what the client gives to its application; for `open_client`."""
         self._streams.witness(effect)
 
+    def reaches(self, node: str) -> None:
+        """Note to which life of which node the next connection is."""
+        self._scribe.node = node
+
     def vanished(self) -> None:
         """Note that the client's machine is gone: a farewell is said, and heard by nobody."""
         self._scribe.is_cut_off = True

@@ -20,6 +20,7 @@ class Scribe:
 
     Attributes:
         conn: the ordinal of the present or last connection, 0 before the first.
+        node: to which life of which node it has connected last, where that is known.
         is_cut_off: the client's machine has vanished: what it still says, nobody hears.
     """
 
@@ -27,6 +28,7 @@ class Scribe:
         self.user = user
         self.write = write
         self.conn = 0
+        self.node = ""
         self.is_cut_off = False
         self._name = name
         self._clock = clock

@@ -93,7 +93,9 @@ class Tap:
 
     def leaves(self, payload: bytes) -> None:
         """Note a message of the client, before it can have arrived."""
-        self._has_greeted = True
+        if not self._has_greeted:
+            self._has_greeted = True
+            self._scribe.write(history.Greeted(*self._scribe.here, node=self._scribe.node))
         if self._is_connected:
             self._leaves(decode_command(payload, self._form))
 

@@ -25,6 +25,8 @@ _STATUSES: Final[tuple[Status, ...]] = ("online", "away", "dnd", "invisible")
 _ROLES: Final[tuple[Role, ...]] = ("admin", "member", "reader")
 # The greatest message people write; most are short.
 _TEXT_BYTES_MAX: Final = 4000
+# The longest ban that ends by itself.
+_BAN_S_MAX: Final = 90.0
 
 
 def founding_cid(room: str) -> str:
@@ -147,6 +149,23 @@ def _delete_room(world: "World", device: Device, room: str, step: Step) -> None:
     who.act("delete_room", lambda client: client.delete_room(room))
 
 
+def _ban(world: "World", device: Device, room: str, step: Step) -> None:
+    """Have an administrator ban somebody, one time of three not for good."""
+    for_s = _BAN_S_MAX * step.amount if step.pick // 8 % 3 == 0 else None
+    world.admin.ban(world.node(step.room), world.user(step.pick), for_s=for_s)
+
+
+def _lift(world: "World", device: Device, room: str, step: Step) -> None:
+    """Have an administrator lift a ban, most often of somebody of whom there is one."""
+    user = world.banned(step.pick) or world.user(step.pick)
+    world.let_back(world.node(step.room), user)
+
+
+def _knock(world: "World", device: Device, room: str, step: Step) -> None:
+    """Have somebody come in who is banned, with all their devices."""
+    world.bring(world.banned(step.pick))
+
+
 def _create(world: "World", device: Device, room: str, step: Step) -> None:
     """Make a room that there is, or that there was: its maker may ask as the first time."""
     cid = founding_cid(room) if step.pick // 8 % 2 else None
@@ -203,6 +222,9 @@ ACTS: Final[dict[str, tuple[Act, int]]] = {
     "meta": (_meta, 1),
     "delete_room": (_delete_room, 1),
     "create": (_create, 1),
+    "ban": (_ban, 1),
+    "lift": (_lift, 1),
+    "knock": (_knock, 2),
     "rooms": (_rooms, 1),
     "doze": (_doze, 2),
     "open": (_open, 4),

@@ -10,6 +10,15 @@ import trio
 _BEGINNING_MS: Final = 1_767_225_600_000
 
 
+def moment_s(now_ms: int) -> float:
+    """Return when a right clock shows a time, s since the beginning.
+
+    >>> moment_s(1_767_225_601_500)
+    1.5
+    """
+    return (now_ms - _BEGINNING_MS) / 1000
+
+
 @final
 class SeededEntropy:
     """The port `Entropy`, from a seed and the name of who asks.

@@ -31,6 +31,7 @@ from ...ports.store import (
     Store,
     StoredRoom,
 )
+from .bans import Bans
 from .chance import SeededEntropy, SkewedClock
 from .deletions import Deletions
 from .documents import NodeDocuments
@@ -71,6 +72,7 @@ class Disk:
     Attributes:
         memory: the data.
         deletions: what rooms were until they were deleted.
+        bans: who is banned.
         clock: the store's wall clock.
         commit_s, unknown, unavailable: see `Speed`.
         is_full: whether nothing can be written.
@@ -81,6 +83,7 @@ class Disk:
         self.clock = SkewedClock()
         self.memory = MemoryStore(clock=self.clock, entropy=entropy)
         self.deletions = Deletions(self.memory)
+        self.bans = Bans()
         self.random: Random = entropy.random
         self.commit_s = speed.commit_s
         self.unknown = speed.unknown
@@ -114,7 +117,7 @@ class NodeStore(Store):
         self._may_pass = trio.Event()
         self._may_pass.set()
         self.doom: Doom | None = None
-        self.documents = NodeDocuments(disk.memory.documents, self)
+        self.documents = NodeDocuments(disk.memory.documents, self, disk.bans)
         self.jobs = NodeJobs(disk.memory.jobs, self)
 
     def cut(self) -> None:

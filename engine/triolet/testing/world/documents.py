@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, TypeVar, final
 
 from ...ports.documents import Change, Document, Documents
+from .bans import Bans
 
 T = TypeVar("T")
 
@@ -28,9 +29,10 @@ class Way(Protocol):
 class NodeDocuments(Documents):
     """One life of a node's way to the documents."""
 
-    def __init__(self, memory: Documents, way: Way) -> None:
+    def __init__(self, memory: Documents, way: Way, bans: Bans) -> None:
         self._memory = memory
         self._way = way
+        self._bans = bans
 
     async def read(self, keys: Sequence[str]) -> list[Document | None]:
         """See `Documents`."""
@@ -50,7 +52,7 @@ class NodeDocuments(Documents):
 
     async def write(self, changes: Sequence[Change]) -> bool:
         """See `Documents`; like an append, it may fail before or after the commit."""
-        return await self._way.commit(lambda: self._memory.write(changes))
+        return await self._way.commit(lambda: self._bans.commit(self._memory, changes))
 
     async def prune(self, *, now: int, limit: int) -> int:
         """See `Documents`."""

@@ -19,16 +19,19 @@ class Hosts:
     Attributes:
         network: what connects them.
         listeners: by the name of the machine.
+        processes: who listens there, or did last.
     """
 
     def __init__(self, network: Network) -> None:
         self.network = network
         self.listeners: dict[str, Listener] = {}
+        self.processes: dict[str, str] = {}
         self._silent: dict[str, None] = {}
         self._number = 0
 
-    def listen(self, host: str) -> Listener:
-        """Return a new listening socket of a machine."""
+    def listen(self, host: str, process: str = "") -> Listener:
+        """Return a new listening socket of a machine's process."""
+        self.processes[host] = process
         self._silent.pop(host, None)
         self._number += 1
         self.listeners[host] = Listener(self._number)

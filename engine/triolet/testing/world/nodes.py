@@ -23,11 +23,15 @@ from .tokens import SECRET
 
 @final
 class Life:
-    """One run of a node's process, from its start to its end."""
+    """One run of a node's process, from its start to its end.
+
+    Attributes:
+        name: of this run, and of no other.
+    """
 
     def __init__(self, node: "Node", number: int) -> None:
         self.node = node
-        name = f"{node.name}.{number}"
+        self.name = name = f"{node.name}.{number}"
         self.scope = trio.CancelScope()
         self.store = NodeStore(node.disk, node.crash)
         self.bus = node.bus.join()
@@ -47,6 +51,11 @@ class Life:
             bus=self.bus,
         )
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not died, nor come to its end."""
+        return self.node.life is self
+
     def mend(self) -> None:
         """Have the disk and the bus do what they are asked."""
         self.store.release()
@@ -58,12 +67,14 @@ class Life:
         try:
             with self.scope:
                 async with self.engine:
-                    listener = self.node.hosts.listen(self.node.name)
+                    listener = self.node.hosts.listen(self.node.name, self.name)
                     self.engine.listen_on([cast(socket.socket, listener)])
                     await self.leaving.wait()
                     await self.engine.drain()
         finally:
             self.is_over = True
+            # Whatever still waits for the disk waits no more.
+            self.store.cut()
             self.node.bus.forget(self.bus)
             if self.node.life is self:
                 self.node.life = None

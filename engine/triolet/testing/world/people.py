@@ -151,10 +151,14 @@ class Device:
         """Connect to any node, as a load balancer would choose."""
         del url, context
         up = [node for node in self._nodes if node in self._hosts.listeners] or self._nodes
+        node = self.random.choice(up)
         try:
-            return await self._hosts.dial(self.name, self.random.choice(up))
+            stream = await self._hosts.dial(self.name, node)
         except OSError as error:
             raise LinkClosed(ABNORMAL, str(error)) from error
+        if self._recorder is not None:
+            self._recorder.reaches(self._hosts.processes[node])
+        return stream
 
     async def _watch(self, client: Client, closing: trio.Event) -> None:
         """Read what the client is told, as an application does."""

@@ -104,6 +104,7 @@ class Script(Struct, frozen=True, omit_defaults=True, kw_only=True):
             # Both sides give a silent peer up after two heartbeats, and are a little late.
             silence_s=max(2 * limits.heartbeat_s, limits.stall_s) + 10,
             typing_s=limits.typing_s,
+            recheck_s=limits.revocations_check_s,
         )
 
 

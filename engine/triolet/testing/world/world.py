@@ -5,11 +5,12 @@ from typing import Final, final
 
 import trio
 
-from ..._model.errors import ConnectionClosed
+from ..._model.errors import CloseCode, ConnectionClosed
 from ...client.client import Client
 from .. import history
 from ..recorder import stored
 from .acts import ACTS, founding_cid
+from .admin import Admin
 from .buses import SimulatedBus
 from .chance import SeededEntropy
 from .disk import Disk
@@ -26,6 +27,8 @@ from .verbs import VERBS
 # the head check of their node.
 _SETTLE_S: Final = 180.0
 _LOOK_S: Final = 1.0
+# Who is banned has been sent away by then.
+_KNOCK_S: Final = 5.0
 # Messages of one page of history that is read back.
 _PAGE: Final = 100
 # In the end so many rooms that were deleted are tried by everybody, the latest.
@@ -52,6 +55,8 @@ class World:
         self.hosts = Hosts(self.network)
         self.disk = Disk(SeededEntropy(seed, "disk"), script.speed)
         self.disk.deletions.write = self._deleted
+        self.disk.bans.write = self.history.append
+        self.admin = Admin(self.disk.bans, nursery)
         self.issuer = Issuer(script.ttl_s)
         self.bus = SimulatedBus(self.network, SeededEntropy(seed, "bus").random)
         self._number = 0
@@ -115,12 +120,18 @@ class World:
         """Return a device."""
         return self.devices[which % len(self.devices)]
 
+    def banned(self, which: int) -> str | None:
+        """Return somebody of whom there is a ban, None: there is none."""
+        banned = self.disk.bans.banned()
+        return banned[which % len(banned)] if banned else None
+
     def complain(self, what: str) -> None:
         """Note what must not be."""
         self.complaints.append(f"{trio.current_time():.3f} {what}")
 
     def _refused(self, closed: ConnectionClosed) -> None:
-        if not self.is_skewed:
+        # Who is banned may not come in; whether they are, the checker knows.
+        if not self.is_skewed and closed.code != CloseCode.BANNED:
             self.complain(f"a client was refused for good: {closed}")
 
     # --- playing -----------------------------------------------------------------------
@@ -220,6 +231,7 @@ class World:
             device.dozes_until = 0.0
         # Half-open connections are noticed by their silence alone.
         await self._wait(self.network.is_whole)
+        await self._pardon()
         if not await self._wait(self._come_home):
             offline = [device.name for device in self.devices if not device.is_online]
             self.complain(f"still offline after everything was mended: {offline}")
@@ -230,6 +242,30 @@ class World:
         bounds = self.script.patience()
         excused_s = bounds.silence_s + bounds.grace_s + bounds.lease_s + bounds.slack_s
         await trio.sleep(max(excused_s, self.script.bounds().head_check_s + 10) + 1)
+
+    def let_back(self, node: Node, user: str) -> None:
+        """Have a ban lifted, and whom it was of come back."""
+        self.admin.lift(node, user, then=lambda: self.bring(user))
+
+    def bring(self, user: str | None) -> None:
+        """Have somebody open all their devices."""
+        for device in self.devices:
+            if device.user == user:
+                device.open()
+
+    async def _pardon(self) -> None:
+        """Have those who are banned still try to come in, and then lift all bans."""
+        bans = self.disk.bans
+        await self._wait(lambda: not self.admin.acts)
+        if not bans.banned():
+            return
+        await trio.sleep(2 * self.script.bounds().revocations_check_s)
+        for user in bans.banned():
+            self.bring(user)
+        await trio.sleep(_KNOCK_S)
+        for user in bans.banned():
+            self.let_back(self.nodes[0], user)
+        await self._wait(lambda: not bans.banned())
 
     async def _wait(self, holds: Callable[[], bool]) -> bool:
         """Wait until something holds; return whether it came to that."""
@@ -250,7 +286,7 @@ class World:
         return self._are_online()
 
     def _are_idle(self) -> bool:
-        return all(device.acts == 0 for device in self.devices)
+        return not self.admin.acts and all(device.acts == 0 for device in self.devices)
 
     # --- ending ------------------------------------------------------------------------
 
