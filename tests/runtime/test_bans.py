@@ -320,6 +320,20 @@ async def test_what_no_doorbell_has_told_is_found_by_the_sweep():
         assert await refused(stage[1]) is None
 
 
+async def test_a_node_that_is_asked_to_lift_what_another_has_lifted_looks_at_once():
+    """Whoever is told that there is no ban may rely on it, there too."""
+    async with open_stage(2) as stage:
+        await stage[0].engine.bans.add(Ban(user="ben"))
+        await settled()
+        stage.bus.lose("BansMoved")
+        await stage[0].engine.bans.lift(user="ben")
+        assert await refused(stage[1]) is ErrorCode.BANNED
+        assert not await stage[1].engine.bans.lift(user="ben")
+        await settled()
+
+        assert await refused(stage[1]) is None
+
+
 async def test_a_ban_is_carried_out_though_the_look_for_it_has_taken_too_long():
     """It is known then, so no later look finds anything new."""
     async with open_stage(2) as stage:

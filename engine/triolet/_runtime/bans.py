@@ -168,6 +168,9 @@ class Bans:
             _refuse(error)
         (found,) = await self._documents.read([key])
         if found is None:
+            # If this node knows of one, another has lifted it, and that was not heard here.
+            if self._table.get(key) is not None:
+                self._is_moved.set()
             return False
         count = await self._write(Change(key, None))
         self._drop(key)
