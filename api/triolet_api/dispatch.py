@@ -125,8 +125,12 @@ class Dispatcher:
                     values["query"] = _query(asked, one.query, lists)
                 if one.body is not None:
                     values["body"] = await _body(asked, one.body)
-                async with self._around(call, one, values):
-                    result = await handler(call, **values)
+                if one.is_stream and asked.method == "HEAD":
+                    # Nobody would read what is opened here: it is said what it would be.
+                    result: object = Response(b"", one.status, content_type=one.produces)
+                else:
+                    async with self._around(call, one, values):
+                        result = await handler(call, **values)
             except Refusal as refusal:
                 # It was counted as well.
                 response = await on_refusal(refusal)

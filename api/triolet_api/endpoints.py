@@ -37,6 +37,8 @@ T = TypeVar("T", bound=Handler)
 
 # Of tokens that a service acts by.
 SERVICE_TIER: Final = "service"
+# What an answer is that does not end by itself.
+EVENT_STREAM: Final = "text/event-stream"
 _MARK: Final = "__endpoint__"
 _path_parameters = re.compile(r"\{(\w+)\}").findall
 
@@ -108,6 +110,11 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     body: Any
     returns: Any
     also: tuple[tuple[int, Any], ...]
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether its answer goes on for as long as somebody reads it."""
+        return self.produces == EVENT_STREAM
 
 
 @final

@@ -287,6 +287,23 @@ async def test_who_opens_it_may_tell_the_token_in_the_query(house):
     assert answer.status_code == 401
 
 
+async def test_who_asks_for_the_head_alone_opens_nothing(house, monkeypatch):
+    """A link checker's HEAD would hold a session that nobody reads, and show somebody online."""
+    await tea(house)
+    opened = []
+    monkeypatch.setattr(house.engine, "open_pipe", lambda *of: opened.append(of))
+    anna = house("anna").headers
+
+    with trio.fail_after(PATIENCE_S):
+        told = await house.client.head("/v1/stream?room=tea", headers=anna)
+        unknown = await house.client.head("/v1/stream?room=tea")
+        wrong = await house.client.head("/v1/stream?device=", headers=anna)
+
+    assert (told.status_code, told.headers["content-type"]) == (200, "text/event-stream")
+    assert (unknown.status_code, wrong.status_code, told.content) == (401, 422, b"")
+    assert (opened, house.engine.statistics().sessions) == ([], 0)
+
+
 async def test_a_silent_stream_shows_that_it_is_there(serving):
     async with open_house(serving, heartbeat_s=0.05) as house:
         await tea(house)

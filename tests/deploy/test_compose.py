@@ -158,7 +158,7 @@ def test_a_node_has_time_to_leave(name, tmp_path):
         limits.lb_delay_s
         + limits.append_deadline_s  # what was accepted is committed
         + limits.drain_window_s
-        + limits.close_timeout_s
+        + 2 * limits.close_timeout_s  # to take a close, and to answer it
         + http.finish_timeout_s
         + http.stop_timeout_s
         + limits.append_deadline_s  # marks, presence, the bus

@@ -614,6 +614,39 @@ async def test_a_peer_that_takes_nothing_is_gone_after_its_last_second(port):
     assert connection.sock.fileno() == -1
 
 
+async def test_who_reads_slowly_has_as_long_to_answer_a_close_as_others(port):
+    """The second begins when the close frame is written, and what is before it."""
+    caller, connection = await port.enter("anna", receive_bytes=4096)
+    await flood(port, caller, connection)
+    most_s = port.engine.limits.close_timeout_s
+
+    await port.engine.revoke("anna")
+    await settled()
+    port.clock.jump(0.9 * most_s)
+    assert await caller.closed() == (4001, "revoked")
+    await settled()
+    port.clock.jump(0.9 * most_s)
+    await settled()
+
+    assert connection in port.connections()
+    port.clock.jump(0.2 * most_s)
+    assert await caller.ended()
+    await port.empty_of_connections()
+
+
+async def test_who_does_not_take_a_close_holds_us_for_a_second(port):
+    caller, connection = await port.enter("anna", receive_bytes=4096)
+    await flood(port, caller, connection)
+
+    await port.engine.revoke("anna")
+    await settled()
+    port.clock.jump(port.engine.limits.close_timeout_s)
+    await settled()
+
+    assert connection.sock.fileno() == -1
+    await port.empty_of_connections()
+
+
 # --- signs of life ---------------------------------------------------------------------------
 
 

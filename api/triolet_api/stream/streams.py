@@ -19,7 +19,7 @@ from triolet._runtime.pipe import Carriage, Pipe
 from triolet._wire.codec import encode_command
 from triolet.ports.gate import Opening
 
-from ..endpoints import Access, Call, endpoint
+from ..endpoints import EVENT_STREAM, Access, Call, endpoint
 from .carrying import StreamBody
 from .events import EventWriter, Positions, read_id
 
@@ -27,7 +27,6 @@ from .events import EventWriter, Positions, read_id
 _ROOMS_PER_REQUEST: Final = 200
 # Streams at once: half of the HTTP connections of a node, so that requests find one.
 STREAMS_MAX: Final = 500
-_EVENT_STREAM: Final = "text/event-stream"
 _REFUSALS: Final = (
     ErrorCode.INVALID_FIELD,
     ErrorCode.TOO_MANY_SESSIONS,
@@ -82,7 +81,7 @@ class Streams:
         access=Access.USER,
         rate="stream",
         refuses=_REFUSALS,
-        produces=_EVENT_STREAM,
+        produces=EVENT_STREAM,
         takes_query_token=True,
     )
     async def follow(self, call: Call, query: StreamQuery) -> Response:
@@ -110,7 +109,7 @@ class Streams:
         access=Access.USER,
         rate="stream",
         refuses=_REFUSALS,
-        produces=_EVENT_STREAM,
+        produces=EVENT_STREAM,
     )
     async def follow_from(self, call: Call, body: StreamRequest) -> Response:
         """Follow rooms by server-sent events, from positions that the client keeps.
@@ -154,7 +153,7 @@ class Streams:
         body = StreamBody(
             pipe, first, writer, heartbeat_s=limits.heartbeat_s, ended=self._one_has_ended
         )
-        response = Response(body, 200, content_type=_EVENT_STREAM)
+        response = Response(body, 200, content_type=EVENT_STREAM)
         response.timeout = None
         # Whoever is in between passes each event on at once.
         response.headers["X-Accel-Buffering"] = "no"

@@ -55,7 +55,8 @@ class Limits(Struct, frozen=True, kw_only=True):
     heartbeat_s: float = 25
     # Not one byte taken for so long: the peer is gone or stuck (4008).
     stall_s: float = 30
-    # How long the engine's side of a close may take.
+    # In a close, what is owed and the close frame are taken within so long, and the frame is
+    # answered within so long after that.
     close_timeout_s: float = 1
     # A page reload is back within it, so presence does not flicker.
     grace_s: float = 10

@@ -246,10 +246,14 @@ class NativeConnection:
         return ABNORMAL if ended is None else ended.code
 
     async def _farewell(self) -> None:
-        """Write what is owed and a close frame, and give the peer a moment to answer it."""
-        closing = self.session.closing
+        """Write what is owed and a close frame, then give the peer a moment to answer it.
+
+        `close_timeout_s` for the one, and again for the other: who reads slowly has as long to
+        answer as anybody else, and a close takes twice as long at most.
+        """
+        closing, timeout_s = self.session.closing, self._engine.limits.close_timeout_s
         with trio.CancelScope(shield=True) as scope:
-            scope.deadline = trio.current_time() + self._engine.limits.close_timeout_s
+            scope.deadline = trio.current_time() + timeout_s
             if self._reader.close is None:
                 code, reason = (
                     (closing.code, closing.reason)
@@ -261,6 +265,7 @@ class NativeConnection:
                 # Behind the entries and answers that wait, with the pongs that came before it.
                 self.outbox.post(self._reader.take_replies())
             await self._written()
+            scope.deadline = trio.current_time() + timeout_s
             if self._reader.close is not None and self._reader.close.failed and not self._lost:
                 self._end_writing()
             # Also what a client sends on after breaking the rules: unread, it would turn the end
