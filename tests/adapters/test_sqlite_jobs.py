@@ -5,6 +5,8 @@ import sqlite3
 import pytest
 
 from triolet._model.limits import Limits
+from triolet.adapters.sqlite import job_lanes as lanes
+from triolet.adapters.sqlite import job_lists as lists
 from triolet.adapters.sqlite import jobs as sql
 from triolet.adapters.sqlite import open_sqlite_store, schema
 from triolet.ports.jobs import Ending, JobState, NewJob
@@ -45,9 +47,12 @@ async def test_each_call_searches_an_index_of_its_own(home):
     async with open_at(home):
         pass
     statements = {
-        "priorities": (sql._NEXT_PRIORITY, 2),
-        "due": (sql._DUE, 4),
-        "first due": (sql._FIRST_DUE, 2),
+        "priorities": (lanes.NEXT_PRIORITY[False], 2),
+        "priorities alone": (lanes.NEXT_PRIORITY[True], 2),
+        "due": (lanes.DUE[False], 4),
+        "due alone": (lanes.DUE[True], 4),
+        "first due": (lanes.FIRST_DUE[False], 2),
+        "first due alone": (lanes.FIRST_DUE[True], 2),
         "leases": (sql._FIRST_LEASE, 1),
         "ended leases": (
             "SELECT id FROM jobs WHERE state = 1 AND kind = ? AND lease_until <= ?",
@@ -55,14 +60,17 @@ async def test_each_call_searches_an_index_of_its_own(home):
         ),
         "prune": (sql._PRUNE, 2),
         "withdraw": (sql._WITHDRAW, 2),
-        **{f"listed {state.value}": (text, 3) for state, text in sql._LISTED.items()},
-        **{f"kinds {state.value}": (text, 0) for state, text in sql._KINDS_IN.items()},
+        **{f"listed {state.value}": (text, 3) for state, text in lists.LISTED.items()},
+        **{f"kinds {state.value}": (text, 0) for state, text in lists.KINDS_IN.items()},
     }
     found = dict(plans(home, statements))
     expected = {
         "priorities": "jobs_waiting (kind=? AND priority<?)",
         "due": "jobs_waiting (kind=? AND priority=? AND due_at<?)",
         "first due": "jobs_waiting (kind=? AND priority=?)",
+        "priorities alone": "jobs_alone (kind=? AND priority<?)",
+        "due alone": "jobs_alone (kind=? AND priority=? AND due_at<?)",
+        "first due alone": "jobs_alone (kind=? AND priority=?)",
         "leases": "jobs_running (kind=?)",
         "ended leases": "jobs_running (kind=? AND lease_until<?)",
         "prune": "jobs_done (finished_at<?)",
@@ -151,31 +159,32 @@ async def page_steps(jobs, state, kind):
 
     def work(snapshot):
         snapshot.connection.set_progress_handler(counted, 10)
-        sql.listed(snapshot, state=state, kind=kind, after=0, limit=10)
+        lists.listed(snapshot, state=state, kind=kind, after=0, limit=10)
         snapshot.connection.set_progress_handler(None, 0)
 
     await jobs._read(work)
     return count
 
 
-async def test_a_file_of_an_earlier_layout_lists_its_jobs(home, monkeypatch):
-    """What it holds in each state is found by the indexes that it gets."""
-    before = schema.MIGRATIONS[: schema.MIGRATIONS.index(schema._JOB_LISTS)]
+@pytest.mark.parametrize("step", ["_JOB_LISTS", "_LOST_JOBS"])
+async def test_jobs_of_a_file_of_an_earlier_layout_go_on(home, monkeypatch, step):
+    """They are listed and claimed, and none of them counts as lost."""
+    before = schema.MIGRATIONS[: schema.MIGRATIONS.index(getattr(schema, step))]
     with monkeypatch.context() as patch:
         patch.setattr(schema, "MIGRATIONS", before)
         async with open_at(home) as store:
-            await j.die(store.jobs, "dead")
-            await store.jobs.add([j.new("done"), j.new("runs"), j.new("waits")], now=j.NOW)
-            done, _ = await j.claim(store.jobs, limit=2)
-            await store.jobs.finish([Ending(lease=j.lease(done))], now=j.NOW)
+            store._ledger.connection.executemany(
+                "INSERT INTO jobs (kind, key, payload, priority, due_at, attempts_max, added_at, "
+                "state, attempts, lease_until) VALUES ('k', ?, x'', 0, 1, 3, 1, ?, ?, ?)",
+                [("waits", 0, 0, 0), ("runs", 1, 1, j.NOW), ("done", 2, 1, 0), ("dead", 3, 3, 0)],
+            )
     async with open_at(home) as store:
         found = {state: j.keys(await store.jobs.listed(state, limit=9)) for state in JobState}
-    assert found == {
-        JobState.WAITING: ["waits"],
-        JobState.RUNNING: ["runs"],
-        JobState.DONE: ["done"],
-        JobState.DEAD: ["dead"],
-    }
+        assert list(found.values()) == [["waits"], ["runs"], ["done"], ["dead"]]
+        assert {(job.key, job.lost) for job in await j.claim(store.jobs)} == {
+            ("waits", 0),
+            ("runs", 1),
+        }
 
 
 async def steps(store, call):

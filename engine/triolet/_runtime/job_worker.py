@@ -2,6 +2,10 @@
 
 Claims cost a commit each, so as many are taken as the handler does within `jobs_ahead_s`: one
 that takes a millisecond gets hundreds at once, one that takes a minute gets what it can begin.
+
+Whoever ends the process takes with it all that was claimed. So a job that was lost like that is
+never claimed ahead again, and one that was lost twice is done alone: one of them on a node at a
+time, whatever their kinds, beside those that never were (`ports.jobs` says what it costs them).
 """
 
 import logging
@@ -17,7 +21,7 @@ from .._domain.retrying import pause_s
 from .._model.errors import Abandon, Retry, StoreError
 from .._model.limits import Limits
 from ..ports.clock import Clock, Entropy
-from ..ports.jobs import ERROR_CHARS_MAX, Ending, Job, JobStore
+from ..ports.jobs import ERROR_CHARS_MAX, Ending, Job, JobStore, NextDue
 from .complaint import Complaint
 from .failing import leaves_of, only_cancelled
 from .job_endings import JobEndings
@@ -59,6 +63,8 @@ class Hall(Struct, frozen=True, eq=False):
     clock: Clock
     entropy: Entropy
     limits: Limits
+    # Held by who does a job alone.
+    alone: trio.Lock
 
 
 @final
@@ -77,6 +83,15 @@ class Worker:
         # Claimed, and not begun.
         self._queue: deque[HeldJob] = deque()
         self._hands = 0
+        # Whether one of them is wanted for a job that is done alone; and told when one is free.
+        self._is_hand_wanted = False
+        self._hand_freed = trio.Event()
+        # Whether the next job that is due is not claimed before a hand is free for it.
+        self._is_cut = False
+        # Set while one is due that is done alone.
+        self._is_due_alone = trio.Event()
+        # When to ask in any case what is due (monotonic, s).
+        self._ask_by = -math.inf
         # When there may be something to claim (ms); and when to look in any case (monotonic, s):
         # wall clocks may be set back.
         self._due_at = 0
@@ -125,6 +140,7 @@ class Worker:
 
     async def run(self, nursery: trio.Nursery) -> None:
         """Claim jobs and have them done in `nursery`, until told to leave."""
+        nursery.start_soon(self._run_alone, nursery)
         while not self._is_leaving:
             room = self._room()
             wait_s = self._wait_s()
@@ -144,12 +160,19 @@ class Worker:
     def _room(self) -> int:
         """Return how many to claim: none while all are busy, and half of what is wanted is here."""
         concurrency = self._task.concurrency
+        if self._is_cut and not self._free():
+            return 0
         soon = int(concurrency * self._limits.jobs_ahead_s / max(self._took_s, 1e-6))
         wanted = min(concurrency + soon, max(concurrency, self._limits.jobs_batch_max))
         here = len(self._queue) + self.running
         if here >= concurrency and here > wanted // 2:
             return 0
         return min(wanted - here, self._limits.jobs_batch_max)
+
+    def _free(self) -> int:
+        """Return how many of those that are claimed now can begin at once."""
+        hands = self._task.concurrency - self._is_hand_wanted - self._hands
+        return 0 if self._queue else max(0, hands)
 
     def _wait_s(self) -> float:
         """Return how long to wait for what is due, s."""
@@ -168,18 +191,32 @@ class Worker:
                 now=hall.clock.now_ms(),
                 lease_until=hall.leases.until_ms(),
                 limit=room,
+                ahead=max(0, room - self._free()),
             )
             self._take(jobs, held_until, nursery)
-            if len(jobs) == room:
+            self._is_cut = False
+            is_full = len(jobs) == room
+            if is_full:
                 self._due_at = 0
-            elif not self._is_leaving:
-                due_at = await hall.store.next_due([self._task.kind])
-                self.wake_at(look_at if due_at is None else due_at)
+            if not self._is_leaving and (not is_full or trio.current_time() >= self._ask_by):
+                self._ask_by = self._look_by
+                await self._ask(look_at)
+                self._is_cut = self._is_cut and not is_full
         except StoreError as error:
             self._complaint.again(f"jobs cannot be claimed: {error!r}")
             self.wake_at(hall.clock.now_ms() + int(1000 * _RETRY_S))
         else:
             self._complaint.over("jobs are claimed again")
+
+    async def _ask(self, look_at: int) -> None:
+        """Know when there is something to claim again; at `look_at` (ms) in any case."""
+        due = await self._hall.store.next_due([self._task.kind])
+        now = self._hall.clock.now_ms()
+        self._is_cut = due.at is not None and due.at <= now
+        if due.alone_at is not None and due.alone_at <= now:
+            self._is_due_alone.set()
+            due = NextDue(due.at, None)
+        self.wake_at(min((at for at in (due.at, due.alone_at) if at is not None), default=look_at))
 
     def _pause_of_looks_s(self) -> float:
         """Return how long not to look for what nobody has told of; not all nodes at once."""
@@ -193,17 +230,75 @@ class Worker:
             self._queue.append(held)
         if self._is_leaving:
             self.leave()
-        for _ in range(min(self._task.concurrency - self._hands, len(self._queue))):
+        self._start_hands(nursery)
+
+    def _start_hands(self, nursery: trio.Nursery) -> None:
+        free = self._task.concurrency - self._is_hand_wanted - self._hands
+        for _ in range(min(free, len(self._queue))):
             self._hands += 1
             self._began()
             nursery.start_soon(self._work)
 
+    # --- those that were lost --------------------------------------------------------------
+
+    async def _run_alone(self, nursery: trio.Nursery) -> None:
+        """Do what is claimed alone, until told to leave."""
+        while not self._is_leaving:
+            await self._is_due_alone.wait()
+            async with self._hall.alone:
+                await self._take_hand()
+                try:
+                    await self._do_alone()
+                finally:
+                    self._hands -= 1
+                    self._start_hands(nursery)
+                    self._ended()
+                    self._news.set()
+
+    async def _take_hand(self) -> None:
+        """Have one of the hands for a job that is done alone, when one is free."""
+        self._is_hand_wanted = True
+        try:
+            while self._hands >= self._task.concurrency:
+                self._hand_freed = trio.Event()
+                await self._hand_freed.wait()
+            self._hands += 1
+            self._began()
+        finally:
+            self._is_hand_wanted = False
+
+    async def _do_alone(self) -> None:
+        hall = self._hall
+        if self._is_leaving:
+            return
+        held_until = hall.leases.held_until()
+        try:
+            job = await hall.store.claim_alone(
+                [self._task.kind], now=hall.clock.now_ms(), lease_until=hall.leases.until_ms()
+            )
+        except StoreError as error:
+            self._complaint.again(f"jobs cannot be claimed: {error!r}")
+            job = None
+        if job is None:
+            # Until it is asked for again.
+            self._is_due_alone = trio.Event()
+            return
+        held = HeldJob(job, held_until, self.wake_at)
+        hall.leases.hold(held)
+        if self._is_leaving:
+            hall.endings.put(held, held.returned(now=hall.clock.now_ms()))
+        elif held.is_ours():
+            await self._attempt(held)
+            await hall.endings.wait_room()
+        else:
+            hall.leases.let_go(held)
+
     # --- doing ---------------------------------------------------------------------------
 
     async def _work(self) -> None:
-        """Do one job after the other, until none waits here."""
+        """Do one job after the other, until none waits here or the hand is wanted."""
         try:
-            while self._queue:
+            while self._queue and self._hands + self._is_hand_wanted <= self._task.concurrency:
                 held = self._queue.popleft()
                 if held.is_ours():
                     await self._attempt(held)
@@ -215,7 +310,10 @@ class Worker:
                 await self._hall.endings.wait_room()
         finally:
             self._hands -= 1
+            self._hand_freed.set()
             self._ended()
+            if self._is_cut:
+                self._news.set()
 
     async def _attempt(self, held: HeldJob) -> None:
         """Call the handler, and have written what became of it.

@@ -76,7 +76,7 @@ class Jobs:
         self._adding = Adding(store, clock, limits, self._added)
         self._leases = JobLeases(store, clock, limits)
         self._endings = JobEndings(store, self._leases, clock, limits)
-        self._hall = Hall(store, self._leases, self._endings, clock, entropy, limits)
+        self._hall = Hall(store, self._leases, self._endings, clock, entropy, limits, trio.Lock())
         self._workers: dict[str, Worker] = {}
         self._schedules: dict[str, Schedule] = {}
         # Where handlers run; None before and after that.

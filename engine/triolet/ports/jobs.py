@@ -11,6 +11,10 @@ What every adapter promises, and `triolet.testing.contracts` proves:
   at the same time each gets other jobs, and none waits for another.
 - *Fenced.* Who lost the lease changes nothing any more: another may have finished by then. It is
   lost when a claim finds that it has ended, so who is late and was not missed still ends its job.
+- *Counted when begun.* A job that is claimed before anybody can begin it keeps its attempts if
+  its worker dies: the first lease that ends costs none, and is the last that was taken ahead.
+- *Apart.* A job whose worker was lost twice may be what ends its process: from then on it is
+  claimed alone (`claim_alone`), so that nobody else is lost with it.
 - *In order.* The higher priority first, then the earlier `due_at`, then the earlier added.
 
 So each job's effect happens at least once. A handler makes it once by the job's key: it writes
@@ -33,6 +37,8 @@ ATTEMPTS_MAX = 1000
 ERROR_CHARS_MAX = 1000
 # The error of an attempt that never ended: its worker died, or was cut off.
 LEASE_ENDED = "its lease ended: the worker died, was cut off, or took too long"
+# A job that was lost so often may be what ends its process: it is claimed alone.
+LOST_ALONE = 2
 # Jobs of one `add`, and what all other calls take or return at once: a transaction that others
 # do not wait for.
 JOBS_MAX = 1000
@@ -107,6 +113,7 @@ class Job(Struct, frozen=True, kw_only=True):
         lease_until: while it runs: until then it is its worker's (ms).
         error: what the last failed attempt said; `LEASE_ENDED` if it said nothing.
         finished_at: when it was done or died (ms), else 0.
+        lost: how often its lease has ended, and nobody had said what became of it.
     """
 
     id: int
@@ -122,6 +129,14 @@ class Job(Struct, frozen=True, kw_only=True):
     lease_until: int = 0
     error: str = ""
     finished_at: int = 0
+    lost: int = 0
+
+    def may_be_ahead(self) -> bool:
+        """Whether it may be claimed before it can begin: as it waits.
+
+        Not where an attempt that never began would end it, or where it was lost before.
+        """
+        return self.lost == 0 and self.attempts + 1 < self.attempts_max
 
 
 @final
@@ -151,6 +166,19 @@ class Ending(Struct, frozen=True, kw_only=True):
 
 
 @final
+class NextDue(Struct, frozen=True):
+    """When jobs may be claimed next (ms); None: there is none.
+
+    Attributes:
+        at: by `claim`: when one is due that waits or, of one that runs, when its lease ends.
+        alone_at: by `claim_alone`.
+    """
+
+    at: int | None
+    alone_at: int | None
+
+
+@final
 class JobCounts(Struct, frozen=True, kw_only=True):
     """How many jobs of one kind there are; `oldest_due_at` of those that wait (ms), 0: none."""
 
@@ -176,17 +204,30 @@ class JobStore(Protocol):
         ...
 
     async def claim(
-        self, kinds: Sequence[str], *, now: int, lease_until: int, limit: int
+        self, kinds: Sequence[str], *, now: int, lease_until: int, limit: int, ahead: int = 0
     ) -> list[Job]:
         """Take up to `limit` jobs of these kinds that are due; they are the caller's until then.
 
-        In their order. `limit` is 1 to 1,000.
+        In their order. `limit` is 1 to 1,000. The first `limit - ahead` begin at once; the others
+        do not, and end before the first one that has only one attempt left, or was lost before.
 
         A running job whose lease has ended is taken like a waiting one; if that was its last
-        attempt it dies instead, and is not returned.
+        attempt it dies instead, and is not returned. The first time that costs it no attempt
+        (its `attempts_max` is one more), for it may never have begun. What was lost
+        `LOST_ALONE` times is left to `claim_alone`.
 
         Raises:
             StoreError: as a rule nothing was taken; what was comes back when its lease ends.
+        """
+        ...
+
+    async def claim_alone(self, kinds: Sequence[str], *, now: int, lease_until: int) -> Job | None:
+        """Take the first job of these kinds that is due and was lost `LOST_ALONE` times.
+
+        Have none of those beside it.
+
+        Raises:
+            StoreError: as `claim`.
         """
         ...
 
@@ -214,10 +255,8 @@ class JobStore(Protocol):
         """
         ...
 
-    async def next_due(self, kinds: Sequence[str]) -> int | None:
-        """Return when the next job of these kinds may be claimed (ms), or None: there is none.
-
-        That is its `due_at` or, of one that runs, its lease's end.
+    async def next_due(self, kinds: Sequence[str]) -> NextDue:
+        """Return when the next jobs of these kinds may be claimed.
 
         Raises:
             StoreError: it could not be read.
@@ -243,7 +282,8 @@ class JobStore(Protocol):
     async def requeue(self, ids: Sequence[int], *, now: int) -> int:
         """Let dead jobs wait again with all their attempts, due at once; return how many.
 
-        Each gets a new id, as if it were added now: whoever had its last lease stays fenced.
+        Each gets a new id, as if it were added now: whoever had its last lease stays fenced. How
+        often it was lost is remembered.
 
         Raises:
             StoreError: some may not.

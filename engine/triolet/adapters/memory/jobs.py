@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from ...ports.jobs import (
     ERROR_CHARS_MAX,
     LEASE_ENDED,
+    LOST_ALONE,
     Ending,
     Job,
     JobCounts,
@@ -19,6 +20,7 @@ from ...ports.jobs import (
     JobStore,
     Lease,
     NewJob,
+    NextDue,
 )
 
 # `(due_at, id)` of jobs that wait, of one kind and priority; what waits no more is still in it.
@@ -35,7 +37,8 @@ class MemoryJobs(JobStore):
         # All of them, by id, in the order of their ids.
         self._jobs: dict[int, Job] = {}
         self._ids: dict[tuple[str, str], int] = {}
-        self._waiting: dict[str, dict[int, _Heap]] = {}
+        # By kind, and whether they are claimed alone.
+        self._waiting: dict[tuple[str, bool], dict[int, _Heap]] = {}
         self._running: dict[str, dict[int, Job]] = {}
         # `(finished_at, id)`, in the order in which they were done.
         self._done: deque[tuple[int, int]] = deque()
@@ -83,7 +86,7 @@ class MemoryJobs(JobStore):
         if job.state is JobState.RUNNING:
             running[job.id] = job
         elif job.state is JobState.WAITING:
-            heaps = self._waiting.setdefault(job.kind, {})
+            heaps = self._waiting.setdefault((job.kind, job.lost >= LOST_ALONE), {})
             heappush(heaps.setdefault(job.priority, []), (job.due_at, job.id))
         elif job.state is JobState.DONE:
             self._done.append((job.finished_at, job.id))
@@ -105,7 +108,7 @@ class MemoryJobs(JobStore):
     # --- work ----------------------------------------------------------------------------
 
     async def claim(
-        self, kinds: Sequence[str], *, now: int, lease_until: int, limit: int
+        self, kinds: Sequence[str], *, now: int, lease_until: int, limit: int, ahead: int = 0
     ) -> list[Job]:
         """Take up to `limit` jobs that are due."""
         for kind in kinds:
@@ -113,34 +116,47 @@ class MemoryJobs(JobStore):
                 if job.lease_until <= now:
                     self._keep(_let_go(job, now))
         claimed: list[Job] = []
-        while len(claimed) < limit and (due := self._pop(kinds, now)) is not None:
-            taken = replace(due, state=JobState.RUNNING, attempts=due.attempts + 1)
-            claimed.append(self._keep(replace(taken, lease_until=lease_until)))
+        while len(claimed) < limit and (heap := self._first(kinds, now)) is not None:
+            is_ahead = len(claimed) >= limit - ahead
+            if is_ahead and not self._jobs[heap[0][1]].may_be_ahead():
+                break
+            claimed.append(self._take(heap, lease_until))
         await trio.lowlevel.checkpoint()
         return claimed
 
-    def _pop(self, kinds: Sequence[str], now: int) -> Job | None:
-        firsts = [
+    async def claim_alone(self, kinds: Sequence[str], *, now: int, lease_until: int) -> Job | None:
+        """Take the first job that is due of those that are claimed alone."""
+        heap = self._first(kinds, now, alone=True)
+        taken = None if heap is None else self._take(heap, lease_until)
+        await trio.lowlevel.checkpoint()
+        return taken
+
+    def _take(self, heap: _Heap, lease_until: int) -> Job:
+        _, job_id = heappop(heap)
+        due = self._jobs[job_id]
+        taken = replace(due, state=JobState.RUNNING, attempts=due.attempts + 1)
+        return self._keep(replace(taken, lease_until=lease_until))
+
+    def _first(self, kinds: Sequence[str], now: int, *, alone: bool = False) -> _Heap | None:
+        """Return the heap whose first job is the next one that is due."""
+        heaps = [
             (-priority, *heap[0], heap)
             for kind in kinds
-            for priority, heap in self._heaps(kind)
+            for priority, heap in self._heaps(kind, alone=alone)
             if heap[0][0] <= now
         ]
-        if not firsts:
-            return None
-        *_, job_id, heap = min(firsts)
-        heappop(heap)
-        return self._jobs[job_id]
+        return min(heaps)[-1] if heaps else None
 
-    def _heaps(self, kind: str) -> Iterator[tuple[int, _Heap]]:
+    def _heaps(self, kind: str, *, alone: bool) -> Iterator[tuple[int, _Heap]]:
         """Yield `(priority, heap)` of those in which one waits; it is the first one."""
-        for priority, heap in list(self._waiting.get(kind, {}).items()):
+        heaps = self._waiting.get((kind, alone), {})
+        for priority, heap in list(heaps.items()):
             while heap and not self._is_waiting(*heap[0]):
                 heappop(heap)
             if heap:
                 yield priority, heap
             else:
-                del self._waiting[kind][priority]
+                del heaps[priority]
 
     def _is_waiting(self, due_at: int, job_id: int) -> bool:
         job = self._jobs.get(job_id)
@@ -186,13 +202,16 @@ class MemoryJobs(JobStore):
             self._forget(job)
         return len(found)
 
-    async def next_due(self, kinds: Sequence[str]) -> int | None:
-        """Return when the next job may be claimed (ms), or None."""
-        dues = [heap[0][0] for kind in kinds for _, heap in self._heaps(kind)]
-        for kind in kinds:
-            dues += [job.lease_until for job in self._running.get(kind, {}).values()]
+    async def next_due(self, kinds: Sequence[str]) -> NextDue:
+        """Return when the next jobs may be claimed."""
+        leases = [job.lease_until for kind in kinds for job in self._running.get(kind, {}).values()]
+        dues = [self._first_due(kind, alone=False) for kind in kinds]
+        alone = [self._first_due(kind, alone=True) for kind in kinds]
         await trio.lowlevel.checkpoint()
-        return min(dues, default=None)
+        return NextDue(_first([*leases, *dues]), _first(alone))
+
+    def _first_due(self, kind: str, *, alone: bool) -> int | None:
+        return min((heap[0][0] for _, heap in self._heaps(kind, alone=alone)), default=None)
 
     # --- looking after them --------------------------------------------------------------
 
@@ -234,7 +253,10 @@ class MemoryJobs(JobStore):
                 waiting=counts[JobState.WAITING],
                 running=counts[JobState.RUNNING],
                 dead=counts[JobState.DEAD],
-                oldest_due_at=min((heap[0][0] for _, heap in self._heaps(kind)), default=0),
+                oldest_due_at=_first(
+                    [self._first_due(kind, alone=alone) for alone in (False, True)]
+                )
+                or 0,
             )
             for kind, counts in sorted(self._counts.items())
             if counts.total() > counts[JobState.DONE]
@@ -251,11 +273,16 @@ class MemoryJobs(JobStore):
         return count
 
 
+def _first(dues: Sequence[int | None]) -> int | None:
+    return min((due for due in dues if due is not None), default=None)
+
+
 def _let_go(job: Job, now: int) -> Job:
     """Return what becomes of a job whose lease has ended."""
+    free = replace(job, lease_until=0, error=LEASE_ENDED, lost=job.lost + 1)
     if job.attempts >= job.attempts_max:
-        return replace(job, state=JobState.DEAD, lease_until=0, error=LEASE_ENDED, finished_at=now)
-    return replace(job, state=JobState.WAITING, lease_until=0, error=LEASE_ENDED)
+        return replace(free, state=JobState.DEAD, finished_at=now)
+    return replace(free, state=JobState.WAITING, attempts_max=job.attempts_max + (job.lost == 0))
 
 
 def _ended(job: Job, ending: Ending, now: int) -> Job:

@@ -13,6 +13,7 @@ from ...ports.jobs import (
     JobStore,
     Lease,
     NewJob,
+    NextDue,
 )
 from .kinds import BYTEAS, INT2, INT2S, INT4S, INT8, INT8S, TEXT, TEXTS
 from .pool import Pool
@@ -22,7 +23,7 @@ from .statement import Row, Statement
 STATES: Final = (JobState.WAITING, JobState.RUNNING, JobState.DONE, JobState.DEAD)
 COLUMNS: Final = (
     "id, kind, key, payload, priority, due_at, attempts_max, state, attempts, added_at, "
-    "lease_until, error, finished_at"
+    "lease_until, error, finished_at, lost"
 )
 _ADD: Final = Statement(
     "SELECT * FROM triolet.add_jobs($1, $2, $3, $4, $5, $6, $7)",
@@ -30,8 +31,13 @@ _ADD: Final = Statement(
     writes=True,
 )
 _CLAIM: Final = Statement(
-    f"SELECT {COLUMNS} FROM triolet.claim_jobs($1, $2, $3, $4, $5)",  # noqa: S608 - ours
-    *(TEXTS, INT8, INT8, INT8, TEXT),
+    f"SELECT {COLUMNS} FROM triolet.claim_jobs($1, $2, $3, $4, $5, $6)",  # noqa: S608 - ours
+    *(TEXTS, INT8, INT8, INT8, INT8, TEXT),
+    writes=True,
+)
+_CLAIM_ALONE: Final = Statement(
+    f"SELECT {COLUMNS} FROM triolet.claim_job_alone($1, $2, $3)",  # noqa: S608 - ours
+    *(TEXTS, INT8, INT8),
     writes=True,
 )
 _FINISH: Final = Statement(
@@ -43,7 +49,9 @@ _EXTEND: Final = Statement(
     "SELECT * FROM triolet.extend_jobs($1, $2, $3)", INT8S, INT4S, INT8, writes=True
 )
 _WITHDRAW: Final = Statement("SELECT triolet.withdraw_jobs($1, $2)", TEXT, TEXTS, writes=True)
-_NEXT_DUE: Final = Statement("SELECT triolet.next_job_due($1)", TEXTS)
+_NEXT_DUE: Final = Statement(
+    "SELECT triolet.next_job_due($1), triolet.next_job_due_alone($1)", TEXTS
+)
 _LISTED: Final = Statement(
     f"SELECT {COLUMNS} FROM triolet.jobs_listed($1, $2, $3, $4)",  # noqa: S608 - ours
     *(INT2, TEXT, INT8, INT8),
@@ -76,11 +84,18 @@ class PostgresJobs(JobStore):
         return _marked(len(jobs), rows)
 
     async def claim(
-        self, kinds: Sequence[str], *, now: int, lease_until: int, limit: int
+        self, kinds: Sequence[str], *, now: int, lease_until: int, limit: int, ahead: int = 0
     ) -> list[Job]:
         """Take up to `limit` jobs that are due."""
-        rows = await self._pool.run(_CLAIM, list(kinds), now, lease_until, limit, LEASE_ENDED)
+        rows = await self._pool.run(
+            _CLAIM, list(kinds), now, lease_until, limit, ahead, LEASE_ENDED
+        )
         return [job_of(row) for row in rows]
+
+    async def claim_alone(self, kinds: Sequence[str], *, now: int, lease_until: int) -> Job | None:
+        """Take the first job that is due of those that are claimed alone."""
+        rows = await self._pool.run(_CLAIM_ALONE, list(kinds), now, lease_until)
+        return job_of(rows[0]) if rows else None
 
     async def finish(self, endings: Sequence[Ending], *, now: int) -> list[bool]:
         """Say what became of attempts."""
@@ -108,10 +123,10 @@ class PostgresJobs(JobStore):
         """Remove jobs that wait."""
         return await self._count(_WITHDRAW, kind, list(keys))
 
-    async def next_due(self, kinds: Sequence[str]) -> int | None:
-        """Return when the next job may be claimed (ms), or None."""
-        ((due_at,),) = await self._pool.run(_NEXT_DUE, list(kinds))
-        return None if due_at is None else int(due_at)
+    async def next_due(self, kinds: Sequence[str]) -> NextDue:
+        """Return when the next jobs may be claimed."""
+        ((at, alone_at),) = await self._pool.run(_NEXT_DUE, list(kinds))
+        return NextDue(at, alone_at)
 
     async def listed(
         self, state: JobState, *, kind: str = "", after: int = 0, limit: int
@@ -160,7 +175,7 @@ def _marked(count: int, rows: Sequence[Row]) -> list[bool]:
 def job_of(row: Row) -> Job:
     """Return a job from a row of `COLUMNS`."""
     job_id, kind, key, payload, priority, due_at, attempts_max, state, attempts, *rest = row
-    added_at, lease_until, error, finished_at = rest
+    added_at, lease_until, error, finished_at, lost = rest
     return Job(
         id=job_id,
         kind=kind,
@@ -175,4 +190,5 @@ def job_of(row: Row) -> Job:
         lease_until=lease_until,
         error=error,
         finished_at=finished_at,
+        lost=lost,
     )

@@ -96,9 +96,9 @@ _DOCUMENTS: Final = _insert(
 _JOBS: Final = _insert(
     "jobs",
     "id, kind, key, payload, priority, due_at, attempts_max, state, attempts, added_at, "
-    "lease_until, error, finished_at",
+    "lease_until, error, finished_at, lost",
     *(INT8S, TEXTS, TEXTS, BYTEAS, INT2S, INT8S, INT4S, INT2S, INT4S, INT8S),
-    *(INT8S, TEXTS, INT8S),
+    *(INT8S, TEXTS, INT8S, INT2S),
 )
 _TOMBSTONES: Final = _insert(
     "tombstones",
@@ -254,7 +254,7 @@ async def _jobs(transaction: Transaction, rows: Sequence[Taken]) -> None:
         (
             *(job.id, job.kind, job.key, job.payload, job.priority, job.due_at, job.attempts_max),
             *(STATES.index(job.state), job.attempts, job.added_at),
-            *(job.lease_until, job.error, job.finished_at),
+            *(job.lease_until, job.error, job.finished_at, job.lost),
         )
         for job in only(rows, Job)
     ]

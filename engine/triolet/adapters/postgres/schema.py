@@ -18,6 +18,7 @@ _STEPS: Final[tuple[tuple[str, ...], ...]] = (
     ("people.sql",),
     ("jobs.sql",),
     ("revocations.sql",),
+    ("lost.sql",),
 )
 
 

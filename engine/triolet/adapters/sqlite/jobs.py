@@ -1,21 +1,19 @@
 """Jobs in the file: a row each, and partial indexes by which each call costs its own rows alone.
 
 A claim goes from priority to priority by `jobs_waiting`, so neither what is done nor a million
-jobs that are not due yet are in its way.
+jobs that are not due yet are in its way; those that are claimed alone are in `jobs_alone`.
 """
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any, Final, final
-
-from msgspec.structs import replace
+from itertools import takewhile
+from typing import Final, final
 
 from ...ports.jobs import (
     ERROR_CHARS_MAX,
     JOBS_MAX,
     LEASE_ENDED,
-    PRIORITY_MAX,
     Ending,
     Job,
     JobCounts,
@@ -23,16 +21,17 @@ from ...ports.jobs import (
     JobStore,
     Lease,
     NewJob,
+    NextDue,
 )
 from .bulk import Among, Bulk, Params
 from .grouping import Grouping
+from .job_lanes import due_jobs, first_due
+from .job_lists import counts, listed
+from .job_rows import job_of
 from .ledger import Ledger
 from .readers import Readers
 from .snapshot import Snapshot
 
-# As they are kept; the order of these rows is part of the file.
-_STATES: Final = (JobState.WAITING, JobState.RUNNING, JobState.DONE, JobState.DEAD)
-CODES: Final = {state: code for code, state in enumerate(_STATES)}
 # Jobs of one statement.
 _PAGE: Final = 256
 
@@ -41,18 +40,10 @@ _ADD: Final = Bulk(
     "(?,?,?,?,?,?,?)",
     " ON CONFLICT (kind, key) DO NOTHING RETURNING kind, key",
 )
-_NEXT_PRIORITY: Final = (
-    "SELECT priority FROM jobs WHERE state = 0 AND kind = ? AND priority < ? "
-    "ORDER BY priority DESC LIMIT 1"
-)
-_DUE: Final = (
-    "SELECT due_at, id FROM jobs WHERE state = 0 AND kind = ? AND priority = ? AND due_at <= ? "
-    "ORDER BY due_at, id LIMIT ?"
-)
-_FIRST_DUE: Final = "SELECT min(due_at) FROM jobs WHERE state = 0 AND kind = ? AND priority = ?"
 _FIRST_LEASE: Final = "SELECT min(lease_until) FROM jobs WHERE state = 1 AND kind = ?"
 _LET_GO: Final = """
-    UPDATE jobs SET lease_until = 0, error = ?1,
+    UPDATE jobs SET lease_until = 0, error = ?1, lost = lost + 1,
+        attempts_max = attempts_max + (lost = 0 AND attempts < attempts_max),
         state = CASE WHEN attempts >= attempts_max THEN 3 ELSE 0 END,
         finished_at = CASE WHEN attempts >= attempts_max THEN ?2 ELSE 0 END
     WHERE id IN (SELECT id FROM jobs WHERE state = 1 AND kind = ?3 AND lease_until <= ?2 LIMIT ?4)
@@ -95,44 +86,13 @@ _WITHDRAW: Final = "DELETE FROM jobs WHERE kind = ? AND key = ? AND state = 0"
 _DEAD: Final = "SELECT * FROM jobs WHERE id = ? AND state = 3"
 _DROP: Final = "DELETE FROM jobs WHERE id = ? AND state = 3"
 _REQUEUE: Final = (
-    "INSERT INTO jobs (kind, key, payload, priority, due_at, attempts_max, added_at, error) "
-    "VALUES (?,?,?,?,?,?,?,?)"
+    "INSERT INTO jobs (kind, key, payload, priority, due_at, attempts_max, added_at, error, lost) "
+    "VALUES (?,?,?,?,?,?,?,?,?)"
 )
 _PRUNE: Final = (
     "DELETE FROM jobs WHERE id IN "
     "(SELECT id FROM jobs WHERE state = 2 AND finished_at < ? ORDER BY finished_at LIMIT ?)"
 )
-# By which jobs of a state are listed: each by kind and id, but for those that run. They are as many
-# as nodes hold, so they are sorted.
-_LISTS: Final = {
-    JobState.WAITING: "jobs_waiting_ids",
-    JobState.RUNNING: "jobs_running",
-    JobState.DONE: "jobs_done_ids",
-    JobState.DEAD: "jobs_dead",
-}
-_LISTED: Final = {
-    state: f"SELECT * FROM jobs INDEXED BY {index} "  # noqa: S608 - ours
-    f"WHERE state = {CODES[state]} AND kind = ? AND id < ? ORDER BY id DESC LIMIT ?"
-    for state, index in _LISTS.items()
-}
-# From kind to kind.
-_KINDS: Final = (
-    "WITH RECURSIVE k (kind) AS ("
-    "SELECT min(kind) FROM jobs INDEXED BY {1} WHERE state = {0} UNION ALL "
-    "SELECT (SELECT min(kind) FROM jobs INDEXED BY {1} WHERE state = {0} AND kind > k.kind) FROM k "
-    "WHERE k.kind IS NOT NULL) "
-)
-_KINDS_IN: Final = {
-    state: f"{_KINDS.format(CODES[state], index)}SELECT kind FROM k WHERE kind IS NOT NULL"  # noqa: S608 - ours
-    for state, index in _LISTS.items()
-}
-_COUNTS: Final = {
-    state: f"{_KINDS.format(CODES[state], index)}SELECT kind, (SELECT count(*) FROM jobs "  # noqa: S608 - ours
-    f"INDEXED BY {index} WHERE state = {CODES[state]} AND jobs.kind = k.kind) "
-    "FROM k WHERE kind IS NOT NULL"
-    for state, index in _LISTS.items()
-}
-_ID_MAX: Final = 2**63 - 1
 
 
 @final
@@ -149,10 +109,15 @@ class SqliteJobs(JobStore):
         return await self._write(partial(add, self._ledger, tuple(jobs), now))
 
     async def claim(
-        self, kinds: Sequence[str], *, now: int, lease_until: int, limit: int
+        self, kinds: Sequence[str], *, now: int, lease_until: int, limit: int, ahead: int = 0
     ) -> list[Job]:
         """Take up to `limit` jobs that are due."""
-        work = partial(claim, now=now, lease_until=lease_until, limit=limit)
+        work = partial(claim, now=now, lease_until=lease_until, limit=limit, ahead=ahead)
+        return await self._write(partial(work, self._ledger.connection, tuple(kinds)))
+
+    async def claim_alone(self, kinds: Sequence[str], *, now: int, lease_until: int) -> Job | None:
+        """Take the first job that is due of those that are claimed alone."""
+        work = partial(claim_alone, now=now, lease_until=lease_until)
         return await self._write(partial(work, self._ledger.connection, tuple(kinds)))
 
     async def finish(self, endings: Sequence[Ending], *, now: int) -> list[bool]:
@@ -172,8 +137,8 @@ class SqliteJobs(JobStore):
             lambda: self._ledger.connection.executemany(_WITHDRAW, rows).rowcount if rows else 0
         )
 
-    async def next_due(self, kinds: Sequence[str]) -> int | None:
-        """Return when the next job may be claimed (ms), or None."""
+    async def next_due(self, kinds: Sequence[str]) -> NextDue:
+        """Return when the next jobs may be claimed."""
         return await self._read(partial(next_due, kinds=tuple(kinds)))
 
     async def listed(
@@ -220,38 +185,38 @@ def add(ledger: Ledger, jobs: Sequence[NewJob], now: int) -> list[bool]:
 
 
 def claim(
-    connection: sqlite3.Connection, kinds: Sequence[str], *, now: int, lease_until: int, limit: int
+    connection: sqlite3.Connection,
+    kinds: Sequence[str],
+    *,
+    now: int,
+    lease_until: int,
+    limit: int,
+    ahead: int,
 ) -> list[Job]:
     """Take up to `limit` jobs that are due, in their order."""
     for kind in kinds:
         connection.execute(_LET_GO, (LEASE_ENDED, now, kind, JOBS_MAX))
-    due = sorted(row for kind in kinds for row in _due(connection, kind, now, limit))
-    ids = [job_id for *_, job_id in due[:limit]]
+    due = sorted(row for kind in kinds for row in due_jobs(connection, kind, now, limit))
+    begin = limit - ahead
+    after = takewhile(lambda row: row[-1], due[begin:limit])
+    ids = [job_id for _, _, job_id, _ in (*due[:begin], *after)]
+    return _take(connection, ids, lease_until)
+
+
+def claim_alone(
+    connection: sqlite3.Connection, kinds: Sequence[str], *, now: int, lease_until: int
+) -> Job | None:
+    """Take the first job that is due of those that are claimed alone."""
+    due = sorted(row for kind in kinds for row in due_jobs(connection, kind, now, 1, alone=True))
+    return _take(connection, [due[0][2]], lease_until)[0] if due else None
+
+
+def _take(connection: sqlite3.Connection, ids: Sequence[int], lease_until: int) -> list[Job]:
     taken: dict[int, Job] = {}
     for start in range(0, len(ids), _PAGE):
-        rows = _TAKE.execute(connection, ids[start : start + _PAGE], lease_until)
+        rows = _TAKE.execute(connection, [*ids[start : start + _PAGE]], lease_until)
         taken.update((row[0], job_of(row)) for row in rows.fetchall())
     return [taken[job_id] for job_id in ids]
-
-
-def _due(
-    connection: sqlite3.Connection, kind: str, now: int, limit: int
-) -> Iterator[tuple[int, int, int]]:
-    """Yield the first `(-priority, due_at, id)` of those of a kind that are due."""
-    for priority in _priorities(connection, kind):
-        for due_at, job_id in connection.execute(_DUE, (kind, priority, now, limit)):
-            yield -priority, due_at, job_id
-            limit -= 1
-        if limit <= 0:
-            return
-
-
-def _priorities(connection: sqlite3.Connection, kind: str) -> Iterator[int]:
-    """Yield the priorities of those of a kind that wait, the highest first."""
-    below = PRIORITY_MAX + 1
-    while (row := connection.execute(_NEXT_PRIORITY, (kind, below)).fetchone()) is not None:
-        (below,) = row
-        yield below
 
 
 def finish(connection: sqlite3.Connection, endings: Sequence[Ending], now: int) -> list[bool]:
@@ -297,7 +262,7 @@ def requeue(connection: sqlite3.Connection, ids: Sequence[int], now: int) -> int
         job = job_of(row)
         connection.execute(_DROP, (job_id,))
         fields = (job.kind, job.key, job.payload, job.priority, now, job.attempts_max)
-        connection.execute(_REQUEUE, (*fields, job.added_at, job.error))
+        connection.execute(_REQUEUE, (*fields, job.added_at, job.error, job.lost))
         count += 1
     return count
 
@@ -305,64 +270,15 @@ def requeue(connection: sqlite3.Connection, ids: Sequence[int], now: int) -> int
 # --- on a snapshot -----------------------------------------------------------------------
 
 
-def next_due(snapshot: Snapshot, kinds: Sequence[str]) -> int | None:
-    """Return when the next job may be claimed (ms), or None."""
+def next_due(snapshot: Snapshot, kinds: Sequence[str]) -> NextDue:
+    """Return when the next jobs may be claimed."""
     connection = snapshot.connection
-    dues: list[int | None] = []
-    for kind in kinds:
-        dues += connection.execute(_FIRST_LEASE, (kind,)).fetchone()
-        dues.append(_first_due(connection, kind))
-    return min((due for due in dues if due is not None), default=None)
-
-
-def _first_due(connection: sqlite3.Connection, kind: str) -> int | None:
-    priorities = list(_priorities(connection, kind))
-    dues = [connection.execute(_FIRST_DUE, (kind, one)).fetchone()[0] for one in priorities]
-    return min(dues, default=None)
-
-
-def listed(snapshot: Snapshot, *, state: JobState, kind: str, after: int, limit: int) -> list[Job]:
-    """Return jobs in a state, the newest first."""
-    connection, below = snapshot.connection, after or _ID_MAX
-    kinds = [kind] if kind else [one for (one,) in connection.execute(_KINDS_IN[state])]
-    found = [
-        row
-        for one in kinds
-        for row in connection.execute(_LISTED[state], (one, below, limit)).fetchall()
-    ]
-    return [job_of(row) for row in sorted(found, reverse=True)[:limit]]
-
-
-def counts(snapshot: Snapshot) -> list[JobCounts]:
-    """Return how many jobs there are, by kind."""
-    connection = snapshot.connection
-    found: dict[str, JobCounts] = {}
-    for state in (JobState.WAITING, JobState.RUNNING, JobState.DEAD):
-        for kind, number in connection.execute(_COUNTS[state]):
-            before = found.get(kind) or JobCounts(kind=kind, waiting=0, running=0, dead=0)
-            found[kind] = replace(before, **{state.value: number})
-    return [
-        replace(found[kind], oldest_due_at=_first_due(connection, kind) or 0)
-        for kind in sorted(found)
-    ]
-
-
-def job_of(row: tuple[Any, ...]) -> Job:
-    """Return a job from a row's columns, in their order."""
-    job_id, kind, key, payload, priority, due_at, attempts_max, state, attempts, *rest = row
-    added_at, lease_until, error, finished_at = rest
-    return Job(
-        id=job_id,
-        kind=kind,
-        key=key,
-        payload=payload,
-        priority=priority,
-        due_at=due_at,
-        attempts_max=attempts_max,
-        state=_STATES[state],
-        attempts=attempts,
-        added_at=added_at,
-        lease_until=lease_until,
-        error=error,
-        finished_at=finished_at,
+    leases = [connection.execute(_FIRST_LEASE, (kind,)).fetchone()[0] for kind in kinds]
+    together, alone = (
+        [first_due(connection, kind, alone=alone) for kind in kinds] for alone in (False, True)
     )
+    return NextDue(_first([*leases, *together]), _first(alone))
+
+
+def _first(dues: Sequence[int | None]) -> int | None:
+    return min((due for due in dues if due is not None), default=None)

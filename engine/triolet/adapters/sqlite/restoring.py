@@ -17,7 +17,7 @@ from .._transfers import only
 from . import effects
 from .bulk import Bulk, Params
 from .cids import record
-from .jobs import CODES
+from .job_rows import CODES
 from .ledger import Room
 from .recent import MESSAGES, OTHERS, Lane
 from .rows import KINDS, MESSAGE, SEQ, pack_rows
@@ -37,7 +37,7 @@ _PEOPLE: Final = Bulk("INSERT INTO people VALUES ", "(?,?,?,?)")
 _DOCUMENTS: Final = Bulk(
     "INSERT INTO documents (key, value, version, expires_at) VALUES ", "(?,?,?,?)"
 )
-_JOBS: Final = Bulk("INSERT INTO jobs VALUES ", "(?,?,?,?,?,?,?,?,?,?,?,?,?)")
+_JOBS: Final = Bulk("INSERT INTO jobs VALUES ", "(?,?,?,?,?,?,?,?,?,?,?,?,?,?)")
 _TOMBSTONES: Final = Bulk("INSERT INTO tombstones VALUES ", "(?,?,?,?,?,?,?,1,1)")
 _REVOCATIONS: Final = Bulk("INSERT INTO revocations VALUES ", "(?,?)")
 _KIND_OF: Final = {kind: code for code, kind in enumerate(KINDS)}
@@ -175,7 +175,7 @@ class Restoring:
         for one in only(rows, Job):
             params += (one.id, one.kind, one.key, one.payload, one.priority, one.due_at)
             params += (one.attempts_max, CODES[one.state], one.attempts, one.added_at)
-            params += (one.lease_until, one.error, one.finished_at)
+            params += (one.lease_until, one.error, one.finished_at, one.lost)
         _JOBS.run(self._connection, params)
 
     # --- cids ----------------------------------------------------------------------------

@@ -201,6 +201,15 @@ _JOB_LISTS: Final = (
     "CREATE INDEX jobs_done_ids ON jobs (kind) WHERE state = 2",
 )
 
+# `lost`: how often a job's lease has ended. From two on a job is claimed alone, by an index of its
+# own, so that it is in nobody's way.
+_LOST_JOBS: Final = (
+    "ALTER TABLE jobs ADD COLUMN lost INTEGER NOT NULL DEFAULT 0",
+    "DROP INDEX jobs_waiting",
+    "CREATE INDEX jobs_waiting ON jobs (kind, priority DESC, due_at) WHERE state = 0 AND lost < 2",
+    "CREATE INDEX jobs_alone ON jobs (kind, priority DESC, due_at) WHERE state = 0 AND lost >= 2",
+)
+
 _FORGET: Final = """DELETE FROM words WHERE run = (
     SELECT run FROM places WHERE room_id = new.room_id AND lane = 0 AND seq <= new.target
     ORDER BY seq DESC LIMIT 1)"""
@@ -247,6 +256,7 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
     _JOBS,
     _WORDS,
     _JOB_LISTS,
+    _LOST_JOBS,
 )
 
 

@@ -73,6 +73,9 @@ async def _queue(store: Store, home: Home) -> None:
         Ending(lease=j.lease(fails), error="not now", retry_at=now + 5),
     ]
     assert [True] * 3 == await jobs.finish(endings, now=now)
+    await jobs.add([j.new("lost", "j")], now=now)
+    for _ in range(2):
+        await j.claim(jobs, "j", now=now, until=now)
     await jobs.add([j.new("last")], now=now)
     assert 1 == await jobs.withdraw("k", ["last"])
 

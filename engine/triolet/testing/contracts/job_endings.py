@@ -119,7 +119,7 @@ class JobKeepingContract(Contract):
         """The earliest due of those that wait, or the end of a lease; of these kinds alone."""
         async with self.open_store(home) as store:
             jobs = store.jobs
-            assert None is await jobs.next_due(["k"])
+            assert None is (await jobs.next_due(["k"])).at
             await jobs.add(
                 [
                     j.new("a", due_at=j.NOW + 30, priority=9),
@@ -128,13 +128,13 @@ class JobKeepingContract(Contract):
                 ],
                 now=j.NOW,
             )
-            assert j.NOW + 20 == await jobs.next_due(["k"])
-            assert j.NOW + 10 == await jobs.next_due(["k", "j"])
-            assert None is await jobs.next_due(["l"])
+            assert j.NOW + 20 == (await jobs.next_due(["k"])).at
+            assert j.NOW + 10 == (await jobs.next_due(["k", "j"])).at
+            assert None is (await jobs.next_due(["l"])).at
             assert 2 == len(await j.claim(jobs, now=j.NOW + 30, until=j.NOW + 50))
-            assert j.NOW + 50 == await jobs.next_due(["k"])
+            assert j.NOW + 50 == (await jobs.next_due(["k"])).at
             await jobs.add([j.new("d", due_at=j.NOW + 40)], now=j.NOW)
-            assert j.NOW + 40 == await jobs.next_due(["k"])
+            assert j.NOW + 40 == (await jobs.next_due(["k"])).at
 
     async def test_listing(self, home: Home) -> None:
         """The newest first, by state and kind, page by page."""

@@ -26,10 +26,15 @@ def new(
 
 
 async def claim(
-    jobs: JobStore, *kinds: str, now: int = NOW, until: int = FAR, limit: int = 100
+    jobs: JobStore,
+    *kinds: str,
+    now: int = NOW,
+    until: int = FAR,
+    limit: int = 100,
+    ahead: int = 0,
 ) -> list[Job]:
     """Claim jobs of kinds, of `k` if none is given."""
-    return await jobs.claim(kinds or ("k",), now=now, lease_until=until, limit=limit)
+    return await jobs.claim(kinds or ("k",), now=now, lease_until=until, limit=limit, ahead=ahead)
 
 
 def lease(job: Job) -> Lease:

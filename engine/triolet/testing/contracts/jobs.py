@@ -13,6 +13,7 @@ from ...ports.jobs import (
 from . import jobbing as j
 from .home import Contract, Home
 from .job_endings import JobEndingContract, JobKeepingContract
+from .job_losses import JobLossContract
 
 
 class JobQueueContract(Contract):
@@ -128,7 +129,7 @@ class JobQueueContract(Contract):
             assert [] == await jobs.claim([], now=j.NOW, lease_until=j.FAR, limit=1)
             assert 0 == await jobs.withdraw("k", []) == await jobs.drop([])
             assert 0 == await jobs.requeue([], now=j.NOW)
-            assert None is await jobs.next_due([])
+            assert None is (await jobs.next_due([])).at
             assert [] == await jobs.counts()
 
     async def test_text_of_all_kinds(self, home: Home) -> None:
@@ -144,7 +145,7 @@ class JobLeaseContract(Contract):
     """A claimed job is nobody else's until its lease ends, and then it is no more its own."""
 
     async def test_a_lease_that_ends_gives_the_job_to_others(self, home: Home) -> None:
-        """Not before; its attempt counts, and says so."""
+        """Not before; the next attempt is another one, and what became of the last is said."""
         async with self.open_store(home) as store:
             await store.jobs.add([j.new("a")], now=j.NOW)
             await j.claim(store.jobs, until=j.NOW + 10)
@@ -213,5 +214,7 @@ class JobLeaseContract(Contract):
             assert (first.id, 2) == (again.id, again.attempts)
 
 
-class JobContract(JobQueueContract, JobLeaseContract, JobEndingContract, JobKeepingContract):
+class JobContract(
+    JobQueueContract, JobLeaseContract, JobLossContract, JobEndingContract, JobKeepingContract
+):
     """Every sentence of the port. Subclass it, say how a store is opened, and run pytest."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import final
 
-from ...ports.jobs import Ending, Job, JobCounts, JobState, JobStore, Lease, NewJob
+from ...ports.jobs import Ending, Job, JobCounts, JobState, JobStore, Lease, NewJob, NextDue
 from .documents import Way
 
 
@@ -20,11 +20,19 @@ class NodeJobs(JobStore):
         return await self._way.commit(lambda: self._memory.add(jobs, now=now))
 
     async def claim(
-        self, kinds: Sequence[str], *, now: int, lease_until: int, limit: int
+        self, kinds: Sequence[str], *, now: int, lease_until: int, limit: int, ahead: int = 0
     ) -> list[Job]:
         """See `JobStore`."""
         return await self._way.commit(
-            lambda: self._memory.claim(kinds, now=now, lease_until=lease_until, limit=limit)
+            lambda: self._memory.claim(
+                kinds, now=now, lease_until=lease_until, limit=limit, ahead=ahead
+            )
+        )
+
+    async def claim_alone(self, kinds: Sequence[str], *, now: int, lease_until: int) -> Job | None:
+        """See `JobStore`."""
+        return await self._way.commit(
+            lambda: self._memory.claim_alone(kinds, now=now, lease_until=lease_until)
         )
 
     async def finish(self, endings: Sequence[Ending], *, now: int) -> list[bool]:
@@ -41,7 +49,7 @@ class NodeJobs(JobStore):
         await self._way.reach(writes=True)
         return await self._memory.withdraw(kind, keys)
 
-    async def next_due(self, kinds: Sequence[str]) -> int | None:
+    async def next_due(self, kinds: Sequence[str]) -> NextDue:
         """See `JobStore`."""
         await self._way.reach()
         return await self._memory.next_due(kinds)

@@ -1,0 +1,31 @@
+"""Rows of jobs: what is in them."""
+
+from typing import Any, Final
+
+from ...ports.jobs import Job, JobState
+
+# As they are kept; the order of these rows is part of the file.
+STATES: Final = (JobState.WAITING, JobState.RUNNING, JobState.DONE, JobState.DEAD)
+CODES: Final = {state: code for code, state in enumerate(STATES)}
+
+
+def job_of(row: tuple[Any, ...]) -> Job:
+    """Return a job from a row's columns, in their order."""
+    job_id, kind, key, payload, priority, due_at, attempts_max, state, attempts, *rest = row
+    added_at, lease_until, error, finished_at, lost = rest
+    return Job(
+        id=job_id,
+        kind=kind,
+        key=key,
+        payload=payload,
+        priority=priority,
+        due_at=due_at,
+        attempts_max=attempts_max,
+        state=STATES[state],
+        attempts=attempts,
+        added_at=added_at,
+        lease_until=lease_until,
+        error=error,
+        finished_at=finished_at,
+        lost=lost,
+    )
