@@ -31,7 +31,7 @@ from .auth.parts import has_accounts
 from .composition import open_api
 from .http import HttpDoor, open_http_door
 from .logs import set_up_logs
-from .running import told_where
+from .running import door_in
 from .settings import Settings, load_settings
 from .worker import READY, STARTING, supervised
 from .workers import Supervisor
@@ -230,7 +230,9 @@ async def open_server(settings: Settings, *, shares_port: bool = False) -> Async
         server = Server(engine, door, settings, host, port)
         if not is_shared(url):
             # Nobody else can open the store meanwhile: commands ask this server.
-            stack.enter_context(told_where(settings.data, server.address))
+            sock = stack.enter_context(door_in(settings.data))
+            if sock is not None:
+                engine.listen_on([sock], fallback=door.serve)
         yield server
 
 

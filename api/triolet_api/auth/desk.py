@@ -2,13 +2,15 @@
 
 On PostgreSQL, and where no server runs, the store is opened; what is ended then is felt by
 servers with their next look at what is revoked, within `revocations_check_s`. The store on SQLite
-is its server's alone: that one is asked over HTTP, with a token made for the occasion with the
-secret in its data folder.
+is its server's alone: that one is asked over HTTP, through the door in its data folder, with a
+token made for the occasion with the secret there.
 """
 
 import http.client
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar, final
 from urllib.parse import quote, urlsplit
 
@@ -22,7 +24,7 @@ from triolet.adapters.tokens import mint
 from triolet.adapters.urls import is_shared
 from triolet.embedded import open_store
 
-from ..running import where
+from ..running import FILE_NAME, knock
 from ..settings import Settings
 from ..token import secret_of
 from .accounts import Accounts
@@ -65,11 +67,49 @@ class _Problem(Struct):
 
 
 @final
+class Way(Struct, frozen=True):
+    """Where a server is, and what makes a connection to it, which its first request opens."""
+
+    where: str
+    connect: Callable[[], http.client.HTTPConnection]
+
+
+@final
+class _FolderConnection(http.client.HTTPConnection):
+    """A connection through the door in a data folder."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__("localhost", timeout=_TIMEOUT_S)
+        self._folder = folder
+
+    def connect(self) -> None:
+        """See `http.client`."""
+        sock = knock(self._folder)
+        if sock is None:
+            raise ConnectionRefusedError("it has ended")
+        sock.settimeout(_TIMEOUT_S)
+        self.sock = sock
+
+
+def by_url(url: str) -> Way:
+    """Return the way to a server at `http://HOST:PORT`."""
+    parts = urlsplit(url)
+    is_tls = parts.scheme == "https"
+    kind = http.client.HTTPSConnection if is_tls else http.client.HTTPConnection
+    return Way(parts.netloc, partial(kind, parts.hostname or "", parts.port, timeout=_TIMEOUT_S))
+
+
+def by_folder(folder: Path) -> Way:
+    """Return the way to the server that runs on `folder`."""
+    return Way(str(folder / FILE_NAME), partial(_FolderConnection, folder))
+
+
+@final
 class HttpDesk:
     """A desk behind a running server's HTTP."""
 
-    def __init__(self, url: str, token: str) -> None:
-        self._url = urlsplit(url)
+    def __init__(self, way: Way, token: str) -> None:
+        self._way = way
         self._token = token
 
     async def add(self, wanted: AccountToAdd) -> AccountView:
@@ -96,9 +136,7 @@ class HttpDesk:
 
     async def _ask(self, method: str, path: str, body: object, kind: type[T] | Any) -> T:
         def ask() -> tuple[int, bytes]:
-            is_tls = self._url.scheme == "https"
-            kinds = http.client.HTTPSConnection if is_tls else http.client.HTTPConnection
-            connection = kinds(self._url.hostname or "", self._url.port, timeout=_TIMEOUT_S)
+            connection = self._way.connect()
             headers = {
                 "Authorization": f"Bearer {self._token}",
                 "Content-Type": "application/json",
@@ -114,8 +152,8 @@ class HttpDesk:
         try:
             status, data = await trio.to_thread.run_sync(ask)
         except (OSError, http.client.HTTPException) as error:
-            where_to = self._url.netloc
-            raise ConfigurationError(f"no server answers at {where_to}: {error}") from None
+            where = self._way.where
+            raise ConfigurationError(f"no server answers at {where}: {error}") from None
         if status >= 400:
             raise _refusal(status, data)
         return msgspec.json.decode(data or b"null", type=kind)
@@ -138,14 +176,14 @@ async def open_desk(settings: Settings, url: str = "") -> AsyncIterator[Desk]:
         url: of a server to be asked in any case.
 
     Raises:
-        ConfigurationError: there is none: the store is a running server's, and where that is,
-            or its secret, is not known.
+        ConfigurationError: there is none: the store is a running server's, and that, or its
+            secret, is not known.
         StoreError: the store cannot be opened.
     """
     store = settings.store_url.reveal()
-    url = url or (await _running(settings) if not is_shared(store) else "")
-    if url:
-        yield HttpDesk(url, _token(settings))
+    way = by_url(url) if url else None if is_shared(store) else _running(settings.data)
+    if way is not None:
+        yield HttpDesk(way, _token(settings))
         return
     if store == "memory:":
         raise ConfigurationError("store: nothing is kept in memory once no server runs; start it")
@@ -166,18 +204,13 @@ async def open_desk(settings: Settings, url: str = "") -> AsyncIterator[Desk]:
         yield Administering(accounts, families, revoke)
 
 
-async def _running(settings: Settings) -> str:
-    """Return the URL of the server that has the folder's store; empty: there is none."""
-    address = where(settings.data)
-    if not address:
-        return ""
-    url = urlsplit(f"//{address}")
-    try:
-        stream = await trio.open_tcp_stream(url.hostname or "", url.port or 0)
-    except OSError:
-        return ""
-    await stream.aclose()
-    return f"http://{address}"
+def _running(folder: Path) -> Way | None:
+    """Return the way to the server that runs on a folder; None: there is none."""
+    sock = knock(folder)
+    if sock is None:
+        return None
+    sock.close()
+    return by_folder(folder)
 
 
 def _token(settings: Settings) -> str:

@@ -1,6 +1,9 @@
 """Law: an operator's word counts alike, whether it goes to a server or into the store."""
 
+import socket
+
 import pytest
+import trio
 from auth_house import PASSWORD, open_house
 
 from triolet._model.errors import ConfigurationError, ErrorCode, Refusal
@@ -8,9 +11,10 @@ from triolet.adapters.system import SystemClock, SystemEntropy
 from triolet.embedded import open_store
 from triolet_api.address import Address
 from triolet_api.auth.administering import AccountChange, AccountToAdd
-from triolet_api.auth.desk import HttpDesk, open_desk
+from triolet_api.auth.desk import HttpDesk, by_folder, by_url, open_desk
 from triolet_api.auth.settings import AuthSettings
-from triolet_api.running import told_where
+from triolet_api.running import FILE_NAME
+from triolet_api.serve import open_server
 from triolet_api.settings import Settings
 
 FAST = AuthSettings(hash_memory_kib=8192, hash_passes=1)
@@ -74,7 +78,7 @@ async def test_in_the_store(tmp_path):
 
 async def test_by_a_server():
     async with open_house() as house:
-        desk = HttpDesk(str(house.client.base_url), house.root())
+        desk = HttpDesk(by_url(str(house.client.base_url)), house.root())
         assert await story(desk) == SEEN
 
 
@@ -82,16 +86,55 @@ async def test_who_is_no_admin_is_told_so():
     async with open_house() as house:
         token = (await house.sign_up())["access_token"]
         with pytest.raises(Refusal) as refused:
-            await HttpDesk(str(house.client.base_url), token).page(after="", limit=1)
+            await HttpDesk(by_url(str(house.client.base_url)), token).page(after="", limit=1)
         assert refused.value.code == ErrorCode.FORBIDDEN
 
 
 async def test_a_server_that_was_killed_is_not_waited_for(tmp_path):
-    """Its word is still there, and nobody answers."""
+    """Its door is still there, and nobody answers."""
     settings = Settings(data=tmp_path, auth=FAST)
-    with told_where(tmp_path, "127.0.0.1:9"):
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(tmp_path / FILE_NAME))
+    async with open_desk(settings) as desk:
+        assert (await desk.page(after="", limit=1)).accounts == ()
+
+
+async def test_who_has_the_port_of_a_server_that_was_killed_is_told_nothing(tmp_path):
+    """Neither a token nor a password: no port is looked at, whatever says which it was."""
+    settings = Settings(data=tmp_path, auth=FAST)
+    heard = []
+
+    async def stranger(stream):
+        heard.append(stream)
+
+    async with trio.open_nursery() as nursery:
+        listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        nursery.start_soon(trio.serve_listeners, stranger, listeners)
+        port = listeners[0].socket.getsockname()[1]
+        (tmp_path / "address").write_text(f"127.0.0.1:{port}\n")
         async with open_desk(settings) as desk:
-            assert (await desk.page(after="", limit=1)).accounts == ()
+            await desk.add(AccountToAdd(user="anna", password=PASSWORD))
+        nursery.cancel_scope.cancel()
+
+    assert heard == []
+
+
+async def test_through_the_door_of_a_folder(tmp_path):
+    """However long its path is; a server that ends meanwhile is told of."""
+    settings = Settings(data=tmp_path / ("x" * 120), port=0, auth=FAST)
+    async with open_server(settings), open_desk(settings) as desk:
+        assert isinstance(desk, HttpDesk)
+        assert (await desk.add(AccountToAdd(user="anna", password=PASSWORD))).user == "anna"
+    with pytest.raises(ConfigurationError, match=r"no server answers at .*socket: it has ended"):
+        await HttpDesk(by_folder(settings.data), "x").page(after="", limit=1)
+
+
+async def test_a_door_that_may_not_be_opened_is_told_of(tmp_path):
+    """Such as another user's; else the store would be tried, and said to be in use."""
+    (tmp_path / FILE_NAME).symlink_to(FILE_NAME)
+    with pytest.raises(ConfigurationError, match="socket: no server is reached: "):
+        async with open_desk(Settings(data=tmp_path, auth=FAST)):
+            raise AssertionError
 
 
 async def test_where_there_is_no_desk(tmp_path):
@@ -103,4 +146,4 @@ async def test_where_there_is_no_desk(tmp_path):
         async with open_desk(Settings(data=tmp_path), "http://127.0.0.1:9"):
             raise AssertionError
     with pytest.raises(ConfigurationError, match="no server answers"):
-        await HttpDesk("http://127.0.0.1:9", "x").page(after="", limit=1)
+        await HttpDesk(by_url("http://127.0.0.1:9"), "x").page(after="", limit=1)
