@@ -6,6 +6,8 @@ import trio
 from triolet._model.errors import ErrorCode, StoreUnavailable
 from triolet._model.limits import Limits
 from triolet.adapters.postgres import deleting, open_postgres_store
+from triolet.adapters.postgres.pool import open_pool
+from triolet.adapters.postgres.statement import Statement
 from triolet.ports.store import Appended, Duplicate, RoomDeleted, Stale
 from triolet.testing.contracts import Home
 from triolet.testing.contracts import drafting as d
@@ -114,3 +116,65 @@ async def test_a_deletion_follows_the_log_into_another_generation(open_node):
         stale = d.draft("a", "anna", "end", op="delete_room", deletes=True, acl_ver=3)
         assert Stale() == await d.append_one(other, stale)
         assert isinstance(await d.append_one(other, end("a", "anna", "end")), RoomDeleted)
+
+
+# What a step touches, of all tables and indexes.
+STEP = Statement(
+    "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) SELECT * FROM triolet.clear_deleted(100)", writes=True
+)
+# 2,000 rows in each table that a room has rows in.
+FILL = """
+    INSERT INTO triolet.messages (room_id, seq, n, at, sender, cid)
+        SELECT {room}, i, i, 1, 'anna', i::text FROM generate_series(100, 2099) i;
+    INSERT INTO triolet.others (room_id, seq, n, at, kind, sender, cid)
+        SELECT {room}, i, i, 1, 0, 'anna', i::text FROM generate_series(100, 2099) i;
+    INSERT INTO triolet.reactions (room_id, target, seq, emoji, usr)
+        SELECT {room}, 100 + i % 7, i, 'x', i::text FROM generate_series(100, 2099) i;
+    INSERT INTO triolet.reaction_counts (room_id, target, count, emoji)
+        SELECT {room}, 100 + i % 7, 1, i::text FROM generate_series(100, 2099) i;
+    INSERT INTO triolet.cids (room_id, seq, at, sender, cid, op)
+        SELECT {room}, i, 1, (i % 3)::text, i::text, 'send' FROM generate_series(100, 2099) i;
+    INSERT INTO triolet.members (room_id, delivered, read, read_n, usr, role)
+        SELECT {room}, 0, 0, 0, i::text, 'member' FROM generate_series(100, 2099) i;
+    INSERT INTO triolet.inboxes (room_id, usr, room)
+        SELECT {room}, i::text, '{name}' FROM generate_series(100, 2099) i
+"""
+
+
+async def test_a_step_costs_the_same_behind_all_that_is_gone(
+    postgres_server, postgres_url, tmp_path
+):
+    """Counted in pages, while somebody still reads what was: so nothing that is gone goes away."""
+    home = Home(tmp_path)
+    name = postgres_url.rsplit("/", 1)[1]
+    arguments = {"clock": home.clock, "entropy": home.entropy, "limits": Limits()}
+    pool = open_pool(postgres_url, entropy=home.entropy, limits=Limits())
+    async with open_postgres_store(postgres_url, **arguments) as store, pool as other:
+        # Once where all is empty: then the plans are made.
+        for room in ("first", "a"):
+            await d.append(store, d.founding(room, "anna"))
+            ((number,),) = await other.run(
+                Statement("SELECT max(id) FROM triolet.rooms")  # of the one that was just made
+            )
+            if room == "a":
+                postgres_server.execute(FILL.format(room=number, name=room), name)
+            await d.append_one(store, end(room, "anna", "end"))
+            async with other.transaction() as reader:
+                await reader.run(Statement("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
+                await reader.run(Statement("SELECT count(*) FROM triolet.messages"))
+                costs = [cost async for cost in step_costs(store)]
+
+    assert len(costs) >= 120
+    # Of each table the last steps, beside the dearest of the first ones.
+    dearest = max(cost for start in range(0, 120, 20) for cost in costs[start : start + 3])
+    assert max(costs) < 1.5 * dearest
+
+
+async def step_costs(store):
+    """Clear all, and yield how many pages each step looked at."""
+    while True:
+        ((explained,),) = await store._pool.run(STEP)
+        plan = explained[0]["Plan"]
+        if not plan["Actual Rows"]:
+            return
+        yield plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]

@@ -19,6 +19,7 @@ _STEPS: Final[tuple[tuple[str, ...], ...]] = (
     ("jobs.sql",),
     ("revocations.sql",),
     ("lost.sql",),
+    ("clearing.sql",),
 )
 
 
