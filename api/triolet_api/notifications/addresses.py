@@ -18,6 +18,8 @@ from typing import Final, TypeAlias
 IPAddress: TypeAlias = IPv4Address | IPv6Address
 Network: TypeAlias = IPv4Network | IPv6Network
 
+# All of IPv6 that is public; outside it are translators of many kinds, which reach IPv4.
+_PUBLIC: Final = IPv6Network("2000::/3")
 # Besides what `is_global` refuses. Versions of Python differ in some of these, and IPv6 has
 # ways to spell IPv4 that it takes for public.
 _REFUSED: Final[tuple[Network, ...]] = tuple(
@@ -34,15 +36,9 @@ _REFUSED: Final[tuple[Network, ...]] = tuple(
         "192.168.0.0/16",
         "198.18.0.0/15",
         "224.0.0.0/3",  # multicast, reserved, broadcast
-        "::/96",  # unspecified, loopback, IPv4 written as IPv6
-        "64:ff9b::/96",  # NAT64, which reaches IPv4
-        "64:ff9b:1::/48",
         "2001::/32",  # Teredo
         "2002::/16",  # 6to4
-        "fc00::/7",
-        "fe80::/10",
-        "fec0::/10",
-        "ff00::/8",
+        "3fff::/20",  # documentation
     )
 )
 
@@ -66,5 +62,7 @@ def is_reachable(text: str, *, allowed: Sequence[Network] = ()) -> bool:
     if any(address in network for network in allowed):
         return True
     if not address.is_global or address.is_multicast:
+        return False
+    if isinstance(address, IPv6Address) and address not in _PUBLIC:
         return False
     return not any(address in network for network in _REFUSED)

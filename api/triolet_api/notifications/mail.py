@@ -140,11 +140,16 @@ class Mail:
 
 def _lines(one: UnreadRoom, *, is_shown: bool) -> list[str]:
     name = one.title or (one.last.sender if one.is_direct and one.last is not None else one.room)
-    lines = [f"{name}: {one.unread} unread"]
+    # A title is whatever somebody called the room: it says no lines of ours.
+    lines = [f"{_on_a_line(name)}: {one.unread} unread"]
     if is_shown and one.last is not None and not one.last.erased:
-        text = " ".join(text_of(one.last, characters_max=_TEXT_CHARACTERS_MAX).split())
-        lines.append(f"  {one.last.sender}: {text}")
+        text = text_of(one.last, characters_max=_TEXT_CHARACTERS_MAX)
+        lines.append(f"  {one.last.sender}: {_on_a_line(text)}")
     return lines
+
+
+def _on_a_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _send(url: str, message: EmailMessage) -> None:

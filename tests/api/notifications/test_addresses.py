@@ -38,11 +38,15 @@ def test_public_addresses_are_reached(address: str) -> None:
         "::127.0.0.1",
         "::ffff:127.0.0.1",
         "::ffff:169.254.169.254",
+        "::ffff:0:127.0.0.1",  # IPv4, translated (RFC 2765)
         "64:ff9b::7f00:1",
         "64:ff9b:1::1",
         "2001:0:1::1",
         "2001:db8::1",
         "2002:7f00:1::",
+        "3fff::1",
+        "4000::1",
+        "5f00::1",
         "fc00::1",
         "fd00:ec2::254",  # Amazon's metadata
         "fe80::1",

@@ -92,6 +92,18 @@ async def test_a_header_cannot_be_made_to_say_more():
     assert server.mails[0][2]["Bcc"] is None
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\x0b", "\x85", "\u2028"])
+async def test_a_title_says_no_lines_of_its_own(end):
+    """Whoever calls a room something would write what looks like ours."""
+    title = f"Tea{end}{end}Your password has expired:{end}https://evil.example"
+    with running_smtp() as server:
+        told = digest(mail_to(server), room(title=title), is_shown=False)
+
+    assert told.get_content().splitlines() == [
+        "Tea Your password has expired: https://evil.example: 2 unread"
+    ]
+
+
 async def test_by_tls_with_a_password(tmp_path, monkeypatch):
     certificates = make_certificates(tmp_path)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
