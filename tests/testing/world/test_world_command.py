@@ -18,7 +18,9 @@ def run(*arguments):
 
 
 def test_seeds_are_counted_and_what_they_did_is_summed_up(capsys):
+    before = signal.getsignal(signal.SIGTERM)
     assert run("--seeds", 2, "--jobs", 1, "--nodes", 1, "--from", 3) == 0
+    assert signal.getsignal(signal.SIGTERM) is before
 
     told = capsys.readouterr().out
     assert "2 seeds, 0 violated" in told
@@ -85,7 +87,7 @@ def test_a_run_that_is_stopped_says_how_far_it_came_and_how_to_go_on(jobs, numbe
         assert process.stderr is not None
         assert process.stderr.readline() == "seeds: 5 of 100\n"
         process.send_signal(number)
-        told, warned = process.communicate(timeout=60)
+        told, warned = process.communicate(timeout=250)
 
     count = int(told.split()[0])
     assert 5 <= count < 100

@@ -6,6 +6,8 @@ import signal
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import final
 
@@ -96,9 +98,7 @@ def _told(outcome: Outcome) -> str:
 
 def _many(seeds: range, plan: Plan, jobs: int) -> int:
     tally = _Tally(plan)
-    # A run that is stopped says how far it came, whoever stops it: Trio knows Ctrl+C alone.
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-    with bar("seeds", len(seeds)) as progress:
+    with _stopped_as_by_hand(), bar("seeds", len(seeds)) as progress:
         try:
             for verdict in judge_all(seeds, plan, jobs=jobs):
                 tally.count(verdict)
@@ -107,6 +107,16 @@ def _many(seeds: range, plan: Plan, jobs: int) -> int:
             sys.stderr.write(f"stopped; go on with --from {seeds.start + tally.seeds}\n")
     sys.stdout.write(tally.summary())
     return 1 if tally.failed else 0
+
+
+@contextmanager
+def _stopped_as_by_hand() -> Iterator[None]:
+    """A run that is stopped says how far it came, whoever stops it: Trio knows Ctrl+C alone."""
+    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @final
