@@ -12,6 +12,8 @@ from triolet.adapters.sqlite.backup import back_up
 from triolet.adapters.system import SystemClock, SystemEntropy
 from triolet.testing.contracts import drafting as d
 
+TRIES = 20
+
 
 def opened(path):
     return open_sqlite_store(path, clock=SystemClock(), entropy=SystemEntropy(), limits=Limits())
@@ -93,8 +95,13 @@ async def test_who_gives_up_stops_it_and_leaves_nothing(tmp_path):
                 "SELECT i, randomblob(1000) AS b FROM n"
             )
         )
-        with trio.move_on_after(0.02) as scope:
-            await back_up(tmp_path / "a.db", tmp_path / "copy.db")
+        # It may be done, on a busy machine, before it is known that it is late.
+        for _ in range(TRIES):
+            with trio.move_on_after(0.02) as scope:
+                await back_up(tmp_path / "a.db", tmp_path / "copy.db")
+            if scope.cancelled_caught:
+                break
+            (tmp_path / "copy.db").unlink()
 
     assert scope.cancelled_caught
     assert not list(tmp_path.glob("copy.db*"))

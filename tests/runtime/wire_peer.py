@@ -17,7 +17,7 @@ from scene import FOREVER, open_scene
 
 MSGPACK, JSON = "triolet.v1.msgpack", "triolet.v1.json"
 # Real seconds within which everything that is awaited has to happen.
-PATIENCE_S = 10
+PATIENCE_S = 60
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 
 

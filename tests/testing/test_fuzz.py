@@ -199,7 +199,7 @@ def test_the_engine_passes(name):
 
 def fuzz_command(*arguments):
     command = [sys.executable, "-m", "triolet.testing", "fuzz", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=250, check=False)
 
 
 def test_the_command_fuzzes_all_targets_in_processes(tmp_path):

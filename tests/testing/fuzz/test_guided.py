@@ -36,7 +36,7 @@ def led(data, *planted, **budget):
     order = Order(target="frames", seed=5, budget=Budget(**budget), corpus="in", found="out")
     arguments = [msgspec.json.encode(order).decode(), data, *planted]
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, *arguments], capture_output=True, timeout=100, check=False
+        [sys.executable, "-c", SCRIPT, *arguments], capture_output=True, timeout=250, check=False
     )
     tallies = [msgspec.json.decode(line, type=Tally) for line in done.stdout.splitlines()]
     return done, tallies

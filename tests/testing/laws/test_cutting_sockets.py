@@ -12,7 +12,9 @@ from triolet.testing.laws import cuts, open_files, tasks
 
 QUICK = Backoff(base_s=0.01, ceiling_s=0.02)
 # What the kernel may take to carry the last bytes of a goodbye.
-PATIENCE_S = 5
+PATIENCE_S = 60
+# Whatever an engine may wait for at its end: by far longer than any machine takes for it.
+NEVER = Limits(close_timeout_s=600, drain_window_s=600, jobs_drain_s=600)
 # Sockets take real time: one step of so many. In one process `test_cutting` takes them all.
 STRIDE = 6
 
@@ -98,7 +100,7 @@ async def an_engine_is_cancelled(cut):
 
     async def live(*, task_status):
         with scope:
-            async with Engine(**ports, limits=Limits()) as engine:
+            async with Engine(**ports, limits=NEVER) as engine:
                 task_status.started(await engine.listen("127.0.0.1", 0))
                 await trio.sleep_forever()
 
@@ -123,7 +125,7 @@ async def an_engine_is_cancelled(cut):
             cut.end()
         cut.end()
         began = trio.current_time()
-    assert trio.current_time() - began < 0.5
+    assert trio.current_time() - began < PATIENCE_S
     assert tasks() == before
     assert open_files() == files
     records = await ports["store"].page("tea", after=0, upto=99, limit=99, bytes_max=9999)
