@@ -1,5 +1,7 @@
 """Laws of who may see whom: as they wish it, at once, on every node, and nothing leaks after it."""
 
+from itertools import pairwise
+
 import pytest
 import trio
 from scene import open_scene, settled
@@ -284,6 +286,34 @@ async def test_a_sweep_that_fails_is_followed_by_another(stage, caplog):
     await trio.sleep(2 * stage[1].limits.revocations_check_s + 1)
     assert "cannot be asked for" in caplog.text
     assert seen(ben) == [("anna", "offline", 0)]
+
+
+async def test_many_are_looked_at_some_at_a_time(stage):
+    """Each once in the time of a sweep, and no more of them at once than one query asks for."""
+    scene = stage[0]
+    sight, check_s = scene.engine.sight, scene.limits.revocations_check_s
+    users = [f"u{number}" for number in range(1200)]
+    scene.engine.presence.watchers.by_user.update({user: {} for user in users})
+    sight._wishes.update(dict.fromkeys(users, "shared"))
+    await trio.sleep(check_s + 0.1)
+    for user in (users[0], users[-1]):
+        await scene.store.real.show_to(user, "nobody")
+    before, asked = len(scene.store.calls), []
+    for _ in range(round(check_s)):
+        await trio.sleep(1)
+        calls = [args[0] for name, args, _ in scene.store.calls[before:] if name == "people"]
+        asked.append(sum(len(some) > 2 for some in calls))
+
+    assert max(map(len, calls)) == 500
+    steps = [later - earlier for earlier, later in pairwise([0, *asked])]
+    assert max(steps) == 1
+    assert sum(steps) == 3
+    assert {user for some in calls if len(some) > 2 for user in some} == set(users)
+    await trio.sleep(check_s)
+    assert [sight._wishes[user] for user in (users[0], users[1], users[-1])] == [
+        "nobody", "shared", "nobody"
+    ]  # fmt: skip
+    scene.engine.presence.watchers.by_user.clear()
 
 
 async def test_wishes_of_who_is_watched_by_nobody_are_forgotten():
