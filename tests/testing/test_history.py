@@ -42,6 +42,7 @@ EVENTS: list[history.Event] = [
         5, room="lobby", epoch="e", head=1, entries=(ENTRY,), public=True, lineage=(("e", 1),)
     ),
     history.Deleted(5, room="lobby", seq=1, user="anna", cid="end"),
+    history.Started(5, node="n1.1"),
     history.Banned(5, user="ben", until=9, node="n1.1"),
     history.Pardoned(5, user="ben", node="n1.1"),
     history.Settled(5),

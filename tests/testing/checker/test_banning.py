@@ -86,6 +86,14 @@ def test_a_node_that_has_said_so_lets_nobody_in_from_then_on_whatever_is_broken(
     assert found(deaf[0], BANNED, away(10.1), *let_in(10.3)) == set()
 
 
+def test_a_node_that_begins_lets_nobody_in_before_it_knows_of_all_bans_whatever_is_broken():
+    deaf = broken(5, 300)[0]
+    new, old = (history.Started(t, node="n1") for t in (10.2, 9))
+
+    assert found(deaf, BANNED, away(10.1), new, *let_in(10.3)) == {Rule.BAN_LETS_NOBODY_IN}
+    assert found(deaf, old, BANNED, away(10.1), *let_in(10.3)) == set()
+
+
 def test_a_hello_that_was_on_its_way_when_the_ban_was_lifted_may_be_let_in():
     hello, welcome = let_in(99.9)
 

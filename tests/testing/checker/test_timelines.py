@@ -81,6 +81,7 @@ def test_every_event_and_every_fact_has_words() -> None:
             "r is stored: head 7, floor 6; 7: anna x 012345"
         ),
         history.Deleted(0, room="r", seq=7, user="anna", cid="x"): "r is deleted at 7 by anna",
+        history.Started(0, node="n1.2"): "n1.2 begins",
         history.Banned(0, user="ben"): "ben is banned",
         history.Banned(0, user="ben", until=2.5, node="n1.2"): (
             "ben is banned until 2.500, says n1.2"

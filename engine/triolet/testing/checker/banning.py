@@ -21,6 +21,7 @@ from ..history import (
     Receipts,
     Seen,
     Sent,
+    Started,
     Unread,
 )
 from .bans import Bans
@@ -78,6 +79,10 @@ class Banning:
         self._count = 0
 
     # --- who is banned -------------------------------------------------------------------
+
+    def started(self, event: Started) -> None:
+        """A node begins."""
+        self._bans.started(event)
 
     def banned(self, event: Banned) -> None:
         """Somebody is banned."""

@@ -1,13 +1,14 @@
 """Who is banned, as far as a history tells: since when nobody can say to have not heard of it.
 
 The store decides; every node knows of it within a second, and where something was broken, as
-soon as it has asked the store again. A node that has said that a ban is in force, or lifted,
-knows it from then on, whatever is broken. Between these moments both is good.
+soon as it has asked the store again. Whatever is broken, a node that has said that a ban is in
+force, or lifted, knows it from then on; and one that begins lets nobody in before the store has
+told of all bans. Between these moments both is good.
 """
 
 from typing import final
 
-from ..history import Banned, Event, Pardoned
+from ..history import Banned, Event, Pardoned, Started
 from .people import Troubles
 from .promises import Bounds
 
@@ -38,8 +39,13 @@ class Bans:
         self._bounds = bounds
         self._troubles = troubles
         self._bans: dict[str, _Ban] = {}
+        self._started: dict[str, float] = {}
         # User → when there was a ban of theirs no more, and when a node said so.
         self._pardons: dict[str, tuple[float, dict[str, float]]] = {}
+
+    def started(self, event: Started) -> None:
+        """A node begins: it knows of every ban that there is."""
+        self._started[event.node] = event.t
 
     def banned(self, event: Banned) -> None:
         """There is a ban, or a node says so."""
@@ -75,6 +81,8 @@ class Bans:
         if found.last.until and not (is_calm and at < found.last.until):
             # Clocks that are wrong let it end sooner, and what is over may be forgotten then.
             return None
+        if self._started.get(node, float("-inf")) > found.first.t:
+            return found.first
         said = found.says.get(node)
         if said is not None and said.t <= at:
             return found.first

@@ -78,6 +78,7 @@ class Checker:
             history.Fault: self._fault,
             history.Stored: self._stored,
             history.Deleted: self._deleted,
+            history.Started: self._banning.started,
             history.Banned: self._banned,
             history.Pardoned: self._banning.pardoned,
             history.Settled: self._settled,

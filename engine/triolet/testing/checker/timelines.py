@@ -172,6 +172,7 @@ _SAYINGS: Final = cast(
         history.Fault: _fault,
         history.Stored: _stored,
         history.Deleted: lambda event: f"{event.room} is deleted at {event.seq} by {event.user}",
+        history.Started: lambda event: f"{event.node} begins",
         history.Banned: _banned,
         history.Pardoned: lambda event: f"{event.user} is banned no more{_at(event.node)}",
         history.Settled: lambda _: "all is quiet",

@@ -27,6 +27,18 @@ _COMES_LATER: Final = world(
     ("send", "react"),
     last=(*_GONE, Step("crash", after_s=1), Step("restart", after_s=1), _KNOCK_LATE),
 )
+# The store does not answer for longer than a node waits for it; then it asks again in a second.
+_COMES_EARLY: Final = world(
+    ("send", "react"),
+    last=(
+        *_GONE,
+        Step("crash", after_s=1),
+        Step("restart", after_s=1),
+        Step("hold"),
+        Step("knock", after_s=1),
+        Step("release", after_s=2),
+    ),
+)
 # Nobody says anything, for longer than a silent connection is believed in.
 _STAYS: Final = world(("send", "react"), last=(_BAN, Step("wait", after_s=80)))
 _STAYS_ELSEWHERE: Final = world(
@@ -99,6 +111,20 @@ def a_node_that_begins_knows_no_ban() -> Iterable[Swap]:
         return scan
 
     yield Swap(Bans, "_scan", make)
+
+
+@fault(Promise.BANNED, _COMES_EARLY)
+def who_comes_before_bans_are_known_is_let_in() -> Iterable[Swap]:
+    """A node that begins, and that the store has told nothing yet, takes nobody for banned."""
+
+    def make(original: Function) -> Function:
+        def check(self: Bans, user: str | None, address: str) -> None:
+            if self._is_loaded:
+                original(self, user, address)
+
+        return check
+
+    yield Swap(Bans, "check", make)
 
 
 # --- who stays -----------------------------------------------------------------------------

@@ -26,6 +26,7 @@ and what the world adds, as facts:
     fault         something was broken or mended: nodes, network, disk, clock
     stored        the log of a room, as the store has it in the end
     deleted       … and that it ended so: the room is no more
+    started       a life of a node begins
     banned        a user is, in the store; `pardoned`: is so no more
     settled       nothing is broken and all is quiet: who is connected has seen everything
 
@@ -63,6 +64,7 @@ from .events import Reset as Reset
 from .events import Seen as Seen
 from .events import Sent as Sent
 from .events import Settled as Settled
+from .events import Started as Started
 from .events import Stored as Stored
 from .events import Subscribed as Subscribed
 from .events import Typing as Typing

@@ -332,6 +332,13 @@ class Deleted(_Event, tag="deleted", frozen=True, kw_only=True):
 
 
 @final
+class Started(_Event, tag="started", frozen=True, kw_only=True):
+    """A node begins: `node` is this life of it."""
+
+    node: str
+
+
+@final
 class Banned(_Event, tag="banned", frozen=True, kw_only=True):
     """The store has a ban of a user, in place of an earlier one.
 
@@ -382,6 +389,7 @@ Event: TypeAlias = (
     | Fault
     | Stored
     | Deleted
+    | Started
     | Banned
     | Pardoned
     | Settled

@@ -6,6 +6,7 @@ touches can be cut off.
 """
 
 import socket
+from collections.abc import Callable
 from typing import cast, final
 
 import trio
@@ -101,7 +102,9 @@ class Node:
         hosts: Hosts,
         limits: Limits,
         nursery: trio.Nursery,
+        began: Callable[[str], None],
     ) -> None:
+        self._began = began
         self.name = name
         self.seed = seed
         self.disk = disk
@@ -118,6 +121,7 @@ class Node:
         if self.life is None:
             self.lives += 1
             self.life = Life(self, self.lives)
+            self._began(self.life.name)
             self._nursery.start_soon(self.life.run)
 
     def stop(self) -> None:

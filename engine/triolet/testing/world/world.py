@@ -74,6 +74,7 @@ class World:
                 hosts=self.hosts,
                 limits=limits,
                 nursery=nursery,
+                began=self._began,
             )
             for number in range(script.nodes)
         ]
@@ -124,6 +125,9 @@ class World:
         """Return somebody of whom there is a ban, None: there is none."""
         banned = self.disk.bans.banned()
         return banned[which % len(banned)] if banned else None
+
+    def _began(self, node: str) -> None:
+        self.history.append(history.Started(self.now(), node=node))
 
     def complain(self, what: str) -> None:
         """Note what must not be."""
