@@ -103,3 +103,14 @@ def test_who_is_banned_is_sent_away_comes_in_vain_and_comes_back() -> None:
     assert set(nodes.values()) <= {f"node{i}.1" for i in range(3)}
     assert [(event.client, event.op) for event in of_ben(history.Sent)] == [("ben/0.3", "send")]
     assert outcome.judged[Rule.BAN_HAS_CAUSE] == 4
+
+
+def test_every_life_of_a_node_has_a_name_that_is_told_when_it_begins() -> None:
+    steps = (Step("crash"), Step("restart", after_s=1), Step("wait", after_s=20))
+    outcome = play(Script(people=1, nodes=2, steps=steps))
+
+    started = [event.node for event in outcome.history if isinstance(event, history.Started)]
+    greeted = [event.node for event in outcome.history if isinstance(event, history.Greeted)]
+    assert started == ["node0.1", "node1.1", "node0.2"]
+    assert len(started) == outcome.starts
+    assert set(greeted) <= set(started)
