@@ -108,6 +108,17 @@ def somebody_who_is_banned_is_told_what_is_said(events, chance):
     return inserted(bad, at, told)
 
 
+@ban(Rule.BAN_LOSES_NOTHING)
+def somebody_comes_back_and_is_no_member(events, chance):
+    (settled,) = places(events, history.Settled)
+    acks = places(events, history.Acked, of_ben)
+    if not acks or acks[-1] < settled:
+        return None
+    old = events[acks[-1]]
+    refused = history.Refused(old.t, old.client, old.conn, room=old.room, cid=old.cid, code=3003)
+    return [*events[: acks[-1]], refused, *events[acks[-1] + 1 :]]
+
+
 def staying(events):
     """Have somebody stay who is banned; return that, where they might do something, and their end.
 

@@ -431,7 +431,21 @@ class ModelSystem:
         self.say(history.Pardoned, user="ben")
         self.advance(2)
         self.clients = everybody
-        return self.settle()
+        self.come_home()
+        self.speak(next(client for client in everybody if client.user == "ben"))
+        self.tell_log()
+        return self.events
+
+    def speak(self, client):
+        """Say something, and be answered."""
+        cid, fact = f"{client.name}-back", Message({"text": "back"})
+        where = {"room": ROOM, "cid": cid}
+        self.say(history.Sent, client, op="send", fact=history.trace(fact), **where)
+        if client.user not in self.members:
+            self.say(history.Refused, client, code=3003, **where)
+            return
+        entry = self.append(client.user, cid, fact)
+        self.say(history.Acked, client, seq=entry.seq, at=entry.at, **where)
 
     def begin(self):
         for user in (OWNER, *USERS):
@@ -445,9 +459,11 @@ class ModelSystem:
         for _ in range(steps):
             self.step()
         self.advance(100)
-        return self.settle()
+        self.come_home()
+        self.tell_log()
+        return self.events
 
-    def settle(self):
+    def come_home(self):
         """Have everybody at home, and all is quiet."""
         for client in self.clients:
             while not client.is_online:
@@ -458,5 +474,3 @@ class ModelSystem:
             if client.is_online:
                 self.read(client)
         self.say(history.Settled)
-        self.tell_log()
-        return self.events

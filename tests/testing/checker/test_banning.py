@@ -6,6 +6,7 @@ The store decides; every node knows of it within a second, and a node knows what
 import pytest
 from msgspec.structs import replace
 
+from triolet._model.errors import ErrorCode
 from triolet.testing import history
 from triolet.testing.checker import Bounds, Rule, check
 from triolet.testing.checker.bans import Bans
@@ -202,6 +203,40 @@ def test_questions_are_answered_that_were_asked_in_time_and_no_others(kind):
     assert found(BANNED, told(10.9), away(31)) == set()
     assert found(BANNED, told(None), away(31)) == set()
     assert found(BANNED, told(11), away(31)) == {Rule.BAN_TELLS_NOTHING}
+
+
+# --- what they come back to ----------------------------------------------------------------
+
+
+def back(code, *, public=False, role="member"):
+    """Ben, who was banned for a while, says something when all is quiet."""
+    member = history.Trace(kind="member", user="ben", role=role)
+    first = history.Logged(seq=1, n=0, at=1, sender="anna", cid="make", fact=member)
+    log = history.Stored(210, room="r", epoch="e", head=1, entries=(first,), public=public)
+    answer = history.Refused(202, "b", 2, room="r", cid="y", code=code)
+    asked = history.Sent(201, "b", 2, op="send", room="r", cid="y", fact=FACT)
+    home = (BANNED, away(10.1), PARDONED, *let_in(102), history.Settled(200))
+    return found(*home, asked, answer, log)
+
+
+def test_who_comes_back_is_a_member_of_what_they_were():
+    assert back(ErrorCode.NOT_A_MEMBER) == {Rule.BAN_LOSES_NOTHING}
+    assert back(ErrorCode.NO_SUCH_ROOM) == {Rule.BAN_LOSES_NOTHING}
+    assert back(ErrorCode.FORBIDDEN) == back(ErrorCode.RATE_LIMITED) == set()
+
+
+def test_unless_they_were_none_or_a_log_does_not_tell():
+    assert back(ErrorCode.NOT_A_MEMBER, role=None) == set()
+    assert back(ErrorCode.NOT_A_MEMBER, public=True) == set()
+
+
+def test_who_was_never_banned_is_not_asked_for():
+    member = history.Trace(kind="member", user="ben", role="member")
+    first = history.Logged(seq=1, n=0, at=1, sender="anna", cid="make", fact=member)
+    log = history.Stored(210, room="r", epoch="e", head=1, entries=(first,))
+    answer = history.Refused(202, "b", 1, room="r", cid="x", code=3003)
+
+    assert found(history.Settled(200), sent(201), answer, log) == set()
 
 
 # --- who is banned when --------------------------------------------------------------------

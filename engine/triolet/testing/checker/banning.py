@@ -5,9 +5,9 @@ its way: a hello, a command, a question; and of an entry, when it was sent by so
 A connection that should not be there is blamed once, not for all that happens on it.
 """
 
-from typing import TypeAlias, final
+from typing import Final, TypeAlias, final
 
-from ..._model.errors import CloseCode
+from ..._model.errors import CloseCode, ErrorCode
 from ..history import (
     Acked,
     Banned,
@@ -19,6 +19,7 @@ from ..history import (
     Left,
     Pardoned,
     Receipts,
+    Refused,
     Seen,
     Sent,
     Started,
@@ -29,8 +30,12 @@ from .commands import Commands
 from .logs import Logs
 from .people import Troubles
 from .promises import Bounds, Findings, Rule
+from .rights import Changes
 
 _Told: TypeAlias = Folded | Unread | Receipts
+
+# What somebody is told who is no member.
+_NO_MEMBER: Final = frozenset({ErrorCode.NOT_A_MEMBER, ErrorCode.NO_SUCH_ROOM})
 
 
 @final
@@ -77,6 +82,10 @@ class Banning:
         # What was sent when it should not be taken: by whom, and by which ban.
         self._late: list[tuple[str, Sent, Banned]] = []
         self._count = 0
+        # Users who were banned once, and what they were answered when all was quiet.
+        self._back: dict[str, Pardoned] = {}
+        self._is_quiet = False
+        self._answers: list[tuple[str, Acked | Refused]] = []
 
     # --- who is banned -------------------------------------------------------------------
 
@@ -95,7 +104,12 @@ class Banning:
             for client, visit in self._visits.items():
                 if visit.user == event.user:
                     self._overstays(client, visit, event)
+            self._back[event.user] = event
         self._bans.pardoned(event)
+
+    def settled(self) -> None:
+        """All is quiet: who was banned has come back."""
+        self._is_quiet = True
 
     # --- who comes and goes --------------------------------------------------------------
 
@@ -208,8 +222,15 @@ class Banning:
             visit.asked[event.room, event.cid] = event, banned
             self._late.append((user, event, banned))
 
-    def acked(self, event: Acked) -> None:
+    def refused(self, event: Refused, user: str) -> None:
+        """Something was not taken."""
+        if self._is_quiet and user in self._back:
+            self._answers.append((user, event))
+
+    def acked(self, event: Acked, user: str) -> None:
         """Something was acknowledged."""
+        if self._is_quiet and user in self._back:
+            self._answers.append((user, event))
         visit = self._visits.get(event.client)
         late = None if visit is None else visit.asked.get((event.room, event.cid))
         if late is not None:
@@ -269,8 +290,30 @@ class Banning:
             stored = self._logs.log(sent.room).by_cid(user, sent.cid)
             if stored is not None:
                 self._taken(sent, banned, stored)
+        self._lost()
         for rule in (Rule.BAN_LETS_NOBODY_IN, Rule.BAN_TAKES_NOTHING, Rule.BAN_TELLS_NOTHING):
             self._findings.judge(rule, self._count)
+
+    def _lost(self) -> None:
+        """Judge what those are told who have come back to where they are members."""
+        for user, event in self._answers:
+            log = self._logs.log(event.room)
+            if log.stored is None or log.deleted is not None or log.floor:
+                continue
+            changes = Changes(log)
+            # Joining and leaving a public room makes no entry.
+            if log.stored.public or changes.is_public or changes.role(user) is None:
+                continue
+            self._findings.judge(Rule.BAN_LOSES_NOTHING)
+            if isinstance(event, Refused) and event.code in _NO_MEMBER:
+                self._findings.add(
+                    Rule.BAN_LOSES_NOTHING,
+                    (event.client, event.room, event.cid),
+                    f"{user} was banned until {self._back[user].t:.3f} s, is a member of "
+                    f"{event.room}, and refused with {event.code}",
+                    self._back[user],
+                    event,
+                )
 
 
 def _at(visit: _Visit) -> str:

@@ -131,11 +131,12 @@ class Checker:
 
     def _acked(self, event: history.Acked) -> None:
         self._commands.acked(event, self._user(event))
-        self._banning.acked(event)
+        self._banning.acked(event, self._user(event))
         self._deleting.acked(event)
 
     def _refused(self, event: history.Refused) -> None:
         self._commands.refused(event, self._user(event))
+        self._banning.refused(event, self._user(event))
         self._deleting.refused(event)
 
     def _subscribed(self, event: history.Subscribed) -> None:
@@ -205,6 +206,7 @@ class Checker:
 
     def _settled(self, event: history.Settled) -> None:
         self._cursors.settled(event)
+        self._banning.settled()
         self._deleting.settled(event)
 
     def finish(self) -> Verdict:

@@ -77,6 +77,7 @@ class Rule(Enum):
     BAN_ENDS_SESSIONS = "somebody is connected still who was banned"
     BAN_IS_SAID = "somebody who was banned was sent away for another reason"
     BAN_HAS_CAUSE = "somebody was sent away as banned who was not"
+    BAN_LOSES_NOTHING = "somebody was banned, and is no member any more"
 
     @property
     def promise(self) -> Promise:
@@ -130,6 +131,7 @@ _PROMISES: Final[dict[Rule, Promise]] = {
     Rule.BAN_ENDS_SESSIONS: Promise.BANNED,
     Rule.BAN_IS_SAID: Promise.BANNED,
     Rule.BAN_HAS_CAUSE: Promise.BANNED,
+    Rule.BAN_LOSES_NOTHING: Promise.BANNED,
 }
 
 

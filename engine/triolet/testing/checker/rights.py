@@ -52,7 +52,7 @@ class Rights:
     def finish(self, users: dict[str, str]) -> None:
         """Judge; `users` says for whom each client acted."""
         changes = {
-            room: _Changes(log) for room, log in self._logs.rooms.items() if log.stored is not None
+            room: Changes(log) for room, log in self._logs.rooms.items() if log.stored is not None
         }
         for (client, sub), delivery in self._seen.items():
             found = changes.get(delivery.start.room)
@@ -62,7 +62,7 @@ class Rights:
             self._judge_writing(self._logs.log(room), found)
 
     def _judge(
-        self, client: str, sub: int, delivery: _Delivery, user: str, changes: "_Changes"
+        self, client: str, sub: int, delivery: _Delivery, user: str, changes: "Changes"
     ) -> None:
         self._findings.judge(Rule.NOTHING_AFTER_REMOVAL)
         removal = changes.removal(user, delivery.start.head, delivery.last)
@@ -78,7 +78,7 @@ class Rights:
                 delivery.event,
             )
 
-    def _judge_writing(self, log: Log, changes: "_Changes") -> None:
+    def _judge_writing(self, log: Log, changes: "Changes") -> None:
         self._judge_deletion(log, changes)
         for seq, (entry, event) in log.final().items():
             if entry.fact.kind not in _WRITTEN:
@@ -95,7 +95,7 @@ class Rights:
                     event,
                 )
 
-    def _judge_deletion(self, log: Log, changes: "_Changes") -> None:
+    def _judge_deletion(self, log: Log, changes: "Changes") -> None:
         """A room is deleted by who is an owner, as far as its log tells."""
         deleted = log.deleted
         if deleted is None or log.floor:
@@ -112,7 +112,7 @@ class Rights:
 
 
 @final
-class _Changes:
+class Changes:
     """Who became a member or was removed where in a log, and where it became public."""
 
     def __init__(self, log: Log) -> None:
@@ -138,6 +138,11 @@ class _Changes:
             if entry.fact.role is None and not self._was_public(entry.seq, last):
                 return one
         return None
+
+    @property
+    def is_public(self) -> bool:
+        """Whether it ever was."""
+        return any(public for _, public in self._public)
 
     def role(self, user: str) -> Role | None:
         """Return what somebody is in the end."""

@@ -1,15 +1,20 @@
 """Faults of bans: who is let in, who stays, who is heard and told, and who is taken for another."""
 
 from collections.abc import Awaitable, Iterable
+from functools import partial
 from typing import Final, cast
 
 from ..._domain.bans import Ban
 from ..._model.commands import History
+from ..._model.entries import Member
 from ..._model.errors import CloseCode, ErrorCode, Refusal
+from ..._model.ids import DIRECT_PREFIX
 from ..._runtime import session as sessions
 from ..._runtime.bans import Bans
+from ..._runtime.engine import Engine
 from ..._runtime.session import Session
-from ..._wire.codec import decode_command
+from ..._wire.codec import decode_command, pack_fact
+from ...ports.store import Draft
 from ..checker import Promise
 from ..world import Step
 from .planting import Function, Swap, fault
@@ -51,6 +56,7 @@ _SPEAKS: Final = world(
 )
 _LISTENS: Final = world(("send", "react"), last=(_BAN, Step("send", after_s=2)))
 _READS: Final = world(("send", "react"), last=(_BAN, Step("history", who=2, after_s=2)))
+_LOSES: Final = world(("send", "react"), last=(_BAN, Step("lift", after_s=2)))
 _RETURNS: Final = world(
     ("send", "react"),
     last=(_BAN, Step("lift", after_s=2), *(Step("open", who=who, after_s=1) for who in (2, 3))),
@@ -291,3 +297,55 @@ def a_ban_ends_everybody_s_sessions() -> Iterable[Swap]:
         return enforce
 
     yield Swap(Bans, "_enforce", make)
+
+
+# --- what they come back to ----------------------------------------------------------------
+
+
+async def _leave(engine: Engine, user: str, *, prefix: str = "") -> None:
+    """Have a user leave rooms, of which no entry tells."""
+    fact = Member(user, None)
+    for room in await engine.store.room_names(after=None, limit=100):
+        state = await engine.store.room(room)
+        if state is None or not room.startswith(prefix):
+            continue
+        draft = Draft(
+            room=room,
+            sender=user,
+            cid=engine.entropy.token(),
+            op="leave",
+            facts=((fact, pack_fact(fact)),),
+            acl_ver=state.acl_ver,
+            revokes=True,
+            logged=False,
+        )
+        await engine.writer.write(draft)
+
+
+@fault(Promise.BANNED, _LOSES)
+def a_ban_ends_memberships() -> Iterable[Swap]:
+    """Whoever is sent away is a member of nothing any more."""
+
+    def make(original: Function) -> Function:
+        def end(self: Bans, session: Session) -> None:
+            original(self, session)
+            session.engine.spawn(partial(_leave, session.engine, session.user))
+
+        return end
+
+    yield Swap(Bans, "_end", make)
+
+
+@fault(Promise.BANNED, _LOSES)
+def a_ban_ends_conversations_of_two() -> Iterable[Swap]:
+    """Whoever is sent away has no direct room any more."""
+
+    def make(original: Function) -> Function:
+        def end(self: Bans, session: Session) -> None:
+            original(self, session)
+            leave = partial(_leave, session.engine, session.user, prefix=DIRECT_PREFIX)
+            session.engine.spawn(leave)
+
+        return end
+
+    yield Swap(Bans, "_end", make)

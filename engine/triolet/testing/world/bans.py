@@ -21,11 +21,13 @@ class Bans:
 
     Attributes:
         held: the bans of users that there are, those that are over included.
+        ever: who was banned at any time.
         write: where they are noted.
     """
 
     def __init__(self) -> None:
         self.held: dict[str, Ban] = {}
+        self.ever: dict[str, None] = {}
         self.write: Callable[[history.Event], None] | None = None
 
     def banned(self) -> list[str]:
@@ -49,6 +51,7 @@ class Bans:
         user = change.key.removeprefix(_USERS)
         if change.value is not None:
             ban = self.held[user] = _decode(change.value)
+            self.ever[user] = None
             self.tell(ban)
         elif self.held.pop(user, None) is not None:
             self.tell_lifted(user)

@@ -27,6 +27,8 @@ from .verbs import VERBS
 # the head check of their node.
 _SETTLE_S: Final = 180.0
 _LOOK_S: Final = 1.0
+# What is said is heard by then.
+_HEARD_S: Final = 5.0
 # Who is banned has been sent away by then.
 _KNOCK_S: Final = 5.0
 # Messages of one page of history that is read back.
@@ -298,6 +300,7 @@ class World:
         """Have everybody read all they may, and write down what the store has."""
         self.history.append(history.Settled(self.now()))
         await self._look_for_gone()
+        await self._hear_who_was_banned()
         for device in self.devices:
             for room in self.rooms.names:
                 _look_through(device, room)
@@ -319,6 +322,18 @@ class World:
             self.complain("requests were never answered")
         if not self.disk.deletions.is_cleared():
             self.complain(f"not all is erased of {self.rooms.gone}")
+
+    async def _hear_who_was_banned(self) -> None:
+        """Have those say something in every room who were banned once: they have lost nothing."""
+        for user in self.disk.bans.ever:
+            device = next(device for device in self.devices if device.user == user)
+            for room in self.rooms.names:
+                _say_something(device, room)
+        if not await self._wait(self._are_idle):
+            self.complain("requests were never answered")
+        if self.disk.bans.ever:
+            # What they said is heard by all.
+            await trio.sleep(_HEARD_S)
 
     async def leave(self) -> None:
         """Have everybody go home, and see that nothing of them is left."""
