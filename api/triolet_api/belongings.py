@@ -14,8 +14,8 @@ from triolet._model.exported import Exported
 from triolet._runtime.engine import Engine
 
 from .application import HeldBody
+from .endpoints import LINES
 
-LINES_TYPE: Final = "application/x-ndjson"
 # The last line of an export that is whole.
 _END: Final = b'{"kind":"end"}\n'
 # Lines are sent together, up to so many bytes.
@@ -68,7 +68,7 @@ class Belongings:
         """
         telling = [key for keeper in self._keepers for key in keeper.telling_of(user)]
         lines = Lines(self._engine.export(user, telling), ended)
-        response = Response(lines, 200, content_type=LINES_TYPE)
+        response = Response(lines, 200, content_type=LINES)
         # As long as there is something to be sent; a peer that takes nothing is let go.
         response.timeout = None
         return response

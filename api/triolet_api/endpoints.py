@@ -37,8 +37,9 @@ T = TypeVar("T", bound=Handler)
 
 # Of tokens that a service acts by.
 SERVICE_TIER: Final = "service"
-# What an answer is that does not end by itself.
+# What answers are that are made while they are read, some without an end.
 EVENT_STREAM: Final = "text/event-stream"
+LINES: Final = "application/x-ndjson"
 _MARK: Final = "__endpoint__"
 _path_parameters = re.compile(r"\{(\w+)\}").findall
 
@@ -113,8 +114,8 @@ class Endpoint(Struct, frozen=True, kw_only=True):
 
     @property
     def is_stream(self) -> bool:
-        """Whether its answer goes on for as long as somebody reads it."""
-        return self.produces == EVENT_STREAM
+        """Whether its answer is made while somebody reads it."""
+        return self.produces in (EVENT_STREAM, LINES)
 
 
 @final

@@ -7,8 +7,8 @@ from quart import Response
 from triolet._model.errors import ErrorCode
 from triolet._model.ids import User
 
-from ..belongings import LINES_TYPE, Belongings
-from ..endpoints import Access, Call, endpoint
+from ..belongings import Belongings
+from ..endpoints import LINES, Access, Call, endpoint
 from .audit import Audit
 
 
@@ -25,7 +25,7 @@ class AdminUsers:
         "/v1/admin/users/{user}/export",
         access=Access.ADMIN,
         rate="admin",
-        produces=LINES_TYPE,
+        produces=LINES,
         refuses=(ErrorCode.STORE_UNAVAILABLE,),
     )
     async def export(self, call: Call, user: User) -> Response:

@@ -9,8 +9,8 @@ from triolet._model.errors import ErrorCode, Refusal
 from triolet.adapters.memory import MemoryLimiter
 from triolet.ports.limiter import Quota
 
-from ..belongings import LINES_TYPE, Belongings
-from ..endpoints import Access, Call, endpoint
+from ..belongings import Belongings
+from ..endpoints import LINES, Access, Call, endpoint
 from .attempts import Attempts
 from .cookies import RefreshCookie
 from .passwords import Password
@@ -56,7 +56,7 @@ class OwnData:
         "/v1/auth/me/export",
         access=Access.USER,
         rate="auth",
-        produces=LINES_TYPE,
+        produces=LINES,
         refuses=_STORE,
     )
     async def export(self, call: Call) -> Response:

@@ -62,6 +62,15 @@ async def test_of_nobody_little_is_kept(house):
     assert [line["kind"] for line in await exported(house, "nobody")] == ["person", "end"]
 
 
+async def test_who_asks_for_the_head_alone_has_nothing_read(house, monkeypatch):
+    asked = []
+    monkeypatch.setattr(house.engine, "export", lambda *what: asked.append(what))
+    await house.ask("HEAD", "/admin/users/anna/export")
+    await house.ask("HEAD", "/admin/users/anna/export", who="ben", status=403)
+
+    assert asked == []
+
+
 async def test_an_export_is_written_down(house):
     """It changes nothing, and yet nobody shall read another's things unseen."""
     await exported(house, "anna")

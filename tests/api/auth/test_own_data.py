@@ -32,6 +32,17 @@ async def test_i_get_what_is_kept_of_me(house):
     assert lines[0]["user"] == "anna"
 
 
+async def test_who_asks_for_the_head_alone_has_nothing_read(house, monkeypatch):
+    """And none of the exports that there are in ten minutes is spent on it."""
+    token = (await house.sign_up())["access_token"]
+    asked = []
+    monkeypatch.setattr(house.engine, "export", lambda *what: asked.append(what))
+    answers = [await house.call("HEAD", "/auth/me/export", token=token) for _ in range(3)]
+
+    said = {(one.status_code, one.headers["content-type"]) for one in answers}
+    assert (said, asked) == ({(200, "application/x-ndjson")}, [])
+
+
 async def test_nobody_has_the_whole_store_read_again_and_again(house):
     """An export reads every log: of one user, and of all at once, there are so many."""
     token = (await house.sign_up())["access_token"]
