@@ -26,9 +26,12 @@ _DESCRIPTORS: Final = Path("/proc/self/fd")
 def door_in(folder: Path) -> Iterator[socket.socket | None]:
     """Yield a socket in `folder` that listens, mode 0600; its name is taken away at the end.
 
-    Who takes the socket closes it. Where there can be none it is logged, and None: that is no
-    reason not to serve.
+    Who takes the socket closes it. None: there is no folder, or there can be none in it, which
+    is logged, and no reason not to serve.
     """
+    if not folder.is_dir():
+        yield None
+        return
     path, sock = folder / FILE_NAME, socket.socket(socket.AF_UNIX)
     try:
         # A server that was killed has left it; one that runs has the store, and we would not be.

@@ -46,10 +46,18 @@ def test_a_path_may_be_longer_than_an_address(tmp_path):
 
 
 def test_where_there_can_be_none_the_server_runs_all_the_same(tmp_path, caplog):
-    with door_in(tmp_path / "none") as door:
+    (tmp_path / FILE_NAME).mkdir()
+    with door_in(tmp_path) as door:
         assert door is None
     assert "only by --url" in caplog.text
+
+
+def test_where_nothing_is_kept_there_is_none(tmp_path, caplog):
+    """As of a server in memory whose secret is from elsewhere."""
+    with door_in(tmp_path / "none") as door:
+        assert door is None
     assert knock(tmp_path / "none") is None
+    assert caplog.text == ""
 
 
 def test_what_cannot_be_told_is_said(tmp_path):
