@@ -28,6 +28,8 @@ from triolet.ports.store import Appended, Duplicate, RoomSpec
 from triolet.testing.contracts import Home, StoreContract, TransferContract
 from triolet.testing.contracts import drafting as d
 
+PATIENCE_S = 60
+
 
 class TestSqliteStore(StoreContract):
     durable = True
@@ -123,7 +125,7 @@ async def test_a_read_does_not_wait_for_the_writer(home):
         def hold():
             store._ledger.connection.execute("UPDATE rooms SET title = 'new'")
             stuck.set()
-            assert go_on.wait(10)
+            assert go_on.wait(PATIENCE_S)
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(store._write, hold)
@@ -143,7 +145,7 @@ async def test_an_abandoned_read_keeps_its_connection_until_it_ends(home):
 
         def hold(snapshot):
             stuck.set()
-            assert go_on.wait(10)
+            assert go_on.wait(PATIENCE_S)
             ended.append(snapshot.room("a").head)
 
         async with trio.open_nursery() as nursery:
@@ -189,7 +191,7 @@ async def test_a_read_that_waits_while_the_store_closes_is_refused(home):
 
     def hold(_snapshot):
         stuck.set()
-        assert go_on.wait(10)
+        assert go_on.wait(PATIENCE_S)
 
     async def wait(store):
         try:

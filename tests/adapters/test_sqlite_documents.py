@@ -32,10 +32,15 @@ def open_plain(home, **limits):
 @asynccontextmanager
 async def stalled(store):
     """Have the writing thread do nothing while the block runs; then all that was handed over."""
-    gate = threading.Event()
+    begun, gate = threading.Event(), threading.Event()
+
+    def hold():
+        begun.set()
+        gate.wait()
+
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(store._writer.do, gate.wait)
-        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(store._writer.do, hold)
+        await trio.to_thread.run_sync(begun.wait)
         try:
             yield nursery
             await trio.testing.wait_all_tasks_blocked()

@@ -1,7 +1,7 @@
 """Laws of `adapters.postgres.address`: URLs as libpq's, names looked up beside the loop."""
 
 import socket
-import time
+import threading
 
 import pytest
 import trio
@@ -110,9 +110,11 @@ async def test_sockets_and_given_addresses_are_not_looked_up(monkeypatch):
 
 async def test_a_slow_name_server_does_not_stop_the_loop(monkeypatch):
     """Names are looked up in threads, and whoever is cancelled does not wait for them."""
-    monkeypatch.setattr(address.socket, "getaddrinfo", lambda *_, **__: time.sleep(0.3))
+    answered = threading.Event()
+    monkeypatch.setattr(address.socket, "getaddrinfo", lambda *_, **__: answered.wait())
 
     with trio.move_on_after(0.01) as scope:
         await attempts(parse("postgresql://slow/chat"))
+    answered.set()
 
     assert scope.cancelled_caught
