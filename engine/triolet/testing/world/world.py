@@ -81,24 +81,26 @@ class World:
             for number in range(script.nodes)
         ]
         self.users = script.users()
-        names = [node.name for node in self.nodes]
         self.devices = [
-            Device(
-                user,
-                number,
-                seed=seed,
-                hosts=self.hosts,
-                nodes=names,
-                issuer=self.issuer,
-                nursery=nursery,
-                write=self.history.append,
-                complain=self.complain,
-                refused=self._refused,
-            )
+            self._device(user, number, nursery)
             for user in self.users
             for number in range(script.devices)
         ]
         self.rooms = Rooms(script)
+
+    def _device(self, user: str, number: int, nursery: trio.Nursery) -> Device:
+        return Device(
+            user,
+            number,
+            seed=self.script.seed,
+            hosts=self.hosts,
+            nodes=[node.name for node in self.nodes],
+            issuer=self.issuer,
+            nursery=nursery,
+            write=self.history.append,
+            complain=self.complain,
+            refused=self._refused,
+        )
 
     # --- choosing ----------------------------------------------------------------------
 
