@@ -13,7 +13,7 @@ from contextlib import ExitStack
 import msgpack
 from websockets.sync.client import connect
 
-TIMEOUT_S = 60
+TIMEOUT_S = 120
 
 
 class Client:

@@ -21,8 +21,8 @@ import triolet
 
 LAST = "last"
 KIND = "effect"
-# What a killed process holds is another's soon.
-LIMITS = triolet.Limits(jobs_lease_s=2, jobs_check_s=0.2, jobs_retry_s=0.05, jobs_retry_s_max=0.2)
+# What a killed process holds is another's soon; what a busy machine keeps waiting stays its own.
+LIMITS = triolet.Limits(jobs_lease_s=8, jobs_check_s=0.2, jobs_retry_s=0.05, jobs_retry_s_max=0.2)
 # Kills are no fault of a job's.
 ATTEMPTS = 1000
 

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import pytest
-from e2e_scene import Raw, running
+from e2e_scene import TIMEOUT_S, Raw, running
 
 MEMBERS = ("anna", "ben", "cleo", "dan", "eve")
 WRITERS = ("anna", "ben", "cleo")
@@ -122,7 +122,7 @@ class Recorder:
         return self.read()
 
     def read_after(self, event):
-        assert event.wait(60)
+        assert event.wait(TIMEOUT_S)
         self.read()
         # The snapshot of states comes behind the last entry.
         while not self.others or self.others[-1]["op"] != "typing":

@@ -11,7 +11,10 @@ from triolet._model.entries import Entry, Message
 from triolet.client import Backoff, State
 
 QUICK = Backoff(base_s=0.1, ceiling_s=0.4)
-TTL_S = 2
+# Between two steps of a test a busy machine does other things for a second or two.
+TTL_S = 6
+# In which a session that is told of its end has another, or an entry has come.
+PATIENCE_S = 90
 
 
 @pytest.fixture
@@ -34,18 +37,16 @@ def hello(server, hello_token):
 
 def test_at_its_end_a_session_is_closed_with_4002_and_a_refreshed_one_is_not(strict_server):
     """Law: `refresh` moves the end; the close frame is really sent, at the end and not before."""
-    ending, ends_at = hello(strict_server, short("anna"))
     lasting, first_end = hello(strict_server, short("ben"))
     refreshed = lasting.ask(op="refresh", token=token("ben"))
     assert refreshed["expires_at"] > first_end
+    ending, ends_at = hello(strict_server, short("anna"))
     code, messages = ending.wait_close()
     assert (code, messages) == (4002, [])
-    assert int(time.time() * 1000) >= ends_at
-    # By now its first token has ended, too.
-    again, _ = hello(strict_server, short("carol"))
-    assert again.wait_close()[0] == 4002
+    assert int(time.time() * 1000) >= ends_at >= first_end
+    # Its first token had ended before.
     assert lasting.ask(op="ping")["op"] == "ok"
-    for raw in (ending, lasting, again):
+    for raw in (ending, lasting):
         raw.close()
 
 
@@ -63,19 +64,15 @@ def test_a_session_is_told_before_its_end_and_may_be_refreshed_by_its_own_user_o
 async def test_a_client_that_is_told_beforehand_refreshes_and_stays(make_server):
     """Law: with a provider, a token that is about to end is replaced without a reconnection."""
     server = make_server(TRIOLET_LIMIT_TOKEN_LEEWAY_S="0.001", TRIOLET_LIMIT_TOKEN_NOTICE_S="3600")
-    asked = []
+    given = [token("anna"), short("anna")]
 
-    def provide():
-        asked.append(short("anna"))
-        return asked[-1]
-
-    async with triolet.connect(server.url, token=provide, backoff=QUICK) as anna:
+    async with triolet.connect(server.url, token=given.pop, backoff=QUICK) as anna:
         ends_at = anna.welcome.expires_at
-        with trio.fail_after(30):
+        with trio.fail_after(PATIENCE_S):
             while (await anna.ping()).now <= ends_at:  # noqa: ASYNC110 - the clock's
                 await trio.sleep(0.05)
         assert anna.statistics().connections == 1
-    assert len(asked) > 1
+    assert given == []
 
 
 async def test_a_client_with_a_provider_comes_back_with_a_new_token_and_loses_nothing(
@@ -113,7 +110,7 @@ async def test_a_client_with_a_provider_comes_back_with_a_new_token_and_loses_no
                 text = f"text {len(sent)}"
                 sent.append((text, (await sender.send(room, text)).seq))
                 await trio.sleep(0.01)
-        with trio.fail_after(30):
+        with trio.fail_after(PATIENCE_S):
             while len(entries) < len(sent):  # noqa: ASYNC110 - a list of the test's own
                 await trio.sleep(0.01)
         nursery.cancel_scope.cancel()

@@ -11,12 +11,14 @@ import sys
 import threading
 import time
 import zlib
+from pathlib import Path
 
 import msgpack
 import pytest
-from e2e_scene import COUNTED, Bystander, Raw, frame, running, token
+from e2e_scene import COUNTED, TIMEOUT_S, Bystander, Raw, frame, running, token
 
-# A shared machine sleeps for a second now and then; a server that one attack holds up, for more.
+# Of the server's own; what a busy machine gives to others before it lets the server or us go on
+# is not the attack's. A server that an attack holds up takes more.
 LATENCY_S_MAX = 5.0
 # What caches and the allocator keep of a flood: 4 MiB of that of unread pages, else 0.2.
 GROWN_KIB_MAX = 24 * 1024
@@ -33,8 +35,6 @@ SAME = ("tasks", "connections", "sessions", "watched_sockets", "cursors", "open_
 def server(tmp_path_factory):
     limits = {
         "TRIOLET_LIMIT_CONNECTIONS_MAX": str(CONNECTIONS_MAX),
-        "TRIOLET_LIMIT_HANDSHAKE_TIMEOUT_S": "2",
-        "TRIOLET_LIMIT_HELLO_TIMEOUT_S": "2",
         "TRIOLET_LIMIT_GRACE_S": "0.2",
     }
     with running(tmp_path_factory.mktemp("hostile") / "data", command=COUNTED, **limits) as server:
@@ -129,7 +129,7 @@ def compressed_bombs(server):
     assert clients[0].next()["op"] == "welcome"
     for client in clients:
         push(client.socket, frame(bomb, rsv=0x40))
-        client.socket.settimeout(20)
+        client.socket.settimeout(TIMEOUT_S)
         assert client.wait_close() == (1002, [])
     return [client.socket for client in clients]
 
@@ -217,8 +217,9 @@ ATTACKS = (
 class Talking:
     """Two people who talk until they are told to stop; what took longest is kept."""
 
-    def __init__(self, people):
+    def __init__(self, people, server):
         self._people = people
+        self._server = server
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._talk)
         self.times = 0
@@ -226,11 +227,18 @@ class Talking:
 
     def _talk(self):
         while not self._over.is_set():
-            began = time.monotonic()
+            began, kept_waiting_s = time.monotonic(), self._kept_waiting_s()
             self._people.talk()
-            self.most_s = max(self.most_s, time.monotonic() - began)
+            kept_waiting_s = self._kept_waiting_s() - kept_waiting_s
+            self.most_s = max(self.most_s, time.monotonic() - began - kept_waiting_s)
             self.times += 1
             self._over.wait(0.01)
+
+    def _kept_waiting_s(self):
+        """Return for how long both processes could have gone on and others had the processors."""
+        mine = f"/proc/self/task/{threading.get_native_id()}/schedstat"
+        paths = (mine, f"/proc/{self._server.pid}/schedstat")
+        return sum(int(Path(path).read_text().split()[1]) for path in paths) / 1e9
 
     def __enter__(self):
         self._thread.start()
@@ -238,12 +246,12 @@ class Talking:
 
     def __exit__(self, *_error):
         self._over.set()
-        self._thread.join(60)
+        self._thread.join(TIMEOUT_S)
 
 
 def at_rest(server, before):
     """Wait until the server holds no more than before; return what it holds."""
-    until = time.monotonic() + 30
+    until = time.monotonic() + TIMEOUT_S
     while True:
         counts = server.counts()
         if all(counts[what] <= before[what] for what in SAME) or time.monotonic() > until:
@@ -253,7 +261,7 @@ def at_rest(server, before):
 
 def settled(server):
     """Wait until only the two people are there; return what the server holds then."""
-    until = time.monotonic() + 30
+    until = time.monotonic() + TIMEOUT_S
     while (counts := server.counts())["watched_sockets"] > 3 or counts["connections"] > 2:
         assert time.monotonic() < until, counts
         time.sleep(0.1)
@@ -264,7 +272,7 @@ def settled(server):
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.__name__)
 def test_two_people_talk_beside_an_attack_and_nothing_is_left_of_it(server, people, attack):
     before = settled(server)
-    with Talking(people) as talking:
+    with Talking(people, server) as talking:
         socks = attack(server)
         time.sleep(0.3)
     for sock in socks:
@@ -285,6 +293,7 @@ def test_without_file_descriptors_those_who_are_there_talk_on_and_later_others_c
     with running(tmp_path / "data", command=limited, **limits) as server:
         people = Bystander(server)
         people.talk()
+        began = time.monotonic()
         socks = [dial(server) for _ in range(200)]
         for number in range(50):
             # What was read is written beside what is sent: two writes wait at once.
@@ -298,5 +307,6 @@ def test_without_file_descriptors_those_who_are_there_talk_on_and_later_others_c
         late.close()
         people.close()
     # Tried again ten times a second, and told every five seconds.
-    assert 1 <= server.said.count("no more connections can be taken") <= 5
+    told_most = 2 + (time.monotonic() - began) / 5
+    assert 1 <= server.said.count("no more connections can be taken") <= told_most
     assert server.said.count("connections are taken again") == 1

@@ -19,8 +19,8 @@ from e2e_scene import running, token
 HERE = Path(__file__).parent
 # Each conversation has people of its own.
 PAIRS = itertools.count()
-# Longer than either of them waits for the other (60 s), who has to start first.
-PATIENCE_S = 90
+# Longer than either of them waits for the other (120 s), who has to start first.
+PATIENCE_S = 150
 PYTHON = [sys.executable, str(HERE / "independent_client.py")]
 
 

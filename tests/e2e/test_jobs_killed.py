@@ -28,7 +28,9 @@ logger = logging.getLogger(__name__)
 KILLS = int(os.environ.get("TESTS_KILLS", "3"))
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(triolet.__file__).parents[1])}
 PROGRAM = Path(__file__).parent / "job_worker.py"
-PATIENCE_S = 60
+PATIENCE_S = 120
+# What a process adds at the least before it is killed.
+ADDED = 40
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="kills with SIGKILL")
 
@@ -61,6 +63,18 @@ class Run:
                 assert process.poll() is None, await process.stderr.receive_some()
                 await trio.sleep(0.02)
         return process
+
+    async def worked(self, life):
+        """Wait until a process has added and begun something, and then for a moment."""
+        with trio.fail_after(PATIENCE_S):
+            while not self._has_worked(life):  # noqa: ASYNC110 - a file tells nobody
+                await trio.sleep(0.02)
+        await trio.sleep(random.uniform(0.1, 0.5))
+
+    def _has_worked(self, life):
+        lines = [line for line in self.lines() if len(line) > 1 and line[1].startswith(f"{life}-")]
+        added = sum(line[0] == "added" for line in lines)
+        return added >= ADDED and any(line[0] == "begun" for line in lines)
 
     async def kill(self, process):
         process.send_signal(signal.SIGKILL)
@@ -134,21 +148,19 @@ async def judged(run):
 
 
 async def test_one_process_on_sqlite_is_killed_again_and_again(tmp_path):
-    chance = random.Random()
     with Run(f"sqlite:{tmp_path / 'store.db'}", tmp_path) as run:
         for life in range(KILLS):
             process = await run.start(life)
-            await trio.sleep(chance.uniform(0.2, 0.6))
+            await run.worked(life)
             await run.kill(process)
         await judged(run)
 
 
 async def test_two_processes_on_postgresql_are_killed_in_turn(postgres_url, tmp_path):
-    chance = random.Random()
     with Run(postgres_url, tmp_path) as run:
         running = [await run.start(life) for life in range(2)]
         for life in range(KILLS):
-            await trio.sleep(chance.uniform(0.2, 0.6))
+            await run.worked(life)
             await run.kill(running.pop(0))
             if life < KILLS - 2:
                 running.append(await run.start(life + 2))

@@ -38,7 +38,7 @@ SETTINGS = {
     "TRIOLET_LIMIT_GRACE_S": "5",
     "TRIOLET_LOG_LEVEL": "warning",
 }
-TIMEOUT_S = 60
+TIMEOUT_S = 120
 
 
 class Balancer:
@@ -60,7 +60,7 @@ class Balancer:
             task_status.started()
 
     async def _look(self):
-        async with httpx.AsyncClient(trust_env=False, timeout=5) as http:
+        async with httpx.AsyncClient(trust_env=False, timeout=TIMEOUT_S) as http:
             while True:
                 self.ready = [node for node in self.nodes if await is_ready(http, node)]
                 await trio.sleep(LOOK_S)

@@ -76,7 +76,7 @@ async def all_talk_to_all(server, workers):
     async with trio.open_nursery() as nursery:
         people = []
         while not all(any_connected(pid, server.port) for pid in workers):
-            assert len(people) < 40
+            assert len(people) < 40, "one of them has nobody"
             user = f"user{len(people)}"
             people.append(await nursery.start(live, server, user))
         first = people[0]

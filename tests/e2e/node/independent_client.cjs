@@ -10,7 +10,7 @@ const { setTimeout: sleep } = require("node:timers/promises");
 const { decode, encode } = require("@msgpack/msgpack");
 const WebSocket = require("ws");
 
-const TIMEOUT_MS = 60_000;
+const TIMEOUT_MS = 120_000;
 
 // One user's connection; entries are checked to come once each, in order, by room.
 class Client {
