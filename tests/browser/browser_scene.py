@@ -10,22 +10,24 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from triolet.adapters.tokens import mint
+from triolet.testing.services.processes import held_port
 
 BROWSER = Path(__file__).parents[2] / "api/triolet_api/browser"
 SCRIPTS = Path(__file__).with_name("node")
 SECRET = "a secret of thirty-two bytes and more"
-START_TIMEOUT_S = 30
+# On a machine that is busy with other things.
+START_TIMEOUT_S = 120
 
 
 class Server:
     """`triolet serve` in a process of its own; it can be killed and started again on its port."""
 
-    def __init__(self, folder: Path, *program: str, **settings: str) -> None:
+    def __init__(self, folder: Path, port: int, *program: str, **settings: str) -> None:
         self.program = program or ("-m", "triolet_api")
         self.folder = folder
         self.log = folder / "log"
         self.settings = settings
-        self.port = 0
+        self.port = port
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -44,11 +46,10 @@ class Server:
                 stderr=subprocess.STDOUT,
             )
         until = time.monotonic() + START_TIMEOUT_S
-        while not (found := re.search(r"http://127\.0\.0\.1:(\d+)", self.said[begin:])):
+        while not re.search(rf"http://127\.0\.0\.1:{self.port}\b", self.said[begin:]):
             assert self.process.poll() is None, self.said
             assert time.monotonic() < until, "the server did not start"
             time.sleep(0.05)  # another process
-        self.port = int(found[1])
 
     @property
     def said(self) -> str:
@@ -79,9 +80,10 @@ class Server:
 
 @contextmanager
 def serving(folder: Path, *program: str, **settings: str) -> Iterator[Server]:
-    server = Server(folder, *program, **settings)
-    try:
-        server.start()
-        yield server
-    finally:
-        server.stop()
+    with held_port() as port:
+        server = Server(folder, port, *program, **settings)
+        try:
+            server.start()
+            yield server
+        finally:
+            server.stop()

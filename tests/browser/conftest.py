@@ -20,11 +20,14 @@ NPM_PACKAGES = (
 )
 NPM_TYPES = ("@types/react@18",)
 NPM_TIMEOUT_S = 240
+# A script takes some seconds; ten times that on a machine that is busy with other things.
+SCRIPT_TIMEOUT_S = 180
 
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
-    with serving(tmp_path_factory.mktemp("server")) as found:
+    # Who types is seen to do so until what is typed is sent, however long a browser takes for it.
+    with serving(tmp_path_factory.mktemp("server"), TRIOLET_LIMIT_TYPING_S="120") as found:
         yield found
 
 
@@ -59,7 +62,7 @@ def run_script(installed, server):
             cwd=installed,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=SCRIPT_TIMEOUT_S,
             check=False,
             env=os.environ
             | {

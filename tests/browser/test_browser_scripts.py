@@ -56,7 +56,7 @@ def test_the_types_fit_a_program(installed):
         cwd=installed,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert done.stdout == ""

@@ -11,7 +11,8 @@ from triolet.ports.gate import FOREVER, Identity
 from triolet.testing.chaos.proxy import open_proxy
 
 QUICK = Backoff(base_s=0.02, ceiling_s=0.1)
-PATIENCE_S = 30
+# On a machine that is busy with other things.
+PATIENCE_S = 90
 
 
 class NameGate:

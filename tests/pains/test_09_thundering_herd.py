@@ -53,7 +53,7 @@ async def test_a_herd_that_resumes_one_room_reads_its_pages_once():
         assert store.count("page") - before <= 4 * alone < HERD * alone / 4
 
 
-async def test_hellos_beyond_the_nodes_rate_are_told_when_to_come_back():
+async def test_hellos_beyond_the_nodes_rate_are_told_when_to_come_back(idle_clock):
     """Spread over the time that the queue needs, not all at the same moment."""
     limits = triolet.Limits(hellos_rate=20, hellos_burst=5, hello_wait_s=0)
     async with (

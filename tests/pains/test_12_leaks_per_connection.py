@@ -59,7 +59,7 @@ async def settle(anna, sessions):
     await until(lambda: alive(Session) == sessions)
 
 
-async def test_what_has_ended_is_gone():
+async def test_what_has_ended_is_gone(idle_clock):
     """Sessions, cursors, tasks, file descriptors and watchers are what they were before."""
     # Hers, and what other tests of this process may have left.
     sessions = alive(Session) + 1

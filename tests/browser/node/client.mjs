@@ -13,6 +13,13 @@ const ben = (more = {}) => connect(URL_WS, { token: TOKEN_BEN, WebSocket, ...mor
 const first = async (stream, wanted) => {
   for await (const event of stream) if (wanted(event)) return event;
 };
+const until = async (holds) => {
+  const end = Date.now() + 60_000;
+  while (!(await holds())) {
+    assert.ok(Date.now() < end, String(holds));
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+};
 const isMessage = (event) => event.kind === "message";
 
 async function withBoth(test, how = {}) {
@@ -51,8 +58,7 @@ await withBoth(
     const entries = other.room(room).entries();
     await other.subscribe(room);
     for (let number = 0; number < 100; number++) await one.send(room, String(number));
-    await new Promise((resolve) => setTimeout(resolve, 300));
-    assert.equal(other.statistics().roomsHeld, 1);
+    await until(() => other.statistics().roomsHeld === 1);
     const texts = [];
     for await (const entry of entries) {
       texts.push(Number(entry.body.text));
@@ -112,7 +118,7 @@ await withBoth(async (one, other, room) => {
   const cid = newCid();
   const before = connect("ws://127.0.0.1:9/ws", { token: TOKEN_ANNA, WebSocket, transport: "websocket", outbox });
   before.send(room, "before the reload", { cid }).catch(() => {});
-  await new Promise((resolve) => setTimeout(resolve, 100));
+  await until(async () => (await openOutbox("anna")).left().length === 1);
   before.close();
   const stream = other.room(room).entries();
   await other.subscribe(room);
