@@ -33,7 +33,9 @@ METRICS_TOKEN = "a token for tests, of some length"
 SECRET = "a secret for tests, of more than 32 bytes"
 # Debian has them where a user's PATH does not look.
 PATH = f"{os.environ['PATH']}:/usr/sbin"
-START_TIMEOUT_S = 20
+# On a machine that is busy with other things.
+START_TIMEOUT_S = 90
+PATIENCE_S = 90
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 
 
@@ -45,10 +47,16 @@ def token(user):
 
 
 class Ports:
-    """Ports below those that the system gives to outgoing connections, which come and go."""
+    """Ports below those that the system gives to outgoing connections, which come and go.
+
+    Each is given once, and by one process of pytest-xdist alone: what takes it does so later.
+    """
 
     def __init__(self):
-        self._random = Random()
+        worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+        first = 20_000 + worker % 10 * 1_200
+        self._left = list(range(first, first + 1_200))
+        Random().shuffle(self._left)
         self._dead = []
 
     def free(self):
@@ -65,7 +73,7 @@ class Ports:
         while True:
             sock = socket.socket()
             try:
-                sock.bind(("127.0.0.1", self._random.randrange(20_000, 32_000)))
+                sock.bind(("127.0.0.1", self._left.pop()))
             except OSError:
                 sock.close()
             else:

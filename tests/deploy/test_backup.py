@@ -6,7 +6,7 @@ import subprocess
 import time
 
 import pytest
-from deploy_scene import EXAMPLES
+from deploy_scene import EXAMPLES, PATIENCE_S
 
 from triolet.testing.services.postgres import NoPostgres, binaries, run_postgres
 
@@ -102,6 +102,6 @@ def test_it_goes_on_until_it_is_told_to_go(backup):
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as job:
         told = [job.stdout.readline() for _ in range(2)]
         job.send_signal(signal.SIGTERM)
-        assert job.wait(10) == 0
+        assert job.wait(PATIENCE_S) == 0
         job.stdout.close()
     assert all(line.startswith("dumped ") for line in told)

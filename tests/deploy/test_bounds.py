@@ -1,9 +1,9 @@
 """What one client may take: connections of an address, and time."""
 
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 
 import trio
-from deploy_scene import BALANCERS, ask, balancing, open_tls, upgrade_head
+from deploy_scene import BALANCERS, PATIENCE_S, ask, balancing, open_tls, upgrade_head
 from listening_post import listening
 from test_http2 import Http2, status
 
@@ -39,7 +39,7 @@ async def test_one_address_has_a_number_of_connections(posted):
         await _knock(balancer, stack, refused)
         assert refused[0] in (429, 0)
     # Once they have gone there is room again.
-    with trio.fail_after(10):
+    with trio.fail_after(PATIENCE_S):
         while refused[-1] != 101:
             async with AsyncExitStack() as stack:
                 await _knock(balancer, stack, refused)
@@ -63,26 +63,25 @@ async def test_http2_does_not_multiply_them(tmp_path, ports, certificate):
 
 async def test_who_does_not_finish_a_head_is_hung_up_on(tmp_path, ports, certificate):
     """Law: a byte now and then keeps nobody's connection; it ends after ten seconds."""
-    lasted = {}
+    lasted, dripped = {}, dict.fromkeys(BALANCERS, 0)
 
     async def dawdle(name):
         folder = tmp_path / name
         with balancing(name, folder, ports, certificate, [ports.dead()] * 3) as balancer:
+            began = trio.current_time()
             async with open_tls(balancer) as stream, trio.open_nursery() as nursery:
-                began = trio.current_time()
 
                 @nursery.start_soon
                 async def drip():
-                    await stream.send_all(b"GET /ws HTTP/1.1\r\nX-Slow: ")
-                    for _ in range(60):
-                        await trio.sleep(0.5)
-                        await stream.send_all(b"x")
+                    with suppress(trio.BrokenResourceError):
+                        await stream.send_all(b"GET /ws HTTP/1.1\r\nX-Slow: ")
+                        while True:
+                            await trio.sleep(0.5)
+                            await stream.send_all(b"x")
+                            dripped[name] += 1
 
-                with trio.move_on_after(30):
-                    try:
-                        while await stream.receive_some():
-                            pass
-                    except trio.BrokenResourceError:
+                with trio.fail_after(PATIENCE_S), suppress(trio.BrokenResourceError):
+                    while await stream.receive_some():
                         pass
                 lasted[name] = trio.current_time() - began
                 nursery.cancel_scope.cancel()
@@ -90,6 +89,9 @@ async def test_who_does_not_finish_a_head_is_hung_up_on(tmp_path, ports, certifi
     async with trio.open_nursery() as nursery:
         for name in BALANCERS:
             nursery.start_soon(dawdle, name)
-    for seconds in lasted.values():
-        assert 9 < seconds < 20
     assert lasted.keys() == BALANCERS.keys()
+    for seconds in lasted.values():
+        assert seconds > 9
+    # Twice a second, or more seldom on a busy machine, where balancers' clocks are late, too.
+    for count in dripped.values():
+        assert count < 40

@@ -14,7 +14,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
-from deploy_scene import EXAMPLES, PATH
+from deploy_scene import EXAMPLES, PATH, PATIENCE_S
 
 from triolet._model.limits import Limits
 from triolet_api.http import HttpLimits
@@ -216,7 +216,7 @@ def test_redis_starts_with_its_password_and_is_found_healthy(tmp_path, ports):
     log = (tmp_path / "log").open("wb")
     with log, subprocess.Popen(command, cwd=tmp_path, stdout=log, stderr=log) as server:
         try:
-            until = time.monotonic() + 20
+            until = time.monotonic() + PATIENCE_S
             while subprocess.run(["sh", "-c", check], check=False).returncode:
                 assert time.monotonic() < until, (tmp_path / "log").read_text()
                 time.sleep(0.05)

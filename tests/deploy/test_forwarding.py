@@ -5,7 +5,7 @@ import trio
 from deploy_scene import ask, get, open_tls, upgrade_head
 
 # What a balancer holds back does not come at all.
-HELD_BACK_S = 10
+HELD_BACK_S = 90
 LIES = (
     "X-Forwarded-For: 192.0.2.66",
     "x-forwarded-for: 192.0.2.67",
