@@ -101,10 +101,10 @@ def test_who_is_banned_is_sent_away_comes_in_vain_and_comes_back() -> None:
     assert sorted(away[:2]) == [(f"ben/{i}.1", 1, 4003) for i in (0, 1)]
     assert sorted(away[2:4]) == [(f"ben/{i}.2", 0, 4003) for i in (0, 1)]
     assert set(nodes.values()) <= {f"node{i}.1" for i in range(3)}
-    assert [(event.client, event.room) for event in of_ben(history.Sent)] == [
-        ("ben/0.3", "room0"),
-        ("ben/0.3", "room0"),
+    assert sorted((event.client, event.room) for event in of_ben(history.Sent)) == [
         ("ben/0.3", "dm:anna:ben"),
+        ("ben/0.3", "room0"),
+        ("ben/0.3", "room0"),
     ]
     assert outcome.judged[Rule.BAN_HAS_CAUSE] == 4
     assert outcome.judged[Rule.BAN_LOSES_NOTHING] == 2
