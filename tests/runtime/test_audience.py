@@ -67,8 +67,36 @@ def test_settling_gives_everybody_the_same_bytes_object(stage):
     assert [outbox.size for outbox in outboxes] == [len(frame) + 8] * 3
 
 
+def test_two_are_told_at_once(stage):
+    """What a direct room says needs no gathering, and keeps its bound and its count."""
+    anna, ben = (stage.enter(name) for name in ("anna", "ben"))
+    frame = binary_frame(b"one")
+    ben.post(b"x" * HIGH)
+
+    stage.audience.tell(frame, 7)
+
+    assert stage.audience.is_settled
+    assert anna.ordinary[0] is frame
+    assert stage.demoted == {"ben": 7}
+    assert ben.size == HIGH
+    assert stage.flusher.counters.deliveries == 1
+
+
+def test_two_who_are_left_are_told_after_what_three_were_told(stage):
+    sinks = [Pipe() for _ in range(3)]
+    outboxes = [stage.enter(number, sink) for number, sink in enumerate(sinks)]
+    stage.audience.tell(b"1", 0)
+    stage.audience.settle()
+    stage.audience.live.pop(outboxes[2])
+
+    stage.audience.tell(b"2", 1)
+    stage.flush()
+
+    assert [sink.written for sink in sinks] == [b"12", b"12", b"1"]
+
+
 def test_who_has_something_waiting_is_not_written_to_past_it(stage):
-    sinks = [Pipe(), Pipe()]
+    sinks = [Pipe(), Pipe(), Pipe()]
     outboxes = [stage.enter(number, sink) for number, sink in enumerate(sinks)]
     outboxes[1].post(b"first")
 
@@ -76,7 +104,7 @@ def test_who_has_something_waiting_is_not_written_to_past_it(stage):
     stage.audience.begin()
     assert stage.audience.serve(5)
 
-    assert [sink.written for sink in sinks] == [b"entry", b""]
+    assert [sink.written for sink in sinks] == [b"entry", b"", b"entry"]
     stage.flush()
     assert sinks[1].writes == [b"firstentry"]
 
@@ -113,6 +141,8 @@ def test_who_takes_messages_is_told_them_one_by_one(stage):
     mailbox = Mailbox(10)
     outbox = MessageOutbox(stage.flusher, mailbox, text=False, bytes_low=10)
     stage.audience.live[outbox] = SimpleNamespace(name="pipe", outbox=outbox)
+    stage.enter("anna")
+    stage.enter("ben")
 
     for way in (stage.audience.begin, stage.audience.settle):
         for payload in (b"one", b"two"):
@@ -125,14 +155,14 @@ def test_who_takes_messages_is_told_them_one_by_one(stage):
 
 def test_what_is_gathered_is_bounded(stage):
     """Together it must fit an outbox as its parts would: beyond a quarter it is put there."""
-    outbox = stage.enter("anna")
+    outboxes = [stage.enter(name) for name in ("anna", "ben", "cleo")]
     for number in range(100):
         stage.audience.tell(b"x" * 90, number)
         assert stage.audience._size <= HIGH // 4
-        assert outbox.size <= HIGH
+        assert all(outbox.size <= HIGH for outbox in outboxes)
 
-    assert stage.demoted == {"anna": 9}
-    assert outbox.size == 9 * 90
+    assert stage.demoted == {"anna": 9, "ben": 9, "cleo": 9}
+    assert [outbox.size for outbox in outboxes] == [9 * 90] * 3
 
 
 def test_nobody_is_told_what_was_said_before_or_after(stage):
@@ -159,13 +189,13 @@ def test_nobody_is_told_what_was_said_before_or_after(stage):
 
 
 def test_one_can_be_told_something_after_what_all_were_told(stage):
-    sinks = [Pipe(), Pipe()]
-    first, _ = (stage.enter(number, sink) for number, sink in enumerate(sinks))
+    sinks = [Pipe(), Pipe(), Pipe()]
+    first, *_ = (stage.enter(number, sink) for number, sink in enumerate(sinks))
     cursor = stage.audience.live[first]
     stage.audience.tell(b"all", 0)
     stage.audience.tell_one(cursor, b"one", 1)
     stage.finish()
-    assert [sink.written for sink in sinks] == [b"allone", b"all"]
+    assert [sink.written for sink in sinks] == [b"allone", b"all", b"all"]
 
     stage.audience.live.pop(first)
     stage.audience.tell_one(cursor, b"gone", 1)

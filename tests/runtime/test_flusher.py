@@ -144,6 +144,18 @@ async def test_a_cancelled_flusher_can_be_marked(flusher):
 async def test_an_answer_leaves_together_with_its_senders_entry(flusher, nursery):
     """In a small room, where the others are written to within the same turn."""
     log = []
+    audience, (sender, *_) = large(flusher, log, 3)
+    audience.tell(b"entry", 0)
+    sender.reply(b"ok")
+
+    nursery.start_soon(flusher.run)
+    await settled()
+
+    assert sorted(log) == [(0, b"okentry"), (1, b"entry"), (2, b"entry")]
+
+
+async def test_an_answer_leaves_together_with_its_senders_entry_in_a_direct_room(flusher, nursery):
+    log = []
     audience, (sender, _) = large(flusher, log, 2)
     audience.tell(b"entry", 0)
     sender.reply(b"ok")
@@ -156,6 +168,20 @@ async def test_an_answer_leaves_together_with_its_senders_entry(flusher, nursery
 
 async def test_what_several_rooms_tell_leaves_in_one_write(flusher, nursery):
     log = []
+    first, outboxes = large(flusher, log, 3)
+    second = audience_of(flusher, outboxes[::-1])
+    for number in range(2):
+        first.tell(b"a%d" % number, 0)
+        second.tell(b"b%d" % number, 0)
+
+    nursery.start_soon(flusher.run)
+    await settled()
+
+    assert sorted(log) == [(number, b"a0a1b0b1") for number in range(3)]
+
+
+async def test_what_several_direct_rooms_tell_leaves_in_one_write(flusher, nursery):
+    log = []
     first, (anna, ben) = large(flusher, log, 2)
     second = audience_of(flusher, [ben, anna])
     for number in range(2):
@@ -165,7 +191,7 @@ async def test_what_several_rooms_tell_leaves_in_one_write(flusher, nursery):
     nursery.start_soon(flusher.run)
     await settled()
 
-    assert sorted(log) == [(0, b"a0a1b0b1"), (1, b"a0a1b0b1")]
+    assert sorted(log) == [(0, b"a0b0a1b1"), (1, b"a0b0a1b1")]
 
 
 async def test_what_is_told_while_a_large_audience_is_written_to_gathers(flusher, nursery):

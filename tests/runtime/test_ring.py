@@ -46,8 +46,8 @@ def test_how_many_messages_there_were_is_known_within_the_ring():
 
 def test_an_entry_is_encoded_once_a_format_and_anew_when_it_is_erased():
     one = item(1)
-    frames = [one.frame(text=text) for text in (True, False)]
-    assert [one.frame(text=text) for text in (True, False)] == frames
+    frames = [one.frame(text) for text in (True, False)]
+    assert [one.frame(text) for text in (True, False)] == frames
     assert one.frame(text=True) is frames[0]
     assert one.frame(text=False) is frames[1]
 

@@ -19,9 +19,7 @@ def applied(engine: "Engine", room: Room, author: Seat | None) -> None:
         return
     # The node that committed it writes its author's marks, and those the author is connected
     # to: what was committed here may have waited for what was then heard.
-    present = engine.presence.present.get(author.user)
-    is_here = present is not None and bool(present.sessions)
-    if not is_ours and not is_here:
+    if not is_ours and not _is_here(engine, author.user):
         engine.marks.rung.take(mark_of(author))
     elif not author.are_marks_due:
         engine.marks.moved(author)
@@ -30,6 +28,11 @@ def applied(engine: "Engine", room: Room, author: Seat | None) -> None:
         engine.states.mark(room)
         if engine.relay is not None and is_ours:
             engine.relay.typing(room, author.user, on=False)
+
+
+def _is_here(engine: "Engine", user: str) -> bool:
+    present = engine.presence.present.get(user)
+    return present is not None and bool(present.sessions)
 
 
 def membership_moved(engine: "Engine", room: Room, user: str, gained: bool) -> None:

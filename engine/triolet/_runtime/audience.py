@@ -8,14 +8,18 @@ Law: whoever is live when something is told is written it, and nothing told befo
 So an audience is settled before it changes: what was told is put into the outboxes.
 """
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, final
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING, Final, final
 
 from .flusher import Flusher
 from .outbox import Outbox
 
 if TYPE_CHECKING:
     from .room import Cursor
+
+# Live cursors up to which there is nothing to gather for: the two of a direct room cost less than
+# remembering that they are to be told.
+_PAIR: Final = 2
 
 
 @final
@@ -76,6 +80,9 @@ class Audience:
     def tell(self, frame: bytes, position: int) -> None:
         """Tell everybody something; who has no room for it is left behind at `position`."""
         if not self._frames:
+            if len(self.live) <= _PAIR and not self._served:
+                self._append(self.live, frame, position, 1)
+                return
             self._position = position
             self._flusher.mark_audience(self)
         self._frames.append(frame)
@@ -88,7 +95,7 @@ class Audience:
         """Tell one live cursor something, after what everybody was told."""
         self.settle()
         if self.live.get(cursor.outbox) is cursor:
-            self._append((cursor.outbox,), frame, position, count=1)
+            self._append((cursor.outbox,), frame, position, 1)
 
     @property
     def is_settled(self) -> bool:
@@ -99,10 +106,10 @@ class Audience:
         """Put what was told into the outboxes of those who have not got it yet."""
         if self._served:
             served, self._served = self._served[self._at :], []
-            self._append(served, self._served_data, self._served_position, count=self._served_count)
+            self._append(served, self._served_data, self._served_position, self._served_count)
         if self._frames:
             count = len(self._frames)
-            self._append(list(self.live), self._take(), self._position, count=count)
+            self._append(self.live, self._take(), self._position, count)
 
     def begin(self) -> bool:
         """Begin to write what was told straight to the sockets, if there is anything."""
@@ -136,7 +143,7 @@ class Audience:
         counters.deliveries += written * self._served_count
         counters.bytes_out += written * size
         if waiting:
-            self._append(waiting, data, self._served_position, count=self._served_count)
+            self._append(waiting, data, self._served_position, self._served_count)
         self._at += count
         if self._at < len(self._served):
             return False
@@ -147,16 +154,14 @@ class Audience:
         frames, self._frames, self._size = self._frames, [], 0
         return frames[0] if len(frames) == 1 else b"".join(frames)
 
-    def _append(
-        self, outboxes: Sequence[Outbox], data: bytes, position: int, *, count: int
-    ) -> None:
+    def _append(self, outboxes: Collection[Outbox], data: bytes, position: int, count: int) -> None:
         """Queue the same bytes, of `count` frames, in each outbox.
 
         A full one's cursor is left at `position`.
         """
         size = len(data)
         room_left = self._bytes_high - size
-        dirty = self._flusher.dirty
+        flusher = self._flusher
         full: list[Outbox] = []
         for outbox in outboxes:
             if outbox.size > room_left:
@@ -165,10 +170,10 @@ class Audience:
             outbox.size += size
             if outbox.ordinary is None:
                 outbox.ordinary = [data]
-                dirty.append(outbox)
+                flusher.dirty.append(outbox)
             else:
                 outbox.ordinary.append(data)
-        self._flusher.counters.deliveries += (len(outboxes) - len(full)) * count
-        self._flusher.wake()
+        flusher.counters.deliveries += (len(outboxes) - len(full)) * count
+        flusher.wake()
         for outbox in full:
             self._demote(self.live.pop(outbox), position)

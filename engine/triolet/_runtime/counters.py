@@ -101,14 +101,15 @@ class Counters:
 
     def told(self, outcomes: Sequence[Outcome]) -> None:
         """What became of the drafts of a batch, or of a part of one."""
-        stored = duplicates = entries = messages = 0
+        stored = duplicates = entries = others = 0
         tally = self.busiest.tally
         for outcome in outcomes:
             if isinstance(outcome, Appended):
                 stored += 1
                 for record in outcome.records:
                     entries += 1
-                    messages += record.kind == "message"
+                    if record.kind != "message":
+                        others += 1
                     room = record.room
                     tally[room] = tally.get(room, 0) + 1
             elif isinstance(outcome, Duplicate):
@@ -118,7 +119,7 @@ class Counters:
         self.acknowledged += stored + duplicates
         self.duplicates += duplicates
         self.entries += entries
-        self.messages += messages
+        self.messages += entries - others
         if len(tally) > ROOMS_MAX:
             self.busiest.trim()
 

@@ -73,7 +73,7 @@ def _feed(cursor: Cursor, items: Iterable[Item], limits: Limits) -> None:
     for item in items:
         if outbox.size > high:
             break
-        outbox.post(item.frame(text=text))
+        outbox.post(item.frame(text))
         cursor.position = item.record.seq
 
 

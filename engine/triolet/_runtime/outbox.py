@@ -190,14 +190,15 @@ class SocketOutbox(Outbox):
             return
         data = frames[0] if len(frames) == 1 else b"".join(frames)
         self.urgent = self.ordinary = None
-        self.size = 0
-        self._flusher.counters.bytes_out += len(data)
+        # There is no tail: these are all the bytes that were counted.
+        size, self.size = self.size, 0
+        self._flusher.counters.bytes_out += size
         try:
             taken = self.sock.send(data)
         except OSError as error:
             self.refused(data, error)
         else:
-            if taken < len(data):
+            if taken < size:
                 self.cut_short(data, taken)
         if self.on_low is not None:
             self._shrunk()

@@ -36,7 +36,7 @@ class Item:
         self.record = record
         self._binary = self._text = None
 
-    def frame(self, *, text: bool) -> bytes:
+    def frame(self, text: bool) -> bytes:
         """Return the entry as a ready WebSocket frame, encoded at most once per format."""
         if text:
             if self._text is None:
@@ -69,9 +69,10 @@ class Ring:
 
     def remember(self, item: Item) -> None:
         """Take the newest entry, and drop the oldest ones beyond the bounds."""
-        self.items.append(item)
+        items = self.items
+        items.append(item)
         self.bytes += len(item.record.packed) + _ITEM_BYTES
-        while len(self.items) > self._entries_max or self.bytes > self._bytes_max:
+        while len(items) > self._entries_max or self.bytes > self._bytes_max:
             self.forget_oldest()
 
     def remember_older(self, items: Sequence[Item], head: int) -> None:
@@ -154,10 +155,12 @@ class Rings:
 
     def grew(self, ring: Ring) -> None:
         """Count a ring anew, and make room elsewhere if there are too many entries."""
-        self.entries += len(ring.items) - ring.counted
-        ring.counted = len(ring.items)
-        self._stillest_first.pop(ring, None)
-        self._stillest_first[ring] = None
+        count = len(ring.items)
+        self.entries += count - ring.counted
+        ring.counted = count
+        stillest_first = self._stillest_first
+        stillest_first.pop(ring, None)
+        stillest_first[ring] = None
         while self.entries > self._entries_max:
             self._shorten(next(iter(self._stillest_first)))
 

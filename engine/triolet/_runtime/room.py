@@ -226,7 +226,7 @@ class Room:
         self.ring.remember(item)
         for audience in self.audiences:
             if audience.live:
-                audience.tell(item.frame(text=audience.text), seq - 1)
+                audience.tell(item.frame(audience.text), seq - 1)
         for cursor in ended:
             self.close(cursor, "removed", seq)
         return author

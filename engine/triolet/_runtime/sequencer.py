@@ -321,7 +321,9 @@ class Sequencer:
                 self._sink.missed(pending.draft.room)
             elif is_unsure and isinstance(outcome, Duplicate):
                 self._sink.missed(pending.draft.room)
-            self._settle(pending, outcome)
+            if not pending.settled:
+                pending.settled = True
+                pending.owner.settled(pending, outcome)
         if self.publisher is not None:
             self.publisher.committed(batch, outcomes, is_unsure=is_unsure)
         if self.notifier is not None:
@@ -377,7 +379,8 @@ def _notify(
         draft = pending.draft
         if isinstance(outcome, Appended):
             # Where no entry is written there are no records, and nothing to tell.
-            for (fact, _), record in zip(draft.facts, outcome.records, strict=False):
+            for place, record in enumerate(outcome.records):
+                fact = draft.facts[place][0]
                 notifier.committed(draft.room, draft.sender, fact, record.seq, record.at)
         elif is_unsure and isinstance(outcome, Duplicate):
             for place, (fact, _) in enumerate(draft.facts):

@@ -21,8 +21,8 @@ def check_body(body: JsonMap, *, depth_max: int) -> None:
     """
     if len(body) == 1:
         # {"text": "…"} is nearly every message: 0.15 µs instead of 0.8.
-        ((key, value),) = body.items()
-        if key == "text" and type(value) is str and _is_text(value):
+        text = body.get("text")
+        if type(text) is str and _is_text(text):
             return
     _check_value(body, depth_max)
 

@@ -64,6 +64,10 @@ class EntryHeader(Struct, frozen=True, tag="entry", tag_field="op"):
     sender: str = field(name="from")
 
 
+# What an entry in msgpack begins with, by the number of the fact's fields: both are fixmaps
+# (0x80 | count), and the header's 7 fields and at most 5 make 12, a fixmap still.
+_JOINED: Final = tuple(bytes((0x87 + count,)) for count in range(9))
+
 _msgpack_header = msgspec.msgpack.Decoder(EntryHeader).decode
 _json_header = msgspec.json.Decoder(EntryHeader).decode
 
@@ -193,8 +197,7 @@ def encode_entry(record: Record, form: Format) -> bytes:
     header = EntryHeader(record.room, record.seq, record.n, record.at, record.cid, record.sender)
     if form == "msgpack":
         head, fact = _msgpack_encode(header), record.packed
-        # Both are fixmaps (0x80 | count): 7 fields and at most 5 make 12, a fixmap still.
-        return bytes((head[0] + (fact[0] & 0x0F),)) + head[1:] + fact[1:]
+        return _JOINED[fact[0] & 0x0F] + head[1:] + fact[1:]
     text = _json_encode(_msgpack_fact(record.packed))
     return _json_encode(header)[:-1] + b"," + text[1:]
 

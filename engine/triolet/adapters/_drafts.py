@@ -29,6 +29,18 @@ def repeated(draft: Draft, first: Duplicate) -> Outcome:
     return first if first.op == draft.op else OTHER_OP
 
 
+def is_message(draft: Draft) -> bool:
+    """Whether a draft is one message in a room that is there, as nearly every draft is."""
+    facts = draft.facts
+    return (
+        len(facts) == 1
+        and type(facts[0][0]) is Message
+        and draft.logged
+        and draft.create is None
+        and not draft.revokes
+    )
+
+
 def refusal(draft: Draft, head: int, author_of: AuthorOf) -> Rejected | None:
     """Return why a draft cannot be stored in a room that ends at `head`, or None.
 

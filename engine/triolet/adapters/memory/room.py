@@ -133,6 +133,14 @@ class Room:
 
     # --- writing -------------------------------------------------------------------------
 
+    def write_message(self, draft: Draft, now_ms: int) -> Record:
+        """Carry out a draft that is one message, and return its record."""
+        self.at = max(self.at, now_ms)
+        ((fact, packed),) = draft.facts
+        record = self._log(draft, fact, packed)
+        self.cids[draft.sender, draft.cid] = Duplicate(record.seq, record.at, draft.op)
+        return record
+
     def write(self, draft: Draft, now_ms: int) -> tuple[Record, ...]:
         """Carry out a draft that was judged, and return its records."""
         if draft.create is not None or (draft.logged and draft.facts):

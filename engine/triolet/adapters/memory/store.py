@@ -29,7 +29,7 @@ from ...ports.store import (
     StoredRoom,
 )
 from ...ports.transfer import TombstoneRow
-from .._drafts import NO_ROOM, ROOM_EXISTED, ROOM_EXISTS, refusal, repeated
+from .._drafts import NO_ROOM, ROOM_EXISTED, ROOM_EXISTS, is_message, refusal, repeated
 from .._search import search
 from .documents import MemoryDocuments
 from .held import Held
@@ -70,10 +70,21 @@ class MemoryStore(MemoryPeople, Store):
 
     def _append(self, draft: Draft, now_ms: int) -> Outcome:
         held = self.held
-        first = held.first_in(draft.room, draft.sender, draft.cid)
+        room = held.rooms.get(draft.room)
+        if room is None:
+            first = held.first_in(draft.room, draft.sender, draft.cid)
+        else:
+            first = held.first(room, draft.sender, draft.cid)
         if first is not None:
             return repeated(draft, first)
-        room = held.rooms.get(draft.room)
+        if room is not None and is_message(draft):
+            if draft.acl_ver != room.acl_ver:
+                return Stale()
+            return Appended((room.write_message(draft, now_ms),))
+        return self._append_other(room, draft, now_ms)
+
+    def _append_other(self, room: Room | None, draft: Draft, now_ms: int) -> Outcome:
+        held = self.held
         if draft.create is not None:
             if room is not None:
                 return ROOM_EXISTS

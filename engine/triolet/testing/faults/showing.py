@@ -208,7 +208,7 @@ def what_is_offered_twice_is_told_twice() -> Iterable[Swap]:
             if room is not None and record.seq <= room.head:
                 item = ring.Item(record)
                 for audience in room.audiences:
-                    audience.tell(item.frame(text=audience.text), record.seq - 1)
+                    audience.tell(item.frame(audience.text), record.seq - 1)
             original(self, record)
 
         return offer
