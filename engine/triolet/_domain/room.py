@@ -51,7 +51,7 @@ _MANAGER_RANK: Final[dict[RoomKind, int]] = {
 
 
 @final
-class Rights(Struct, frozen=True):
+class Rights(Struct, frozen=True, gc=False):
     """What a decision needs to know of the room and of the one who asks.
 
     `invited` lets somebody join a room they could not see: the host's gate says so.
@@ -66,7 +66,7 @@ class Rights(Struct, frozen=True):
 
 
 @final
-class Decision(Struct, frozen=True):
+class Decision(Struct, frozen=True, gc=False):
     """What to write; `Draft` in `ports.store` says what each field means."""
 
     facts: tuple[Fact, ...]

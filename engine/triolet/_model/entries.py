@@ -21,7 +21,7 @@ class _Fact(Struct, frozen=True, tag_field="kind", omit_defaults=True):
 
 
 @final
-class Message(_Fact, tag="message", frozen=True):
+class Message(_Fact, tag="message", frozen=True, gc=False):
     """Somebody said something. `body` is absent once `erased`."""
 
     body: JsonMap | UnsetType = UNSET
@@ -76,7 +76,7 @@ FactKind: TypeAlias = Literal["message", "edit", "delete", "react", "member", "m
 
 
 @final
-class Record(Struct, frozen=True):
+class Record(Struct, frozen=True, gc=False):
     """An entry as the store keeps it: the header, and the fact as msgpack.
 
     `packed` is what `codec.pack_fact` made, so that a page read from disk becomes frames

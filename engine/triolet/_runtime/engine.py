@@ -140,7 +140,7 @@ class Engine:
         # Where connections run, while there may be new ones; they end before what they need does.
         self.connection_nursery: trio.Nursery | None = None
         self._poller: Watcher = poller or self._own_poller()
-        self._poller.turn = Turn(self.sequencer, self.flusher)
+        self.turn = self._poller.turn = Turn(self.sequencer, self.flusher)
 
     def _join(self, nodes: Nodes) -> Relay:
         """Have rooms and states told to other nodes, and heard from them."""

@@ -39,14 +39,27 @@ RETRIES: Final[dict[type[Command], Callable[[Asker, Any], Job]]] = {}
 
 @final
 class Pipeline:
-    """The unanswered requests of one asker."""
+    """The unanswered requests of one asker.
 
-    __slots__ = ("_asker", "_jobs", "_quiet", "_retrying", "_stale", "inflight")
+    Attributes:
+        inflight: requests accepted and not yet answered.
+        is_deciding_again: some of them were decided on rights that had changed meanwhile.
+    """
+
+    __slots__ = (
+        "_asker",
+        "_jobs",
+        "_quiet",
+        "_retrying",
+        "_stale",
+        "inflight",
+        "is_deciding_again",
+    )
 
     def __init__(self, asker: Asker) -> None:
         self._asker = asker
-        # Requests accepted and not yet answered.
         self.inflight = 0
+        self.is_deciding_again = False
         # Those of them that are awaited by the connection's task: one at most.
         self._jobs = 0
         # Drafts decided on rights that had changed meanwhile, in their order.
@@ -57,11 +70,7 @@ class Pipeline:
     @property
     def is_full(self) -> bool:
         """Whether no more may be read: too much is unanswered, or something is decided again."""
-        return (
-            self.inflight >= self._asker.engine.limits.inflight_max
-            or self._retrying
-            or bool(self._stale)
-        )
+        return self.is_deciding_again or self.inflight >= self._asker.engine.limits.inflight_max
 
     async def wait_quiet(self) -> None:
         """Wait, inside a job, until no other request is without an answer."""
@@ -109,13 +118,14 @@ class Pipeline:
         room = seat.room
         seat.drafts -= 1
         room.pins -= 1
-        if not seat.cursors:
+        if not seat.cursors and not (room.complete and seat.role is not None):
             room.retire_seat(seat.user)
         if not room.cursors:
             self._asker.engine.hub.released(room)
         if isinstance(outcome, Stale):
             self._stale = self._stale or []
             self._stale.append(pending)
+            self.is_deciding_again = True
             self._retry_when_alone()
             return
         try:
@@ -146,7 +156,7 @@ class Pipeline:
             if not asker.is_gone:
                 await self._carry_out(RETRIES[type(command)](asker, command), pending.ref)
             self._answered()
-        self._retrying = False
+        self._retrying = self.is_deciding_again = False
         asker.look_again()
 
 

@@ -22,8 +22,8 @@ from .._model.limits import Limits
 Kind: TypeAlias = type[Command] | None
 
 # What stays for ever, and what reads pages of the store.
-_MAKES: Final[tuple[Kind, ...]] = (Create, Direct)
-_READS: Final[tuple[Kind, ...]] = (History, ListReceipts, ListRooms, Sync)
+_MAKES: Final[frozenset[Kind]] = frozenset((Create, Direct))
+_READS: Final[frozenset[Kind]] = frozenset((History, ListReceipts, ListRooms, Sync))
 
 
 def factor_of(tier: str, limits: Limits) -> float:

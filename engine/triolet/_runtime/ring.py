@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Final, final
 
-import msgspec
+from msgspec import Struct, structs
 
 from .._model.entries import Edit, Message, Record
 from .._wire.codec import encode_entry, pack_fact, unpack_fact
@@ -21,15 +21,12 @@ _ITEM_BYTES: Final = 200
 
 
 @final
-class Item:
+class Item(Struct, eq=False, gc=False):
     """One entry at hand: its record, and its frame in each format once somebody needs it."""
 
-    __slots__ = ("_binary", "_text", "record")
-
-    def __init__(self, record: Record) -> None:
-        self.record = record
-        self._binary: bytes | None = None
-        self._text: bytes | None = None
+    record: Record
+    _binary: bytes | None = None
+    _text: bytes | None = None
 
     def replace(self, record: Record) -> None:
         """Forget the old bytes: the entry was erased."""
@@ -140,7 +137,7 @@ class Ring:
                 continue
             packed = pack_fact(erased)
             self.bytes += len(packed) - len(record.packed)
-            item.replace(msgspec.structs.replace(record, packed=packed))
+            item.replace(structs.replace(record, packed=packed))
 
 
 @final

@@ -48,11 +48,6 @@ class Seat:
         self.are_marks_due = False
 
     @property
-    def is_current(self) -> bool:
-        """Whether what is on its way was decided on the rights known now; False when unsure."""
-        return not self.drafts or self.decided_on == self.acl_ver
-
-    @property
     def acl_ver(self) -> int:
         """The version of rights of which the role is known, for what is decided on it."""
         return max(self.known_as_of, self.room.acl_ver)

@@ -49,6 +49,7 @@ class Session:
     """See the module. Made by `Engine.open_session`; ended by whoever runs the connection."""
 
     __slots__ = (
+        "_factor",
         "_malformed",
         "_pump",
         "_ready",
@@ -113,6 +114,8 @@ class Session:
         # Made by the first `watch`; most sessions watch nobody.
         self.watching: Watching | None = None
         self.pipeline = Pipeline(self)
+        # How much more than others its tier may ask for.
+        self._factor = 1.0
         self._malformed = 0
         self._pump: Pump | None = None
         self.signals: Bucket | None = None
@@ -133,9 +136,10 @@ class Session:
             return None
         if self.state is not SessionState.OPEN:
             return self._before_open(command)
+        kind = type(command)
         try:
-            self._check_rate(type(command), command)
-            handler = HANDLERS.get(type(command))
+            self._check_rate(kind, command)
+            handler = HANDLERS.get(kind)
             if handler is None:
                 raise Refusal(ErrorCode.INVALID_FIELD, "`hello` comes once")
             job = handler(self, command)
@@ -147,7 +151,12 @@ class Session:
     @property
     def is_busy(self) -> bool:
         """Whether the connection must not be read now: see `wait_ready`."""
-        return self.pipeline.is_full or self.outbox.size > self.engine.limits.outbox_bytes_high
+        limits, pipeline = self.engine.limits, self.pipeline
+        return (
+            pipeline.is_deciding_again
+            or pipeline.inflight >= limits.inflight_max
+            or self.outbox.size > limits.outbox_bytes_high
+        )
 
     async def wait_ready(self) -> None:
         """Wait until answers have been given and taken, so that more may be read."""
@@ -182,14 +191,17 @@ class Session:
     def _check_rate(self, kind: Kind, command: Command | None = None) -> None:
         assert self.identity is not None
         assert self.present is not None
-        limits = self.engine.limits
-        if factor := factor_of(self.identity.tier, limits):
-            now = trio.current_time()
-            if self.engine.vigilance is not None and command is not None:
-                factor *= self.engine.vigilance.look(self.identity, self.opening, command)
-            require(self.present.take_command(kind, factor, limits, now))
-            if self.connection.customer is not None:
-                require(self.connection.customer.take_command(limits, now))
+        factor = self._factor
+        if not factor:
+            return  # who may ask for as much as they like costs no look at the clock
+        engine = self.engine
+        limits, now = engine.limits, engine.turn.now()
+        if engine.vigilance is not None and command is not None:
+            factor *= engine.vigilance.look(self.identity, self.opening, command)
+        wait_s = self.present.take_command(kind, factor, limits, now)
+        if not wait_s and self.connection.customer is not None:
+            wait_s = self.connection.customer.take_command(limits, now)
+        require(wait_s)
 
     def _refuse_bytes(self, bad: BadCommand) -> None:
         is_open = self.state is SessionState.OPEN
@@ -293,6 +305,7 @@ class Session:
     def admit(self, identity: Identity) -> None:
         """Take an identity: roles, tier, and when the session is to end."""
         self.identity = identity
+        self._factor = factor_of(identity.tier, self.engine.limits)
         self.expires_at = identity.expires_at
         self.noticed = False
         left_s = (identity.expires_at - self.engine.clock.now_ms()) / 1000

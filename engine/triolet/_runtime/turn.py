@@ -7,6 +7,8 @@ those turns, 5 µs each where the caches are warm and three times that where the
 from collections.abc import Callable
 from typing import Protocol, final
 
+import trio
+
 
 class Held(Protocol):
     """Something that works in a task of its own, or at once in the turn of somebody else."""
@@ -30,13 +32,27 @@ class Turn:
 
     def __init__(self, *stages: Held) -> None:
         self._stages = stages
+        # Between the begin and the end of `take`; and when somebody first asked for the time in it.
+        self._is_taken = False
+        self._now: float | None = None
+
+    def now(self) -> float:
+        """Return the monotonic time (s), of all that is done in one turn the same."""
+        now = self._now
+        if now is None:
+            now = trio.current_time()
+            if self._is_taken:
+                self._now = now
+        return now
 
     def take(self, work: Callable[[], int]) -> int:
         """Do `work`, then what has come of it; return what it returns."""
         for stage in self._stages:
             stage.hold()
+        self._is_taken = True
         try:
             return work()
         finally:
+            self._is_taken, self._now = False, None
             for stage in self._stages:
                 stage.release()

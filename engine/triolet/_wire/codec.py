@@ -53,7 +53,7 @@ _UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 @final
-class EntryHeader(Struct, frozen=True, tag="entry", tag_field="op"):
+class EntryHeader(Struct, frozen=True, tag="entry", tag_field="op", gc=False):
     """The header's half of an entry's map."""
 
     room: str

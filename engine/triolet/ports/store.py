@@ -35,7 +35,7 @@ class RoomSpec(Struct, frozen=True, kw_only=True):
 
 
 @final
-class Draft(Struct, frozen=True, kw_only=True):
+class Draft(Struct, frozen=True, kw_only=True, gc=False):
     """What somebody wants to write, decided but not yet stored.
 
     Attributes:
@@ -63,14 +63,14 @@ class Draft(Struct, frozen=True, kw_only=True):
 
 
 @final
-class Appended(Struct, frozen=True):
+class Appended(Struct, frozen=True, gc=False):
     """The draft is stored; its records in order, none if it was not `logged`."""
 
     records: tuple[Record, ...]
 
 
 @final
-class Duplicate(Struct, frozen=True):
+class Duplicate(Struct, frozen=True, gc=False):
     """The same `(room, sender, cid)` was stored before, with its first record here.
 
     Records without a place (`logged=False` and `facts=()`) leave no cid behind.

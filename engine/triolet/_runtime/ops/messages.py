@@ -38,12 +38,13 @@ _LOST_RIGHTS: Final = (
 
 
 def _write(asker: Asker, command: Writing) -> Job | None:
-    asker.engine.require_running()
-    room = asker.engine.hub.rooms.get(command.room)
-    seat = room.seats.get(asker.user) if room is not None else None
-    if room is None or seat is None:
+    engine = asker.engine
+    engine.require_running()
+    room = engine.hub.rooms.get(command.room)
+    seat = None if room is None else room.seats.get(asker.user)
+    if seat is None:
         return _write_slowly(asker, command)
-    if not seat.is_current:
+    if seat.drafts and seat.decided_on != seat.acl_ver:
         return _write_quietly(asker, command)
     return _write_at_once(asker, seat, command)
 

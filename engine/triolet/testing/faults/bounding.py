@@ -15,8 +15,8 @@ from ..._model.commands import Command, Create, Hello, Send, Subscribe
 from ..._model.limits import Limits
 from ..._runtime import audience
 from ..._runtime.pipe import Pipe
-from ..._runtime.pipeline import Pipeline
 from ..._runtime.sequencer import Pending, Sequencer
+from ..._runtime.session import Session
 from ..._wire.codec import encode_command
 from ...adapters.memory import MemoryStore
 from ...adapters.system import SystemClock, SystemEntropy
@@ -201,6 +201,6 @@ def unanswered_requests_without_bound() -> Iterable[Swap]:
 
     def make(original: object) -> Any:
         del original
-        return property(lambda _: False)
+        return property(lambda self: self.outbox.size > self.engine.limits.outbox_bytes_high)
 
-    yield Swap(Pipeline, "is_full", make)
+    yield Swap(Session, "is_busy", make)
