@@ -50,10 +50,13 @@ class Bucket:
         due = max(self._due, now)
         wait_s = due - now - self._slack_s
         # A nanosecond of rounding is not a reason to refuse.
+        if wait_s <= 1e-9:
+            self._due = due + self._interval_s
+            return 0.0
         if wait_s - patience_s > 1e-9:
             return wait_s
         self._due = due + self._interval_s
-        return min(wait_s, patience_s) if wait_s > 1e-9 else 0.0
+        return min(wait_s, patience_s)
 
     def is_whole(self, now: float) -> bool:
         """Whether it admits as much as a new one.

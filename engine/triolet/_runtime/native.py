@@ -144,13 +144,13 @@ class NativeConnection:
         """Handle what has come; return what remains to be awaited."""
         self._heard = True
         self._engine.counters.bytes_in += len(data)
-        session = self.session
-        payloads = self._reader.receive(data)
+        session, reader = self.session, self._reader
+        payloads = reader.receive(data)
         for index, payload in enumerate(payloads):
             rest = session.receive(payload)
             if rest is not None or session.is_busy:
                 return self._take_slowly(rest, payloads[index + 1 :])
-        if self._reader.replies:
+        if reader.replies:
             self._answer_controls()
             if session.is_busy:
                 # Pongs that are never read fill the outbox as answers do.

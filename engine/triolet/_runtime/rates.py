@@ -14,6 +14,7 @@ from .._model.commands import (
     History,
     ListReceipts,
     ListRooms,
+    Send,
     Sync,
 )
 from .._model.errors import ErrorCode, Refusal
@@ -22,8 +23,8 @@ from .._model.limits import Limits
 Kind: TypeAlias = type[Command] | None
 
 # What stays for ever, and what reads pages of the store.
-_MAKES: Final[frozenset[Kind]] = frozenset((Create, Direct))
-_READS: Final[frozenset[Kind]] = frozenset((History, ListReceipts, ListRooms, Sync))
+_MAKES: Final[tuple[Kind, ...]] = (Create, Direct)
+_READS: Final[tuple[Kind, ...]] = (History, ListReceipts, ListRooms, Sync)
 
 
 def factor_of(tier: str, limits: Limits) -> float:
@@ -75,6 +76,8 @@ class UserRates:
         if factor != self._factor:
             self._factor = factor
             self._split()
+        if kind is Send:
+            return self._commands.admit(now)
         if kind in _MAKES:
             if self._makes is None:
                 limits = self._limits

@@ -13,7 +13,7 @@ from .._domain.position import Lost, locate
 from .._domain.room import Rights, sees
 from .._domain.typists import Typists
 from .._model.entries import Member, Meta, Record, Role
-from .._model.events import Closed, Event, Reset
+from .._model.events import Closed, Event, Outgoing, Reset
 from .._wire.codec import encode, unpack_fact
 from .._wire.websocket import binary_frame, text_frame
 from ..ports.store import HistorySlice, Membership, RoomState
@@ -52,7 +52,7 @@ class Cursor:
         self.state = TRANSITIONS[self.state][event]
 
 
-def event_frame(event: Event, *, text: bool) -> bytes:
+def event_frame(event: Outgoing, text: bool) -> bytes:
     """Return an event as a ready WebSocket frame."""
     return text_frame(encode(event, "json")) if text else binary_frame(encode(event, "msgpack"))
 

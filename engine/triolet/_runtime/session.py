@@ -26,8 +26,7 @@ from .._model.events import (
     PresenceRow,
     Welcome,
 )
-from .._wire.codec import BadCommand, decode_command, encode, failed
-from .._wire.websocket import binary_frame, text_frame
+from .._wire.codec import BadCommand, decode_command, failed
 from ..ports.gate import Identity, Opening
 from .connection import Connection
 from .cursor import Pump
@@ -322,17 +321,17 @@ class Session:
     def write(self, outgoing: Outgoing) -> None:
         """Queue a message that goes before the entries."""
         if not self.is_gone:
-            self.outbox.reply(self._frame(outgoing))
+            self.outbox.reply(event_frame(outgoing, self.text))
 
     def write_in_order(self, outgoing: Outgoing) -> None:
         """Queue a message whose place among the entries matters."""
         if not self.is_gone:
-            self.outbox.post(self._frame(outgoing))
+            self.outbox.post(event_frame(outgoing, self.text))
 
     def tell(self, event: Event) -> None:
         """Queue an event of this session alone."""
         if not self.is_gone:
-            self.outbox.post(event_frame(event, text=self.text))
+            self.outbox.post(event_frame(event, self.text))
 
     def tell_presence(self, rows: tuple[PresenceRow, ...]) -> None:
         """Queue news of watched users."""
@@ -342,11 +341,6 @@ class Session:
         """Answer a request with an error."""
         self.engine.counters.refused(refusal.code.reason)
         self.write(failed(refusal, ref))
-
-    def _frame(self, outgoing: Outgoing) -> bytes:
-        if self.text:
-            return text_frame(encode(outgoing, "json"))
-        return binary_frame(encode(outgoing, "msgpack"))
 
     # --- cursors -----------------------------------------------------------------------
 

@@ -135,10 +135,10 @@ class Room:
 
     def write_message(self, draft: Draft, now_ms: int) -> Record:
         """Carry out a draft that is one message, and return its record."""
-        self.at = max(self.at, now_ms)
+        self.at = at = max(self.at, now_ms)
         ((fact, packed),) = draft.facts
         record = self._log(draft, fact, packed)
-        self.cids[draft.sender, draft.cid] = Duplicate(record.seq, record.at, draft.op)
+        self.cids[record.sender, record.cid] = Duplicate(record.seq, at, draft.op)
         return record
 
     def write(self, draft: Draft, now_ms: int) -> tuple[Record, ...]:

@@ -71,10 +71,9 @@ class MemoryStore(MemoryPeople, Store):
     def _append(self, draft: Draft, now_ms: int) -> Outcome:
         held = self.held
         room = held.rooms.get(draft.room)
-        if room is None:
+        first = None if room is None else room.cids.get((draft.sender, draft.cid))
+        if first is None and (room is None or held.foreign):
             first = held.first_in(draft.room, draft.sender, draft.cid)
-        else:
-            first = held.first(room, draft.sender, draft.cid)
         if first is not None:
             return repeated(draft, first)
         if room is not None and is_message(draft):
