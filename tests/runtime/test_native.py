@@ -560,7 +560,7 @@ async def test_who_asks_and_does_not_read_is_not_read(port, is_together):
         await settled()
 
     page = port.engine.limits.page_bytes_max
-    assert connection.session.is_busy
+    assert connection.session.is_busy()
     assert connection.outbox.size < port.engine.limits.outbox_bytes_high + 2 * page
     assert [len((await caller.hear("ok"))["messages"]) for _ in range(asked)] == [20] * asked
 

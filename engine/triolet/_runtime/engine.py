@@ -76,9 +76,6 @@ class Engine:
         addresses: which proxies are trusted, and who may connect at all.
     """
 
-    # None: nobody looks for bots, and it costs nothing.
-    vigilance: Vigilance | None = None
-
     def __init__(
         self,
         *,
@@ -97,6 +94,8 @@ class Engine:
         self.limits = limits
         self.limits_told = told(limits)
         self.counters = counters = Counters()
+        # None: nobody looks for bots, and it costs nothing.
+        self.vigilance: Vigilance | None = None
         self.nodes = None if bus is None else Nodes(bus, entropy, limits, counters)
         self.flusher, self.marks = Flusher(counters), Marks(store, limits)
         self.presence = Presence(store, clock, limits, nodes=self.nodes)

@@ -148,11 +148,11 @@ class NativeConnection:
         payloads = reader.receive(data)
         for index, payload in enumerate(payloads):
             rest = session.receive(payload)
-            if rest is not None or session.is_busy:
+            if rest is not None or session.is_busy():
                 return self._take_slowly(rest, payloads[index + 1 :])
         if reader.replies:
             self._answer_controls()
-            if session.is_busy:
+            if session.is_busy():
                 # Pongs that are never read fill the outbox as answers do.
                 return self._take_slowly(None, [])
         return None
@@ -163,13 +163,13 @@ class NativeConnection:
         if rest is not None:
             await rest
         for payload in payloads:
-            if session.is_busy:
+            if session.is_busy():
                 await session.wait_ready()
             rest = session.receive(payload)
             if rest is not None:
                 await rest
         self._answer_controls()
-        if session.is_busy:
+        if session.is_busy():
             await session.wait_ready()
 
     async def _await(self, rest: Coroutine[Any, Any, None], scope: trio.CancelScope) -> None:

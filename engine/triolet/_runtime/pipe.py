@@ -130,7 +130,7 @@ class Pipe:
                     rest = session.receive(payload)
                     if rest is not None:
                         await rest
-                    if session.is_busy:
+                    if session.is_busy():
                         await session.wait_ready()
         except Exception:
             # A bug of ours ends one connection, and is told; the others go on.

@@ -98,14 +98,13 @@ class Pipeline:
             self._asker.refuse(store_refusal(error), ref)
 
     def submit(self, seat: Seat, pending: Pending) -> None:
-        """Send a draft to the sequencer; it is answered by `settled`.
+        """Send a draft that has `seat` to the sequencer; it is answered by `settled`.
 
         Raises:
             Refusal: too much waits for the store already.
         """
         self._asker.engine.sequencer.submit(pending)
         self.inflight += 1
-        pending.seat = seat
         if not seat.drafts:
             seat.decided_on = pending.draft.acl_ver
         seat.drafts += 1

@@ -47,7 +47,6 @@ class Seat:
         # The marks will be written soon, as they are then.
         self.are_marks_due = False
 
-    @property
     def acl_ver(self) -> int:
         """The version of rights of which the role is known, for what is decided on it."""
         return max(self.known_as_of, self.room.acl_ver)

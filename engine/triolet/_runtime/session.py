@@ -7,7 +7,7 @@ edits, deletions and reactions are pipelined into the sequencer, which keeps the
 
 import logging
 from collections.abc import Awaitable
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Final, final
 
 import msgspec
 import trio
@@ -41,6 +41,9 @@ if TYPE_CHECKING:
     from .watchers import Watching
 
 logger = logging.getLogger(__name__)
+
+# Looked up once: Python 3.11 takes 0.1 µs to find a member of an enumeration.
+_OPEN: Final = SessionState.OPEN
 
 
 @final
@@ -133,7 +136,7 @@ class Session:
         except BadCommand as bad:
             self._refuse_bytes(bad)
             return None
-        if self.state is not SessionState.OPEN:
+        if self.state is not _OPEN:
             return self._before_open(command)
         kind = type(command)
         try:
@@ -147,19 +150,15 @@ class Session:
             return None
         return None if job is None else self.pipeline.finish(job, command)
 
-    @property
     def is_busy(self) -> bool:
         """Whether the connection must not be read now: see `wait_ready`."""
         limits, pipeline = self.engine.limits, self.pipeline
-        return (
-            pipeline.is_deciding_again
-            or pipeline.inflight >= limits.inflight_max
-            or self.outbox.size > limits.outbox_bytes_high
-        )
+        is_full = pipeline.is_deciding_again or pipeline.inflight >= limits.inflight_max
+        return is_full or self.outbox.size > limits.outbox_bytes_high
 
     async def wait_ready(self) -> None:
         """Wait until answers have been given and taken, so that more may be read."""
-        while self.is_busy:
+        while self.is_busy():
             await self._wait_to_look()
 
     async def wait_low(self) -> None:
@@ -203,7 +202,7 @@ class Session:
         require(wait_s)
 
     def _refuse_bytes(self, bad: BadCommand) -> None:
-        is_open = self.state is SessionState.OPEN
+        is_open = self.state is _OPEN
         try:
             if is_open:
                 self._check_rate(None)

@@ -22,6 +22,9 @@ from ..writer import DRAFT_BYTES
 
 Writing: TypeAlias = Send | EditMessage | DeleteMessage | ReactTo
 
+# Looked up once: Python 3.11 takes 0.1 µs to find a member of an enumeration.
+_WRITE: Final = Action.WRITE
+
 _OPS: Final[dict[type[Writing], str]] = {
     Send: "send",
     EditMessage: "edit",
@@ -44,7 +47,7 @@ def _write(asker: Asker, command: Writing) -> Job | None:
     seat = None if room is None else room.seats.get(asker.user)
     if seat is None:
         return _write_slowly(asker, command)
-    if seat.drafts and seat.decided_on != seat.acl_ver:
+    if seat.drafts and seat.decided_on != seat.acl_ver():
         return _write_quietly(asker, command)
     return _write_at_once(asker, seat, command)
 
@@ -95,14 +98,14 @@ def _write_at_once(asker: Asker, seat: Seat, command: Writing) -> Job | None:
         return answer_stored(asker, command, refusal)
     size = len(draft.facts[0][1]) + DRAFT_BYTES
     pipeline = asker.pipeline
-    pipeline.submit(seat, Pending(draft, pipeline, size, command, command.ref))
+    pipeline.submit(seat, Pending(draft, pipeline, size, command, command.ref, seat))
     return None
 
 
 def _draft(asker: Asker, seat: Seat, command: Writing) -> Draft:
     room, limits = seat.room, asker.engine.limits
     cid = check_cid(command.cid)
-    role = role_for(asker, seat, Action.WRITE)
+    role = role_for(asker, seat, _WRITE)
     decision = decide(
         room.rights_of(role),
         asker.user,
@@ -122,7 +125,7 @@ def _draft(asker: Asker, seat: Seat, command: Writing) -> Draft:
         cid=cid or asker.engine.entropy.token(),
         op=_OPS[type(command)],
         facts=((fact, packed),),
-        acl_ver=seat.acl_ver,
+        acl_ver=seat.acl_ver(),
         author=decision.author,
     )
 

@@ -103,7 +103,7 @@ async def _decide(asker: Asker, room: Room, command: Managing) -> tuple[Decision
             target_role=target.role if target is not None else None,
             entry_joins_members_max=asker.engine.limits.entry_joins_members_max,
         )
-        return decision, min(seat.acl_ver, seat.acl_ver if target is None else target.acl_ver)
+        return decision, min(one.acl_ver() for one in (seat, target) if one is not None)
     finally:
         if target is not None:
             target.pins -= 1

@@ -201,6 +201,6 @@ def unanswered_requests_without_bound() -> Iterable[Swap]:
 
     def make(original: object) -> Any:
         del original
-        return property(lambda self: self.outbox.size > self.engine.limits.outbox_bytes_high)
+        return lambda self: self.outbox.size > self.engine.limits.outbox_bytes_high
 
     yield Swap(Session, "is_busy", make)
