@@ -6,7 +6,7 @@ import pytest
 import trio
 from edge_peer import open_port
 from outbox_sinks import Pipe, socket_outbox
-from scene import settled
+from scene import settled, virtually
 
 from triolet._runtime.flusher import SENDS_PER_PART, Flusher
 from triolet._runtime.poller import READ, Poller
@@ -52,6 +52,28 @@ def test_a_stage_is_released_whatever_the_work_does():
         Turn(Stage(log, "a")).take(lambda: 1 // 0)
 
     assert log == ["hold a", "release a"]
+
+
+@virtually
+async def test_all_that_is_done_in_a_turn_is_done_at_one_time():
+    """And what is done outside of one is done when it is."""
+    turn = Turn()
+    times = []
+    clock = trio.lowlevel.current_clock()
+
+    def work():
+        times.append(turn.now())
+        clock.jump(3)
+        times.append(turn.now())
+        return 0
+
+    turn.take(work)
+    times.append(turn.now())
+    await trio.sleep(2)
+    times.append(turn.now())
+    turn.take(work)
+
+    assert [now - times[0] for now in times] == [0, 0, 3, 5, 5, 5]
 
 
 async def test_what_is_marked_in_a_turn_is_written_in_it(nursery):

@@ -74,6 +74,9 @@ class Engine:
         poller: what tells when sockets are ready, if not the system.
         bus: this node's connection to others with the same store; it outlives the engine.
         addresses: which proxies are trusted, and who may connect at all.
+
+    Attributes:
+        vigilance: None: nobody looks for bots, and it costs nothing.
     """
 
     def __init__(
@@ -88,13 +91,11 @@ class Engine:
         bus: Bus | None = None,
         addresses: AddressRules | None = None,
     ) -> None:
-        self.store = store
-        self.gate = gate
+        self.store, self.gate = store, gate
         self.clock, self.entropy = clock, entropy
         self.limits = limits
         self.limits_told = told(limits)
         self.counters = counters = Counters()
-        # None: nobody looks for bots, and it costs nothing.
         self.vigilance: Vigilance | None = None
         self.nodes = None if bus is None else Nodes(bus, entropy, limits, counters)
         self.flusher, self.marks = Flusher(counters), Marks(store, limits)
