@@ -4,6 +4,7 @@ import pytest
 import trio
 
 from triolet.testing.chaos.proxy import open_proxy
+from triolet.testing.services.processes import held_port
 
 PATIENCE_S = 60
 # Nothing has come for so long: it does not come.
@@ -213,11 +214,9 @@ async def test_refused_are_the_new_ones(far, proxy, near):
 
 async def test_where_nobody_listens_the_client_is_reset():
     """Law: a dead server looks dead through it."""
-    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
-    port = listener.socket.getsockname()[1]
-    await listener.aclose()
-    async with open_proxy("127.0.0.1", port) as proxy, await connect(proxy) as near:
-        assert await is_reset(near)
+    with held_port() as port:
+        async with open_proxy("127.0.0.1", port) as proxy, await connect(proxy) as near:
+            assert await is_reset(near)
 
 
 async def test_at_its_end_no_connection_is_left(far):
