@@ -30,8 +30,7 @@ _REQUIREMENTS: Final = (
 
 # A venv and its packages take 25 s here; a machine without a network finds out in time.
 _TIMEOUT_S: Final = 300
-# Not compiled: most of Django's modules are imported by nobody, and the rest is at the first start.
-_OPTIONS: Final = ("--quiet", "--disable-pip-version-check", "--retries", "1", "--no-compile")
+_OPTIONS: Final = ("--quiet", "--disable-pip-version-check", "--retries", "1")
 
 
 class PythonPeer(PlainPeer):
