@@ -116,6 +116,7 @@ class Dispatcher:
     def _view(self, one: Endpoint, handler: Handler, key: Secret | None) -> View:
         """Return what the application calls."""
         lists = frozenset[str]() if one.query is None else _lists(one.query)
+        is_stream = one.is_stream
 
         async def view(asked: Request, **path: str) -> Response:
             call, headers = await self._admitted(one, asked, key)
@@ -125,7 +126,7 @@ class Dispatcher:
                     values["query"] = _query(asked, one.query, lists)
                 if one.body is not None:
                     values["body"] = await _body(asked, one.body)
-                if one.is_stream and asked.method == "HEAD":
+                if is_stream and asked.method == "HEAD":
                     # Nobody would read what is opened here: it is said what it would be.
                     result: object = Response(b"", one.status, content_type=one.produces)
                 else:
