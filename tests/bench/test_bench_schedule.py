@@ -20,6 +20,8 @@ from ends import Motionless, entry, framed, ok
 
 RATE = 1000
 MANY = 20_000
+# In which all that is due comes, also where nobody is let run for a while.
+BUSY_S = 2
 
 
 @pytest.mark.parametrize("schedule", [poisson, evenly])
@@ -61,7 +63,7 @@ def test_it_waits_until_the_time_and_no_longer_when_something_comes(is_low, monk
         assert poll_until(epoll, 0, 10) == [(ours.fileno(), 1)]
 
 
-def served(ends, channel, due, *, answers, holds_s=()):
+def served(ends, channel, due, *, answers, holds_s=(), measured_s=0.2):
     """Run one scheduled pair against a server that gives `answers` message by message.
 
     Its sender's first sends take `holds_s`, as if nobody had let it.
@@ -89,7 +91,7 @@ def served(ends, channel, due, *, answers, holds_s=()):
     server = threading.Thread(target=answering)
     server.start()
     try:
-        load = Load(Motionless(), 0, 0, 0.2, lambda _: None)
+        load = Load(Motionless(), 0, 0, measured_s, lambda _: None)
         return ScheduledPairs([pair], load, iter(due), 1).run()
     finally:
         sender.sock.close()
@@ -122,6 +124,7 @@ def test_latencies_count_from_when_a_message_was_due(ends, channel):
         [0.001, 0.03, 0.03, math.inf],
         answers=[right(1), right(2), right(3)],
         holds_s=[0, 0.05],
+        measured_s=BUSY_S,
     )
     assert (3, 2, 2) == (outcome.verified, len(outcome.acknowledged), len(outcome.delivered))
     assert min(outcome.acknowledged) >= 0.05
@@ -147,7 +150,7 @@ def test_what_is_out_of_its_place_ends_the_run(ends, channel, second, why):
 def test_a_message_that_does_not_come_ends_the_run(ends, channel, monkeypatch):
     monkeypatch.setattr("bench.load.pairs._DRAIN_S", 0)
     with pytest.raises(Unexpected, match="1 were acknowledged, 0 delivered"):
-        served(ends, channel, [0.02, math.inf], answers=[(framed(ok(1)), b"")])
+        served(ends, channel, [0.02, math.inf], answers=[(framed(ok(1)), b"")], measured_s=BUSY_S)
 
 
 @pytest.mark.parametrize(("generator_s", "rate"), [(0.5, 500), (1.5, 333.3)])
