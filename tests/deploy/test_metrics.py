@@ -23,7 +23,7 @@ async def test_a_node_answers_it_and_nobody_else(nodes):
     """As Prometheus asks: its defaults are GET, http, /metrics and `Bearer`."""
     assert not {"scheme", "metrics_path", "params", "basic_auth"} & JOB.keys()
     kind = JOB["authorization"].get("type", "Bearer")
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
         for node in nodes:
             url = f"http://127.0.0.1:{node.port}{JOB.get('metrics_path', '/metrics')}"
             told = await client.get(url, headers={"Authorization": f"{kind} {METRICS_TOKEN}"})
