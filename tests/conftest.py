@@ -95,14 +95,17 @@ def refuse(report: pytest.TestReport | pytest.CollectReport, name: str) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol() -> Generator[None, object, object]:
-    """Have a test that configures logs leave the root logger as loud as it was.
+    """Have a test that configures logs leave the root logger and warnings as they were.
 
-    What later ones in the same process capture must not depend on which ones those are.
+    What later ones in the same process capture must not depend on which ones those are: warnings
+    that are captured already are not captured anew, by a test that looks for them.
     """
-    level = logging.root.level
+    level, handlers = logging.root.level, list(logging.root.handlers)
     try:
         return (yield)
     finally:
+        logging.captureWarnings(capture=False)
+        logging.root.handlers[:] = handlers
         logging.root.setLevel(level)
 
 
