@@ -4,6 +4,7 @@ from typing import Annotated, Final, final
 
 from msgspec import Meta, Struct
 
+from triolet._model.commands import VisibleTo
 from triolet._model.errors import ErrorCode
 from triolet._model.events import PresenceRow, VisibleStatus
 from triolet._model.ids import User
@@ -32,6 +33,19 @@ class PresencePage(Struct, frozen=True):
     """
 
     users: tuple[PresenceRow, ...]
+
+
+@final
+class OwnPresence(Struct, frozen=True):
+    """What is kept of how I am seen.
+
+    Attributes:
+        status: `dnd` or `invisible`; empty: as my sessions are.
+        visible_to: who may see me: `everyone`, `shared` or `nobody`.
+    """
+
+    status: str
+    visible_to: VisibleTo
 
 
 @final
@@ -74,6 +88,19 @@ class PresenceDoor:
     async def get(self, call: Call, query: PresenceQuery) -> PresencePage:
         """Ask how people are: those whom I may see, by what they wish and rooms we share."""
         return PresencePage(await self._engine.presence_of(asker(self._engine, call), query.users))
+
+    @endpoint(
+        "GET",
+        "/v1/presence/me",
+        access=Access.USER,
+        rate="read",
+        refuses=(ErrorCode.STORE_UNAVAILABLE,),
+    )
+    async def own(self, call: Call) -> OwnPresence:
+        """Get how I have said that I am to be seen, and by whom, with `presence`."""
+        user = call.identity.user
+        (person,) = await self._engine.store.people([user])
+        return OwnPresence(await self._engine.sight.wished(user), person.visible_to)
 
     @endpoint("GET", "/v1/online", access=Access.ADMIN, rate="admin", refuses=_REFUSALS)
     async def online(self, call: Call, query: OnlineQuery) -> OnlineUsers:

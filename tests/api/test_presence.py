@@ -65,6 +65,21 @@ async def test_one_sees_those_one_shares_a_room_with(house):
     assert (status, page) == (200, {"users": [["ben", "online", 0], ["anna", "online", 0]]})
 
 
+async def test_one_is_told_what_one_has_said_oneself(house):
+    """At once, though a status is written a little later; and without a session, as it is kept."""
+    _, before = await house.ask("ben", "/presence/me")
+    ben = Identity(user="ben", expires_at=FOREVER)
+    await house.engine.ask(ben, SetPresence(status="invisible", visible_to="nobody"))
+    _, after = await house.ask("ben", "/presence/me")
+    dora = Identity(user="dora", expires_at=FOREVER)
+    await house.engine.ask(dora, SetPresence(status="dnd"))
+    _, away = await house.ask("dora", "/presence/me")
+
+    assert before == {"status": "", "visible_to": "shared"}
+    assert after == {"status": "invisible", "visible_to": "nobody"}
+    assert away == {"status": "dnd", "visible_to": "shared"}
+
+
 async def test_who_hides_is_not_seen(house):
     ben = Identity(user="ben", expires_at=FOREVER)
     await house.engine.ask(ben, SetPresence(status="invisible"))

@@ -11,8 +11,8 @@ from triolet._runtime.engine import Engine
 from triolet._runtime.standing import present_among, read_by
 from triolet.ports.store import InboxItem
 
-from .deciding import Facts, wants
-from .preferences import Preferences
+from .deciding import Facts, hold, wants
+from .preferences import Kind, Preferences
 from .rings import RoomRing
 
 # The last messages of a room, among which the last one of others is looked for.
@@ -169,6 +169,18 @@ class Reader:
 def is_counted(one: UnreadRoom, wishes: Preferences, *, now: int) -> bool:
     """Whether a room counts for the badge: mentions in it would be told of."""
     return wants(wishes, one.room, "direct" if one.is_direct else "mention", now=now)
+
+
+def is_told(one: UnreadRoom, wishes: Preferences, user: str, *, is_dnd: bool, now: int) -> bool:
+    """Whether a user is to be notified of a room's last message now, where they look elsewhere."""
+    if one.last is None:
+        return False
+    is_mention = mentions_of(one.last, user)
+    kind: Kind = "direct" if one.is_direct else "mention" if is_mention else "message"
+    return (
+        wants(wishes, one.room, kind, now=now)
+        and hold(wishes, kind, is_dnd=is_dnd, now=now) is None
+    )
 
 
 def is_news(message: FoldedMessage, user: str) -> bool:

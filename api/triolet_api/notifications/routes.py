@@ -13,9 +13,11 @@ from ..endpoints import Access, Call, endpoint
 from .devices import AuthText, Device, Endpoint, PointText
 from .notifying import TEXT_CHARACTERS_MAX, Notifying
 from .preferences import ROOMS_MAX, Email, Preferences, RoomWish, check_preferences
-from .reading import Reader, is_counted
+from .reading import Reader, is_counted, is_told, text_of
 
 _AGENT_CHARACTERS_MAX: Final = 100
+# Of one message in an inbox: as much as notifications show.
+_TEXT_MAX: Final = 200
 # Rooms of one inbox that are listed; the badge counts the others, too.
 _INBOX_MAX: Final = 200
 # Each test is a request to every device of a user, wherever they say that those are.
@@ -68,12 +70,20 @@ class DeviceList(Struct, frozen=True):
 
 @final
 class UnreadRow(Struct, frozen=True):
-    """A room with something unread; `is_muted`: it does not count for the badge."""
+    """A room with something unread.
+
+    Attributes:
+        is_muted: it does not count for the badge.
+        is_told: its last message is one to be notified of now, by what I wish and quiet hours.
+        text: of that message, as a notification shows it; empty: without a text.
+    """
 
     room: str
     title: str
     unread: int
     is_muted: bool
+    is_told: bool
+    text: str
 
 
 @final
@@ -251,12 +261,16 @@ class Notifications:
         """Get what I have not read: the badge, and the rooms."""
         user = call.identity.user
         wishes, now = await self._people.wishes(user), self._engine.clock.now_ms()
+        is_dnd = await self._engine.sight.wished(user) == "dnd"
         badge, rows, more = 0, list[UnreadRow](), False
         async for one in self._reader.unread_rooms(user):
             counts = is_counted(one, wishes, now=now)
             badge += one.unread if counts else 0
             if len(rows) < _INBOX_MAX:
-                rows.append(UnreadRow(one.room, one.title, one.unread, not counts))
+                told = is_told(one, wishes, user, is_dnd=is_dnd, now=now)
+                text = text_of(one.last, characters_max=_TEXT_MAX) if one.last else ""
+                shown = text if wishes.preview else ""
+                rows.append(UnreadRow(one.room, one.title, one.unread, not counts, told, shown))
             else:
                 more = True
         return UnreadInbox(badge, tuple(rows), more)

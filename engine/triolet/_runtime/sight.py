@@ -113,6 +113,20 @@ class Sight:
             )
         ]
 
+    async def wished(self, user: str) -> str:
+        """Return what a user has wished, which outlives sessions: `dnd`, `invisible` or empty.
+
+        Raises:
+            StoreError: it could not be read.
+        """
+        present = self._presence.present.get(user)
+        if present is not None and present.known:
+            # What was wished just now may not be written yet.
+            await trio.lowlevel.checkpoint()
+            return present.kept
+        (person,) = await self._store.people([user])
+        return person.status
+
     async def _people(self, users: Sequence[str]) -> list[Person]:
         found: list[Person] = []
         for start in range(0, len(users), _PEOPLE_PER_QUERY):

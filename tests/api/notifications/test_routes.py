@@ -1,6 +1,7 @@
 """Law: each user manages their own devices and wishes, and sees what they have not read."""
 
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import trio
@@ -125,9 +126,11 @@ async def test_what_is_unread_is_told_and_muted_rooms_do_not_count(ask):
         for room in (tea, tea, "dm:anna:ben"):
             await anna.send(room, {"text": "hello"})
     await ask("ben", "PUT", f"/rooms/{tea}", body={"level": "none"})
+    told = {"is_muted": False, "is_told": True, "text": "hello"}
+    muted = {"is_muted": True, "is_told": False, "text": "hello"}
     rows = [
-        {"room": "dm:anna:ben", "title": "", "unread": 1, "is_muted": False},
-        {"room": tea, "title": "Tea", "unread": 2, "is_muted": True},
+        {"room": "dm:anna:ben", "title": "", "unread": 1, **told},
+        {"room": tea, "title": "Tea", "unread": 2, **muted},
     ]
 
     assert await ask("ben", "GET", "/inbox") == {
@@ -139,6 +142,42 @@ async def test_what_is_unread_is_told_and_muted_rooms_do_not_count(ask):
         for row in (await ben.rooms()).rooms:
             await ben.receipt(row.room, read=row.head)
     assert await ask("ben", "GET", "/inbox") == {"badge": 0, "rooms": [], "more": False}
+
+
+NOW = datetime.now(UTC)
+AROUND_NOW = {
+    name: f"{NOW + timedelta(hours=hours):%H:%M}" for name, hours in (("start", -2), ("end", 2))
+}
+
+
+@pytest.mark.parametrize(
+    ("wishes", "says", "is_told"),
+    [
+        ({}, {}, True),
+        ({"level": "mentions"}, {}, False),
+        ({"level": "mentions"}, {"mentions": ("ben",)}, True),
+        ({"quiet": {**AROUND_NOW, "zone": "UTC"}}, {}, False),
+    ],
+)
+async def test_a_page_without_push_is_told_what_to_tell(ask, wishes, says, is_told):
+    """As the server would by push: by what is wished, and not in quiet hours."""
+    async with ask.engine.connect("anna") as anna:
+        room = (await anna.create(title="Tea", members=("ben",))).room
+        await anna.send(room, {"text": "hello"}, **says)
+    await ask("ben", "PUT", "/preferences", body={"preview": False, **wishes})
+    (row,) = (await ask("ben", "GET", "/inbox"))["rooms"]
+
+    assert (row["is_told"], row["text"]) == (is_told, "")
+
+
+async def test_who_is_not_to_be_disturbed_is_told_nothing(ask):
+    async with ask.engine.connect("anna") as anna, ask.engine.connect("ben") as ben:
+        room = (await anna.create(title="Tea", members=("ben",))).room
+        await ben.presence("dnd")
+        await anna.send(room, {"text": "hello"})
+        (row,) = (await ask("ben", "GET", "/inbox"))["rooms"]
+
+    assert not row["is_told"]
 
 
 async def test_a_trial_goes_to_all_devices_once_in_a_while(ask, monkeypatch):
