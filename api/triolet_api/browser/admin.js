@@ -3,7 +3,7 @@
 import { Account, wordsFor, wordsForEnd } from "./account.js";
 import { actions } from "./admin-lists.js";
 import { Chart } from "./charts.js";
-import { $, h } from "./dom.js";
+import { $, h, submit } from "./dom.js";
 import { time } from "./format.js";
 import { table } from "./tables.js";
 import { connect, State } from "./triolet.js";
@@ -18,20 +18,10 @@ function showSignIn(said = "") {
   $("sign-in").hidden = false;
   $("sign-in-error").textContent = said;
   $("user").focus();
-  $("sign-in-form").onsubmit = async (event) => {
-    event.preventDefault();
-    const { submitter } = event;
-    const busy = (isSo) => (submitter.classList.toggle("busy", isSo), (submitter.disabled = isSo));
-    $("sign-in-error").textContent = "";
-    busy(true);
-    try {
-      start(await Account.login($("user").value.trim(), $("password").value));
-      $("password").value = "";
-    } catch (error) {
-      $("sign-in-error").textContent = wordsFor(error);
-    }
-    busy(false);
-  };
+  $("sign-in-form").onsubmit = (event) => submit(event, $("sign-in-error"), async ({ user, password }) => {
+    start(await Account.sign("login", user.trim(), password));
+    $("password").value = "";
+  }, wordsFor);
 }
 
 function start(account) {
@@ -52,7 +42,7 @@ class Dashboard {
     this.account = account;
     const url = new URL("/ws", location.href);
     url.protocol = url.protocol.replace("http", "ws");
-    this.client = connect(url.href, { token: () => account.tokenOrEnd({ isSpent: this.client?.lastClose?.code === 4002 }) });
+    this.client = connect(url.href, { token: () => account.tokenOrEnd() });
     this.client.onEvent((event) => event.op === "stats" && this.take(event));
     this.client.onState((state) => this.stateChanged(state));
     this.makeOverview();

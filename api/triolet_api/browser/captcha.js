@@ -2,7 +2,7 @@
 // is asked for, and the provider's script, which the page's policy allows then, comes with it.
 
 import { request } from "./account.js";
-import { button, h } from "./dom.js";
+import { h } from "./dom.js";
 
 const SCRIPT_TIMEOUT_MS = 15_000;
 
@@ -13,7 +13,7 @@ export async function solve() {
   const place = h("div", { class: "captcha" });
   const said = h("p", { class: "lead busy", role: "status" }, "Loading…");
   const dialog = h("dialog", { class: "card over", "aria-labelledby": "captcha-heading" },
-    h("header", {}, h("h2", { id: "captcha-heading" }, "Are you a person?"), button("close", "Close", () => dialog.close())),
+    h("header", {}, h("h2", { id: "captcha-heading" }, "Are you a person?"), h("button", { type: "button", onclick: () => dialog.close() }, "Close")),
     h("p", {}, "The server wants to know before it goes on."), said, place);
   // Not modal, and nothing else is: a provider may lay its pictures over the page, where a modal
   // dialog would cover them and keep the pointer from them.

@@ -3,114 +3,92 @@
 import { Account, wordsFor, wordsForEnd } from "./account.js";
 import { Composer } from "./composer.js";
 import { Conversation } from "./conversation.js";
-import { $, eachFrame, h } from "./dom.js";
-import { textOf, titleOf } from "./format.js";
+import { $, eachFrame, submit } from "./dom.js";
+import { titleOf } from "./format.js";
 import { Chat } from "./model.js";
-import { askForPush, onNotificationClick, pushState, readyWorker } from "./push.js";
+import { askForPush, endPush, readyWorker, tell } from "./push.js";
 import { Sidebar } from "./sidebar.js";
 import { connect, openOutbox, State } from "./triolet.js";
 
-let running = null;
+// --- signing in ---
 
-// --- signing in --------------------------------------------------------------------------------------
+function begin(said = "") {
+  const kept = Account.kept();
+  if (kept) start(kept);
+  else showSignIn(said);
+}
 
-function showSignIn(said = "") {
-  running = null;
+// Whoever is next finds nothing of the last one.
+function showSignIn(said) {
+  for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close();
+  document.title = "Triolet";
   document.body.className = "signed-out";
+  $("announcement").hidden = true;
   $("sign-in").hidden = false;
   $("app").hidden = true;
   $("sign-in-error").textContent = said;
   $("user").focus();
-  const form = $("sign-in-form");
-  form.onsubmit = (event) => {
-    event.preventDefault();
-    signIn(event.submitter?.value ?? "login");
-  };
-}
-
-async function signIn(how) {
-  const [user, password] = [$("user").value.trim(), $("password").value];
-  const error = $("sign-in-error");
-  const buttons = [...$("sign-in-form").querySelectorAll("button")];
-  error.textContent = "";
-  const busy = (isSo) => buttons.forEach((one) => {
-    one.disabled = isSo;
-    one.classList.toggle("busy", isSo && one.value === how);
-  });
-  busy(true);
-  try {
-    const account = await Account[how](user, password);
+  $("sign-in-form").onsubmit = (event) => submit(event, $("sign-in-error"), async ({ user, password }) => {
+    const account = await Account.sign(event.submitter?.value ?? "login", user.trim(), password);
     $("password").value = "";
     await start(account);
-  } catch (failed) {
-    error.textContent = wordsFor(failed);
-  } finally {
-    busy(false);
-  }
+  }, wordsFor);
+  endPush().catch(() => {}); // there may be none
 }
-
-// --- running -----------------------------------------------------------------------------------------
 
 async function start(account) {
   const outbox = await openOutbox(account.user).catch(() => null);
-  const left = outbox ? outbox.left() : [];
-  const url = new URL("/ws", location.href);
-  url.protocol = url.protocol.replace("http", "ws");
-  let isFirst = true;
-  const token = () => {
-    const isSpent = !isFirst;
-    isFirst = false;
-    return account.tokenOrEnd({ isSpent });
-  };
-  const client = connect(url.href, { token, prove: () => account.prove(), outbox: outbox && { ...outbox, left: () => left } });
-  const dirty = new Set();
-  const draw = eachFrame(() => running?.draw(dirty));
-  const chat = new Chat(client, account.user, (what, about) => {
-    dirty.add(what);
-    if (what === "open") running?.opened(about);
-    else if (what === "arrived") running?.arrived(about);
-    else if (what === "announcement") running?.announce(about);
-    else if (what === "gone") running?.gone(about);
-    draw();
-  });
-  client.onState((state) => running?.stateChanged(state));
   $("sign-in").hidden = true;
   $("app").hidden = false;
   document.body.className = "signed-in";
-  running = new App(account, client, chat);
-  running.begin();
+  new App(account, outbox).begin();
 }
 
+// --- running ---
+
 class App {
-  constructor(account, client, chat) {
-    Object.assign(this, { account, client, chat });
+  #ending = new AbortController();
+  #drawSoon = eachFrame(() => this.#draw());
+
+  constructor(account, outbox) {
+    this.account = account;
+    const url = new URL("/ws", location.href);
+    url.protocol = url.protocol.replace("http", "ws");
+    this.client = connect(url.href, { token: () => account.tokenOrEnd(), prove: () => account.prove(), outbox });
+    this.client.onState(() => this.#stateChanged());
+    const chat = new Chat(this.client, account.user, (what, about) => {
+      if (this.#ending.signal.aborted) return;
+      this[`on_${what}`]?.(about);
+      this.#drawSoon();
+    });
+    this.chat = chat;
     this.composer = new Composer(chat);
     this.conversation = new Conversation(chat, this.composer);
-    this.sidebar = new Sidebar(chat, {
-      open: (room) => this.open(room),
-      signOut: () => this.signOut(),
-      notify: () => this.askForPush(),
-    });
-    this.ticker = setInterval(() => this.everySecond(), 1000);
-    const seen = () => chat.readUp();
-    addEventListener("focus", seen);
-    document.addEventListener("visibilitychange", seen);
-    addEventListener("popstate", () => this.followAddress());
-    document.onkeydown = (event) => this.key(event);
-    onNotificationClick((room) => this.open(room));
+    this.sidebar = new Sidebar(chat, this);
   }
 
   begin() {
+    const { account, chat } = this;
+    const { signal } = this.#ending;
+    this.ticker = setInterval(() => this.#everySecond(), 1000);
+    const seen = () => chat.readUp();
+    addEventListener("focus", seen, { signal });
+    document.addEventListener("visibilitychange", seen, { signal });
+    addEventListener("popstate", () => this.followAddress(), { signal });
+    document.addEventListener("keydown", (event) => this.#key(event), { signal });
+    account.onLeft(() => this.#leave(), signal);
+    $("dismiss").onclick = () => ($("announcement").hidden = true);
     this.sidebar.draw();
     this.conversation.opened();
-    this.stateChanged(this.client.state);
+    this.#stateChanged();
     this.followAddress();
-    readyWorker().catch(() => {}); // where there is none, the page works all the same
+    account.ask("GET", "/v1/presence/me").then(({ status }) => ($("status").value = status || "online"), () => {});
+    readyWorker(account, (room) => this.open(room)).catch(() => {}); // a page works without
   }
 
   followAddress() {
-    const room = decodeURIComponent(location.hash.slice(1));
-    if (room && room !== this.chat.open?.room) this.chat.enter(room);
+    const room = nameIn(location.hash);
+    if (room && room !== this.chat.open?.room) this.open(room);
     else if (!room && this.chat.open) this.chat.close();
   }
 
@@ -118,94 +96,89 @@ class App {
     this.chat.enter(room);
   }
 
-  opened(room) {
+  #draw() {
+    if (this.#ending.signal.aborted) return;
+    this.sidebar.draw();
+    this.conversation.draw();
+  }
+
+  // --- what the chat tells ---
+
+  on_open(room) {
     const hash = room ? `#${encodeURIComponent(room.room)}` : "";
     if (location.hash !== hash) history.pushState(null, "", location.pathname + hash);
     this.conversation.opened();
     this.sidebar.draw();
   }
 
-  draw(dirty) {
-    const what = new Set(dirty);
-    dirty.clear();
-    this.sidebar.draw();
-    if (!this.chat.open) return;
-    if (what.has("typing") || what.has("presence") || what.has("rooms") || what.has("open")) this.conversation.drawHead();
-    if (what.has("timeline") || what.has("marks") || what.has("open")) this.conversation.draw();
-  }
-
   // Only what nobody sees anyway is told aloud.
-  arrived(room) {
-    if (document.hasFocus() || pushState() !== "page") return;
-    const { last } = room;
-    const shown = new Notification(titleOf(room, this.chat.me), { body: `${last.from}: ${textOf(last)}`.slice(0, 200), tag: room.room, icon: "/assets/icon-192.png" });
-    shown.onclick = () => {
-      focus();
-      this.open(room.room);
-    };
+  on_arrived(room) {
+    if (!document.hasFocus()) tell(this.account, room).catch(() => {}); // it is in the title all the same
   }
 
-  announce(body) {
-    const bar = $("announcement");
-    bar.hidden = false;
-    bar.replaceChildren(body?.text ?? "", h("button", { type: "button", onclick: () => (bar.hidden = true) }, "Dismiss"));
+  on_announcement(body) {
+    $("announced").textContent = body?.text ?? "";
+    $("announcement").hidden = false;
   }
 
-  gone({ room, reason }) {
+  on_gone({ room, reason }) {
     const title = titleOf(room, this.chat.me);
-    this.announce({ text: reason === "deleted" ? `${title} was deleted.` : `You are no longer in ${title}.` });
+    this.on_announcement({ text: reason === "deleted" ? `${title} was deleted.` : `You are no longer in ${title}.` });
   }
 
-  // --- the connection --------------------------------------------------------------------------------
+  // --- the connection ---
 
-  stateChanged(state) {
+  #stateChanged() {
+    const { state, lastClose } = this.client;
     document.body.dataset.state = state;
-    if (state === State.CLOSED) this.closed();
-    else this.everySecond();
-  }
-
-  everySecond() {
-    const { state, retryInMs } = this.client;
-    const banner = $("banner");
-    const seconds = Math.ceil(retryInMs / 1000);
-    const words = {
-      [State.ONLINE]: this.chat.isSlow ? "The server takes messages slowly now: it is busy, or you are fast. Nothing is lost." : "",
-      [State.CONNECTING]: "Connecting…",
-      [State.OFFLINE]: navigator.onLine === false ? "You are offline. What you write is sent when you are back." : `Connection lost. Trying again${seconds > 1 ? ` in ${seconds} s` : ""}…`,
-    }[state];
-    banner.hidden = !words;
-    if (banner.textContent !== words) banner.textContent = words ?? "";
-  }
-
-  closed() {
-    const { lastClose } = this.client;
-    const code = lastClose?.code;
-    if (code === 1000) return;
-    this.stop();
+    if (state !== State.CLOSED) return this.#everySecond();
+    if (this.#ending.signal.aborted) return;
     this.account.forget();
-    showSignIn(wordsForEnd(code));
+    this.#leave(wordsForEnd(lastClose?.code));
   }
 
-  stop() {
+  #everySecond() {
+    const { state, retryInMs } = this.client;
+    const seconds = Math.ceil(retryInMs / 1000);
+    const isCut = state === State.OFFLINE && navigator.onLine === false;
+    const shown = state === State.ONLINE ? this.chat.isSlow && "slow" : isCut ? "cut" : state;
+    for (const said of $("banner").children) said.hidden = said.dataset.when !== shown;
+    $("banner").hidden = !shown;
+    $("retry-in").textContent = seconds > 1 ? ` in ${seconds} s` : "";
+  }
+
+  // --- leaving ---
+
+  #stop() {
+    this.#ending.abort();
     clearInterval(this.ticker);
     this.chat.end();
   }
 
+  #leave(said) {
+    this.#stop();
+    begin(said);
+  }
+
   async signOut() {
-    this.stop();
-    await this.account.signOut();
+    this.#stop();
     history.replaceState(null, "", location.pathname);
-    showSignIn();
+    await this.account.signOut();
+    begin();
   }
 
-  async askForPush() {
-    const said = await askForPush(this.account);
-    this.announce({ text: said });
+  // It comes when it is asked for.
+  async settings() {
+    try {
+      const { openSettings } = await import("./settings.js");
+      openSettings(this.account, this.chat, () => askForPush(this.account, (room) => this.open(room)));
+    } catch {
+      this.on_announcement({ text: "The settings cannot be loaded. Are you online?" });
+    }
   }
 
-  key(event) {
-    const isCommand = event.ctrlKey || event.metaKey;
-    if (isCommand && event.key === "k") {
+  #key(event) {
+    if ((event.ctrlKey || event.metaKey) && event.key === "k") {
       event.preventDefault();
       $("find").focus();
     } else if (event.altKey && (event.key === "ArrowDown" || event.key === "ArrowUp")) {
@@ -217,10 +190,13 @@ class App {
   }
 }
 
-const kept = Account.kept();
-if (kept) {
-  start(kept).catch((failed) => {
-    if (failed.code !== undefined) kept.forget();
-    showSignIn(wordsFor(failed));
-  });
-} else showSignIn();
+// The room that an address names; anybody may have written it.
+function nameIn(hash) {
+  try {
+    return decodeURIComponent(hash.slice(1));
+  } catch {
+    return "";
+  }
+}
+
+begin();

@@ -1,19 +1,21 @@
 // Where one writes: drafts, replies and edits.
 
-import { $, button, h, icon } from "./dom.js";
+import { $ } from "./dom.js";
 import { textOf } from "./format.js";
+import { recall, remember } from "./storage.js";
 
-const keyOf = (room) => `draft ${room.room}`;
+// One's own: others may sign in in this browser.
+export const draftKey = (me, { room }) => `draft ${me} ${room}`;
 
 export class Composer {
   constructor(chat) {
     this.chat = chat;
     this.text = $("text");
     this.about = null; // {kind: "reply" | "edit", message}
-    $("send").replaceChildren(icon("send"));
     $("composer").onsubmit = (event) => (event.preventDefault(), this.#send());
+    $("about-cancel").onclick = () => this.#setAbout(null);
     this.text.oninput = () => this.#typed();
-    this.text.onkeydown = (event) => this.#key(event);
+    this.text.onkeydown = (event) => this.#pressed(event);
   }
 
   get room() {
@@ -22,11 +24,18 @@ export class Composer {
 
   opened() {
     this.#setAbout(null);
+    this.#showDraft();
     this.complain("");
     if (!this.room) return;
-    this.text.value = localStorage.getItem(keyOf(this.room)) ?? "";
-    this.#fit();
     if (matchMedia("(pointer: fine)").matches) this.focus();
+  }
+
+  get #key() {
+    return draftKey(this.chat.me, this.room);
+  }
+
+  #showDraft() {
+    this.text.value = (this.room && recall(this.#key)) ?? "";
   }
 
   focus() {
@@ -42,41 +51,30 @@ export class Composer {
     this.focus();
   }
 
-  edit(message) {
+  edit(message, text = textOf(message)) {
     this.#setAbout({ kind: "edit", message });
-    this.text.value = textOf(message);
-    this.#fit();
+    this.text.value = text;
     this.focus();
   }
 
   #setAbout(about) {
-    if (this.about?.kind === "edit" && about?.kind !== "edit") this.text.value = "";
+    const wasEdit = this.about?.kind === "edit";
     this.about = about;
-    const bar = $("about");
-    bar.hidden = !about;
+    if (wasEdit) this.#showDraft();
+    $("about").hidden = !about;
     if (!about) return;
-    const what = about.kind === "edit" ? "Editing" : `Replying to ${about.message.from}`;
-    bar.replaceChildren(
-      h("div", {}, h("strong", {}, what), h("span", {}, textOf(about.message).slice(0, 140))),
-      button("close", "Cancel", () => this.#setAbout(null)),
-    );
+    $("about-what").textContent = about.kind === "edit" ? "Editing" : `Replying to ${about.message.from}`;
+    $("about-text").textContent = textOf(about.message).slice(0, 140);
   }
 
   #typed() {
-    this.#fit();
     const { room, text } = this;
     if (this.about?.kind === "edit") return;
-    if (text.value) localStorage.setItem(keyOf(room), text.value);
-    else localStorage.removeItem(keyOf(room));
+    remember(this.#key, text.value);
     this.chat.client.typing(room.room, { on: text.value !== "" }).catch(() => {});
   }
 
-  #fit() {
-    this.text.style.setProperty("height", "auto");
-    this.text.style.setProperty("height", `${Math.min(this.text.scrollHeight, 180)}px`);
-  }
-
-  #key(event) {
+  #pressed(event) {
     if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
       event.preventDefault();
       this.#send();
@@ -95,18 +93,20 @@ export class Composer {
     const { room, about, chat } = this;
     const text = this.text.value.trim();
     if (!text || !room) return;
-    this.text.value = "";
-    localStorage.removeItem(keyOf(room));
-    this.about = null;
-    $("about").hidden = true;
-    this.#fit();
     this.complain("");
-    if (about?.kind !== "edit") return chat.say(room, text, { replyTo: about?.message.seq });
+    if (about?.kind !== "edit") remember(this.#key);
+    this.#setAbout(null);
+    this.#showDraft();
+    if (about?.kind !== "edit") {
+      chat.say(room, text, { replyTo: about?.message.seq });
+      return chat.toEnd();
+    }
     try {
       await chat.client.edit(room.room, about.message.seq, text);
     } catch (error) {
+      if (this.room !== room) return chat.changed("announcement", { text: `“${text}” was not changed: ${error.message}` });
+      this.edit(about.message, text);
       this.complain(`The message was not changed: ${error.message}`);
-      if (!this.text.value) this.text.value = text;
     }
   }
 }

@@ -1,9 +1,8 @@
 // The open room: its head, its messages, and what one does with them.
 
-import { $, button, eachFrame, h, icon, reconcile } from "./dom.js";
+import { $, again, h, reconcile, submit } from "./dom.js";
 import { avatar, day, dayOf, otherOf, presence, rich, textOf, time, titleOf } from "./format.js";
 
-const EMOJIS = ["👍", "❤️", "😂", "🎉", "😮", "😢"];
 // So near to its end one reads along; so near to an edge the next page is read.
 const END_PX = 48;
 const EDGE_PX = 600;
@@ -12,7 +11,9 @@ const AT_END = 60;
 // Messages of one person within it stand together.
 const TOGETHER_MS = 5 * 60_000;
 const MARKS = { sending: "🕓", sent: "✓", delivered: "✓✓", read: "✓✓", failed: "!" };
-const MARK_NAMES = { sending: "sending", sent: "sent", delivered: "delivered", read: "read", failed: "not sent" };
+
+// It stands at one message, and nowhere when that is drawn anew.
+const actions = $("actions");
 
 export class Conversation {
   constructor(chat, composer) {
@@ -21,17 +22,19 @@ export class Conversation {
     this.log = $("log");
     this.scroller = $("scroller");
     this.isFollowing = true;
-    this.drawSoon = eachFrame(() => this.draw());
     chat.isAtEnd = () => this.#isAtEnd();
+    chat.toEnd = () => this.toEnd();
     this.scroller.onscroll = () => this.#scrolled();
     // The end stays in sight when a keyboard comes or the window shrinks.
     this.scroller.sizes?.disconnect();
     this.scroller.sizes = new ResizeObserver(() => this.isFollowing && (this.scroller.scrollTop = this.scroller.scrollHeight));
     this.scroller.sizes.observe(this.scroller);
     $("jump").onclick = () => this.toEnd();
-    $("back").replaceChildren(icon("back"));
     $("back").onclick = () => chat.close();
-    this.log.onkeydown = (event) => this.#move(event);
+    $("open-members").onclick = () => this.#members();
+    this.scroller.onkeydown = (event) => this.#move(event);
+    this.log.onpointerover = ({ target }) => this.#point(target);
+    this.log.onclick = ({ target }) => this.#pressed(target);
   }
 
   get room() {
@@ -46,31 +49,26 @@ export class Conversation {
     this.firstUnread = this.room?.unread ? this.room.read : null;
     this.log.replaceChildren();
     this.log.kept = new Map();
-    if (this.room) this.drawHead();
     this.composer.opened();
-    this.drawSoon();
+    this.chat.changed("view");
   }
 
-  drawHead() {
+  #drawHead() {
     const { room, chat } = this;
-    if (!room) return;
     const title = titleOf(room, chat.me);
     const isDirect = room.kind === "direct";
-    const seen = isDirect ? chat.presence.get(otherOf(room.room, chat.me)) : null;
+    const seen = isDirect ? chat.presence.get(otherOf(room.room, chat.me)) : undefined;
     const count = room.memberCount ?? room.marks.size;
-    const under = room.typing.length
-      ? `${room.typing.slice(0, 3).join(", ")} ${room.typing.length > 1 ? "are" : "is"} typing…`
-      : isDirect
-        ? presence(seen ?? undefined)
-        : count ? `${count} ${count > 1 ? "members" : "member"}` : "";
-    $("room-head").replaceChildren(
-      avatar(title, seen?.[0]),
-      h("div", { class: "who" }, h("h2", {}, title), h("p", { class: room.typing.length ? "typing" : "" }, under)),
-      isDirect ? "" : button("people", "Members", () => this.#members()),
-    );
+    const about = isDirect ? presence(seen) : count ? `${count} ${count > 1 ? "members" : "member"}` : "";
+    const typing = `${room.typing.slice(0, 3).join(", ")} ${room.typing.length > 1 ? "are" : "is"} typing…`;
+    $("room-head").firstElementChild.replaceWith(avatar(title, seen?.[0]));
+    $("room-title").textContent = title;
+    $("room-about").textContent = room.typing.length ? typing : about;
+    $("room-about").classList.toggle("typing", room.typing.length > 0);
+    $("open-members").hidden = isDirect;
   }
 
-  // --- the messages -----------------------------------------------------------------------------------
+  // --- the messages ---
 
   #rows() {
     const { room, chat } = this;
@@ -81,8 +79,9 @@ export class Conversation {
     let before = null;
     if (!hasOlder && messages.length === all.length) rows.push({ key: "begin", value: "begin" });
     for (const message of messages) {
-      const isNewDay = !before || dayOf(before.at) !== dayOf(message.at);
-      if (isNewDay) rows.push({ key: `day ${dayOf(message.at)}`, value: dayOf(message.at) });
+      const date = dayOf(message.at);
+      const isNewDay = !before || dayOf(before.at) !== date;
+      if (isNewDay) rows.push({ key: `day ${date}`, value: date });
       if (this.firstUnread !== null && message.seq > this.firstUnread && (before?.seq ?? 0) <= this.firstUnread && message.from !== chat.me)
         rows.push({ key: "unread", value: "unread" });
       const isTogether = !isNewDay && before.from === message.from && message.at - before.at < TOGETHER_MS;
@@ -100,7 +99,10 @@ export class Conversation {
   draw() {
     const { room, scroller } = this;
     if (!room?.timeline) return;
+    this.#drawHead();
     const anchor = this.isFollowing ? null : this.#anchor();
+    // Older messages are no news to be read aloud.
+    this.log.parentNode.ariaLive = anchor ? "off" : "polite";
     reconcile(this.log, this.#rows(), (row) => this.#build(row));
     this.#drawState();
     if (this.isFollowing) scroller.scrollTop = scroller.scrollHeight;
@@ -122,10 +124,9 @@ export class Conversation {
     const state = $("log-state");
     state.hidden = !isLoading && !error && timeline.messages.length + timeline.pending.length > 0;
     state.classList.toggle("busy", Boolean(isLoading));
-    const again = h("button", { type: "button", onclick: () => this.chat.enter(this.room.room) }, "Try again");
     const isDenied = ["no_such_room", "not_a_member", "forbidden"].includes(error?.reason);
     if (isDenied) state.replaceChildren("There is no such room, or you are not in it.");
-    else if (error) state.replaceChildren(`The messages cannot be read: ${error.message}`, again);
+    else if (error) state.replaceChildren(`The messages cannot be read: ${error.message}`, again(() => this.chat.follow(this.room).then(() => this.#scrolled())));
     else state.replaceChildren(isLoading ? "Loading messages…" : "No messages yet. Say hello.");
     $("jump").hidden = (this.isFollowing && !hasNewer) || !timeline.messages.length;
     $("jump-count").textContent = missed || "";
@@ -136,35 +137,53 @@ export class Conversation {
     if (value === "unread") return h("li", { class: "divider unread" }, "New messages");
     if (typeof value === "number") return h("li", { class: "divider" }, day(value));
     const { chat, room } = this;
-    const isMine = value.from === chat.me;
-    const state = value.state ?? (isMine ? chat.markOf(room, value.seq) : "");
-    const item = h("li", { class: `message ${isMine ? "mine" : room.kind === "direct" ? "" : "named"} ${isTogether ? "together" : ""} ${value.state === "failed" ? "failed" : ""}`, tabindex: "-1" });
-    if (value.seq) item.dataset.seq = value.seq;
-    const bubble = h(
-      "div",
-      { class: "bubble" },
-      isMine || isTogether || room.kind === "direct" ? null : h("strong", { class: "author" }, value.from),
-      value.reply_to ? this.#quote(value.reply_to) : null,
-      h("p", { class: value.erased ? "erased" : "" }, ...(value.erased ? ["Message deleted"] : rich(textOf(value)))),
-      h(
-        "span",
-        { class: "meta" },
-        value.edited_at && !value.erased ? "edited " : "",
-        h("time", { datetime: new Date(value.at).toISOString() }, time(value.at)),
-        state ? h("span", { class: `mark ${state}`, role: "img", "aria-label": MARK_NAMES[state], title: MARK_NAMES[state] }, MARKS[state]) : null,
-      ),
-    );
-    const stack = h("div", { class: "stack" }, bubble, this.#reactions(value), value.state === "failed" ? this.#failed(value) : null);
-    item.append(isMine || isTogether || room.kind === "direct" ? "" : avatar(value.from), stack);
-    // Half of what a message is made of: it is there where somebody points.
-    let isPointedAt = value.state === "failed";
-    const point = () => {
-      if (!isPointedAt) stack.append(this.#actions(value, isMine));
-      isPointedAt = true;
-    };
-    item.addEventListener("pointerenter", point);
-    item.addEventListener("focusin", point);
-    return item;
+    const { seq, from, at, erased } = value;
+    const isMine = from === chat.me;
+    const isFailed = value.state === "failed";
+    const isNamed = !isMine && room.kind !== "direct";
+    const state = value.state ?? (isMine && chat.markOf(room, seq));
+    const meta = h("button", { type: "button", class: "meta", tabindex: "-1", "aria-label": `${time(at)}${state ? `, ${state}` : ""}: actions` },
+      value.edited_at && !erased && "edited ",
+      h("time", { datetime: new Date(at).toISOString() }, time(at)),
+      state && h("span", { class: `mark ${state}`, title: state }, MARKS[state]));
+    const bubble = h("div", { class: "bubble" },
+      isNamed && !isTogether && h("strong", { class: "author" }, from),
+      value.reply_to && this.#quote(value.reply_to),
+      h("p", { class: erased && "erased", dir: "auto" }, ...rich(textOf(value))),
+      meta);
+    const classes = ["message", isMine && "mine", isNamed && "named", isTogether && "together", isFailed && "failed"];
+    return h("li", { class: classes.filter(Boolean).join(" "), tabindex: "-1", "data-seq": seq },
+      isNamed && !isTogether && avatar(from),
+      h("div", { class: "stack" }, bubble, this.#reactions(value), isFailed && this.#failed(value)));
+  }
+
+  // What one can do with a message stands at the one that is pointed at, unless somebody is about
+  // to do it with another one.
+  #point(target) {
+    const { chat, room } = this;
+    const item = target.closest("[data-seq]");
+    const message = item && room?.timeline?.message(Number(item.dataset.seq));
+    if (!message || message.erased || document.querySelector("#actions :focus-visible, #emojis:popover-open")) return;
+    const isMine = message.from === chat.me;
+    actions.children.edit.hidden = !isMine;
+    actions.children.delete.hidden = !isMine && !["owner", "admin"].includes(room.role);
+    actions.onclick = ({ target }) => this.#act(target.closest("button")?.name, message);
+    $("emojis").onclick = (event) => this.#react(event.target, room.room, message.seq);
+    if (!item.contains(actions)) item.querySelector(".stack").append(actions);
+  }
+
+  #act(what, message) {
+    if (what === "delete") this.#delete(message);
+    else if (what) this.composer[what](message);
+  }
+
+  // Who touches has no pointer that rests, and who hears a page has none at all.
+  #pressed(target) {
+    const item = target.closest("[data-seq]");
+    if (!item || target.closest("a, button:not(.meta)")) return;
+    item.focus();
+    this.#point(item);
+    if (target.closest(".meta")) actions.firstElementChild.focus();
   }
 
   #quote(seq) {
@@ -179,55 +198,32 @@ export class Conversation {
   }
 
   #reactions({ seq, reactions = {} }) {
-    const entries = Object.entries(reactions);
-    if (!entries.length) return "";
-    const chips = entries.map(([emoji, { count, mine, users }]) =>
-      h("button", { type: "button", class: "chip", "aria-pressed": String(mine), title: users.join(", "), "aria-label": `${emoji} ${count}`,
+    const chips = Object.entries(reactions).map(([emoji, { count, mine, users }]) =>
+      h("button", { type: "button", class: "chip", "aria-pressed": String(mine), title: users.join(", "), "aria-label": `${emoji} ${count}: ${users.join(", ")}`,
         onclick: () => this.#do(this.chat.client.react(this.room.room, seq, emoji, { on: !mine })) }, `${emoji} ${count}`));
-    return h("div", { class: "chips" }, ...chips);
-  }
-
-  #actions(message, isMine) {
-    if (!message.seq || message.erased) return "";
-    const canDelete = isMine || ["owner", "admin"].includes(this.room.role);
-    return h(
-      "div",
-      { class: "actions", role: "toolbar", "aria-label": "Message" },
-      button("smile", "React", (event) => this.#pick(event.currentTarget, message)),
-      button("reply", "Reply", () => this.composer.reply(message)),
-      isMine ? button("edit", "Edit", () => this.composer.edit(message)) : "",
-      canDelete ? button("trash", "Delete", () => this.#delete(message)) : "",
-    );
+    return chips.length > 0 && h("div", { class: "chips" }, ...chips);
   }
 
   #failed(pending) {
     const { chat, room } = this;
-    return h(
-      "div",
-      { class: "retry", role: "alert" },
-      h("span", {}, pending.error?.reason === "too_large" ? "It is too long to be sent." : (pending.error?.message ?? "It was not sent.")),
-      h("button", { type: "button", onclick: () => chat.say(room, pending.body.text, { replyTo: pending.reply_to, cid: pending.cid }) }, "Send again"),
-      h("button", { type: "button", onclick: () => room.timeline.forget(pending.cid) }, "Discard"),
-    );
+    const { body, reply_to: replyTo, cid, error } = pending;
+    return h("div", { class: "retry", role: "alert" },
+      h("span", {}, `Not sent: ${error.message}.`),
+      h("button", { type: "button", onclick: () => chat.say(room, body.text, { replyTo, cid }) }, "Send again"),
+      h("button", { type: "button", onclick: () => room.timeline.forget(cid) }, "Discard"));
   }
 
-  #pick(anchor, { seq }) {
-    const picker = $("emojis");
-    picker.replaceChildren(...EMOJIS.map((emoji) => h("button", { type: "button", "aria-label": `React with ${emoji}`, onclick: () => {
-      picker.hidePopover();
-      this.#do(this.chat.client.react(this.room.room, seq, emoji));
-    } }, emoji)));
-    const box = anchor.getBoundingClientRect();
-    picker.showPopover();
-    picker.style.setProperty("top", `${Math.max(8, box.top - picker.offsetHeight - 6)}px`);
-    picker.style.setProperty("left", `${Math.max(8, Math.min(box.left, innerWidth - picker.offsetWidth - 8))}px`);
-    picker.firstChild.focus();
+  #react(button, room, seq) {
+    if (button.type !== "button") return;
+    $("emojis").hidePopover();
+    this.#do(this.chat.client.react(room, seq, button.textContent));
   }
 
   #delete(message) {
     const dialog = $("sure");
+    const { room } = this.room; // another may be open by then
     $("sure-text").textContent = textOf(message).slice(0, 200);
-    dialog.onclose = () => dialog.returnValue === "yes" && this.#do(this.chat.client.delete(this.room.room, message.seq));
+    dialog.onclose = () => dialog.returnValue === "yes" && this.#do(this.chat.client.delete(room, message.seq));
     dialog.returnValue = "";
     dialog.showModal();
   }
@@ -245,8 +241,6 @@ export class Conversation {
     const list = $("members-list");
     const { chat, room } = this;
     list.replaceChildren(h("li", { class: "busy" }, "Loading…"));
-    $("members-close").replaceChildren(icon("close"));
-    $("members-close").onclick = () => dialog.close();
     dialog.showModal();
     try {
       const { marks } = await chat.client.receipts(room.room, 0, { limit: 200 });
@@ -258,15 +252,13 @@ export class Conversation {
     } catch (error) {
       list.replaceChildren(h("li", {}, error.message));
     }
-    $("invite").onsubmit = (event) => {
-      event.preventDefault();
-      const user = $("invite-user").value.trim();
-      $("invite-error").textContent = "";
-      chat.client.invite(room.room, user).then(() => dialog.close(), (error) => ($("invite-error").textContent = error.message));
-    };
+    $("invite").onsubmit = (event) => submit(event, $("invite-error"), async ({ user }) => {
+      await chat.client.invite(room.room, user.trim());
+      dialog.close();
+    });
   }
 
-  // --- moving ------------------------------------------------------------------------------------------
+  // --- moving ---
 
   #isAtEnd() {
     const { scrollTop, scrollHeight, clientHeight } = this.scroller;
@@ -279,7 +271,7 @@ export class Conversation {
     const { scrollTop, scrollHeight, clientHeight } = this.scroller;
     const wasFollowing = this.isFollowing;
     this.isFollowing = this.#isAtEnd() && !timeline.hasNewer;
-    if (wasFollowing !== this.isFollowing) this.drawSoon();
+    if (wasFollowing !== this.isFollowing) this.chat.changed("view");
     if (this.isFollowing) this.chat.readUp();
     $("jump").hidden = this.isFollowing;
     if (scrollTop < EDGE_PX) timeline.older();
@@ -287,21 +279,25 @@ export class Conversation {
   }
 
   async toEnd() {
-    await this.room.timeline.latest();
+    const { room } = this;
+    await room.timeline.latest();
+    if (this.room !== room) return;
     this.isFollowing = true;
     this.firstUnread = null;
-    this.drawSoon();
+    this.chat.changed("view");
     this.chat.readUp();
     this.composer.focus();
   }
 
+  // From the list itself one comes to its last message.
   #move(event) {
     const step = { ArrowDown: "nextElementSibling", ArrowUp: "previousElementSibling" }[event.key];
-    let item = event.target.closest("li");
-    if (!step || !item) return;
-    do item = item[step];
-    while (item && !item.classList.contains("message"));
+    if (!step) return;
+    const from = event.target.closest("li");
+    let item = from ? from[step] : this.log.lastElementChild;
+    while (item && !item.classList.contains("message")) item = item[step];
     item?.focus();
+    if (item) this.#point(item);
     event.preventDefault();
   }
 }

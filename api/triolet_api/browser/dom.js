@@ -6,12 +6,13 @@ export function h(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
-    else if (value === true) element.setAttribute(name, "");
-    else if (value !== false && value !== null && value !== undefined) element.setAttribute(name, value);
+    else if (isThere(value)) element.setAttribute(name, value === true ? "" : value);
   }
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  element.append(...children.filter(isThere));
   return element;
 }
+
+const isThere = (value) => (value ?? false) !== false;
 
 export const $ = (id) => document.getElementById(id);
 
@@ -34,7 +35,6 @@ export function reconcile(parent, rows, build) {
   }
   for (const [key, { element }] of kept) if (!next.has(key)) element.remove();
   parent.kept = next;
-  return next;
 }
 
 // Draws of a burst follow each other after so long: the frames between are the reader's, who
@@ -66,30 +66,23 @@ export function eachFrame(draw) {
   };
 }
 
-const ICONS = {
-  send: "M3 11.5 21 3l-5.5 18-3.6-7.4zm8.9 2.1L21 3",
-  back: "M15 5l-7 7 7 7",
-  reply: "M9 7 4 12l5 5M4 12h9c4 0 7 2.5 7 6",
-  smile: "M12 21a9 9 0 1 0 0-18 9 9 0 0 0 0 18M8.5 14.5a4.5 4.5 0 0 0 7 0M9 9.5h.01M15 9.5h.01",
-  edit: "M4 20h4L19 9l-4-4L4 16zM13.5 6.5l4 4",
-  trash: "M5 7h14M10 7V4h4v3M7 7l1 13h8l1-13",
-  close: "M6 6l12 12M18 6 6 18",
-  bell: "M6 16v-5a6 6 0 1 1 12 0v5l2 2H4zM10 21h4",
-  people: "M9 11a3.5 3.5 0 1 0 0-7 3.5 3.5 0 0 0 0 7M3 20c0-3.5 2.5-6 6-6s6 2.5 6 6M16 4.5a3.5 3.5 0 0 1 0 6M18 14.5c2 .8 3 2.800 3 5.500",
-  out: "M10 4H5v16h5M14 8l4 4-4 4M18 12H9",
-};
-
-export function icon(name) {
-  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
-  path.setAttribute("d", ICONS[name]);
-  svg.setAttribute("viewBox", "0 0 24 24");
-  svg.setAttribute("aria-hidden", "true");
-  svg.classList.add("icon");
-  svg.append(path);
-  return svg;
+// Do what a form asks for, once at a time; what goes wrong is said beside it.
+export async function submit(event, said, does, wordsFor = ({ message }) => message) {
+  event.preventDefault();
+  const { target: form, submitter } = event;
+  if (form.ariaBusy) return;
+  form.ariaBusy = true;
+  submitter?.classList.add("busy");
+  said.textContent = "";
+  try {
+    await does(Object.fromEntries(new FormData(form)));
+  } catch (error) {
+    said.textContent = wordsFor(error);
+  }
+  submitter?.classList.remove("busy");
+  form.ariaBusy = null;
 }
 
-export function button(name, label, onclick, more = {}) {
-  return h("button", { type: "button", class: "round", "aria-label": label, title: label, onclick, ...more }, icon(name));
+export function again(onclick) {
+  return h("button", { type: "button", onclick }, "Try again");
 }

@@ -43,8 +43,8 @@ export function presence([status, at] = ["offline", 0]) {
 }
 
 export function initials(name) {
-  const words = name.split(/[^\p{L}\p{N}]+/u).filter(Boolean);
-  return (words.length > 1 ? words[0][0] + words[1][0] : (words[0] ?? "?").slice(0, 2)).toUpperCase();
+  const [one, other] = name.match(/[\p{L}\p{N}]+/gu) ?? [name];
+  return (other ? [...one][0] + [...other][0] : [...one].slice(0, 2).join("")).toUpperCase();
 }
 
 export function avatar(name, status) {

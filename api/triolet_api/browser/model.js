@@ -1,5 +1,5 @@
 // What the chat knows: rooms, people, typing and marks, kept equal to the server by the client's
-// events. No DOM here; `changed(what, room)` tells what is to be drawn again.
+// events. No DOM here; `changed(what, about)` is called when there is something to be drawn.
 
 import { Refusal, newCid } from "./triolet.js";
 import { otherOf } from "./format.js";
@@ -38,7 +38,7 @@ export class Chat {
     this.client.close();
   }
 
-  // --- the list -----------------------------------------------------------------------------------
+  // --- the list ---
 
   // Read the list; also again, after an error.
   async begin() {
@@ -52,7 +52,7 @@ export class Chat {
         after = page.more ? page.rooms.at(-1).room : undefined;
       } while (after && this.rooms.size < 1000);
       this.isLoaded = true;
-      this.#watch([...this.rooms.values()]);
+      this.watch(this.#others([...this.rooms.values()]));
     } catch (error) {
       this.error = error;
     }
@@ -60,15 +60,15 @@ export class Chat {
   }
 
   #take(row) {
-    const room = this.rooms.get(row.room) ?? { typing: [], marks: new Map(), members: null };
+    const room = this.rooms.get(row.room) ?? { typing: [], marks: new Map() };
     Object.assign(room, row);
     this.rooms.set(row.room, room);
     return room;
   }
 
-  // By the last message, the newest first.
+  // By the last message, the newest first; nothing moves because one looks at it.
   listed() {
-    const at = ({ last, opened }) => Math.max(last?.at ?? 0, opened ?? 0);
+    const at = ({ last, opened = 0 }) => last?.at ?? opened;
     return [...this.rooms.values()].sort((one, other) => at(other) - at(one) || (one.room < other.room ? -1 : 1));
   }
 
@@ -76,9 +76,8 @@ export class Chat {
     return [...this.rooms.values()].reduce((sum, { unread }) => sum + unread, 0);
   }
 
-  async #watch(rooms) {
-    const people = rooms.filter(({ kind }) => kind === "direct").map(({ room }) => otherOf(room, this.me));
-    await this.watch(people);
+  #others(rooms) {
+    return rooms.filter(({ kind }) => kind === "direct").map(({ room }) => otherOf(room, this.me));
   }
 
   async watch(people) {
@@ -111,11 +110,13 @@ export class Chat {
   #syncSoon() {
     this.#syncTimer ??= setTimeout(async () => {
       this.#syncTimer = null;
-      const have = [...this.rooms.values()].slice(0, 1000).map(({ room, epoch, head }) => [room, epoch, head]);
+      // Of what is not ours there is nothing to compare.
+      const ours = [...this.rooms.values()].filter(({ epoch, role }) => epoch && role !== null);
+      const have = ours.slice(0, 1000).map(({ room, epoch, head = 0 }) => [room, epoch, head]);
       try {
         this.on_synced(await this.client.sync(have));
       } catch {
-        // The connection was lost; the next one asks by itself.
+        // The next connection asks by itself.
       }
     }, SYNC_DELAY_MS);
   }
@@ -123,7 +124,7 @@ export class Chat {
   on_synced({ rooms, gone }) {
     for (const row of rooms) this.#heardOf(row);
     for (const name of gone) this.#gone(name, "removed");
-    this.#watch(rooms);
+    this.watch(this.#others(rooms));
     this.changed("rooms");
   }
 
@@ -150,10 +151,10 @@ export class Chat {
     if (reason !== "unsubscribed") this.#gone(room, reason);
   }
 
-  // --- the open room ------------------------------------------------------------------------------
+  // --- the open room ---
 
   async enter(name) {
-    const room = this.rooms.get(name) ?? this.#take({ room: name, kind: "group", title: name, unread: 0, read: 0 });
+    const room = this.rooms.get(name) ?? this.#take({ room: name, kind: name.startsWith("dm:") ? "direct" : "group", title: name, unread: 0, read: 0 });
     this.open = room;
     room.opened = Date.now();
     if (!room.timeline) {
@@ -161,20 +162,31 @@ export class Chat {
       room.timeline = new Timeline(this.me, read, () => this.changed("timeline", room));
     }
     this.changed("open", room);
+    await this.follow(room);
+  }
+
+  // Follow a room and read its end; also again, after an error.
+  async follow(room) {
+    const { timeline, room: name } = room;
+    timeline.error = null;
     try {
       if (!this.client.position(name)) this.#subscribed(room, await this.client.subscribe(name));
-      if (!room.timeline.messages.length) await room.timeline.open();
+      if (!timeline.isOpen) await timeline.open();
       this.readUp();
       this.#letGo();
     } catch (error) {
-      room.timeline.error = error;
-      this.changed("timeline", room);
+      timeline.error = error;
+      // An address may name what is no room of ours.
+      if (!room.epoch && error instanceof Refusal) this.rooms.delete(name);
     }
+    this.changed("timeline", room);
+    this.changed("rooms");
   }
 
   #subscribed(room, { epoch, head, role, unread, read, members, receipts = [], typing }) {
-    Object.assign(room, { epoch, role, unread, read, memberCount: members, typing });
-    room.timeline.head = head;
+    Object.assign(room, { epoch, role, unread, read, memberCount: members });
+    this.on_typing({ room: room.room, users: typing });
+    if (room.timeline) room.timeline.head = head;
     this.on_receipts({ room: room.room, marks: receipts });
     this.watch(receipts.map(([user]) => user).filter((user) => user !== this.me));
   }
@@ -200,7 +212,6 @@ export class Chat {
     room.head = entry.seq;
     if (entry.kind === "message") this.#arrived(room, entry);
     else if (entry.kind === "meta") Object.assign(room, entry.title === undefined ? {} : { title: entry.title });
-    else if (entry.kind === "member") room.members = null;
     else if (room.last?.seq === entry.target) room.last = room.timeline?.message(entry.target) ?? room.last;
     this.changed("rooms");
   }
@@ -242,12 +253,9 @@ export class Chat {
     if (kind === "announcement") this.changed("announcement", body);
   }
 
-  on_sent({ message }) {
-    this.rooms.get(message.room)?.timeline?.sent(message.cid);
-  }
-
+  // What an earlier page could not send was refused.
   on_lost({ message, error }) {
-    this.rooms.get(message.room)?.timeline?.sent(message.cid, error);
+    this.changed("announcement", { text: `Not sent: “${message.body?.text ?? message.op}”. ${error.message}` });
   }
 
   // How far my message got: "sent", "delivered" to all, or "read" by all who are told of.
@@ -282,7 +290,7 @@ export class Chat {
     }, READ_DELAY_MS);
   }
 
-  // --- what we do -----------------------------------------------------------------------------------
+  // --- what we do ---
 
   async say(room, text, { replyTo, cid = newCid() } = {}) {
     const { timeline } = room;
@@ -300,29 +308,5 @@ export class Chat {
   get isSlow() {
     const pending = this.open?.timeline?.pending ?? [];
     return pending.some(({ state, at }) => state === "sending" && Date.now() - at > SLOW_MS);
-  }
-
-  async direct(user) {
-    const { room } = await this.client.direct(user);
-    return this.#made({ room, kind: "direct", title: "" });
-  }
-
-  async create(title, { members = [], isPublic = false } = {}) {
-    const { room } = await this.client.create("group", { title, members, public: isPublic });
-    return this.#made({ room, kind: "group", title });
-  }
-
-  async join(name) {
-    await this.client.join(name);
-    return this.#made({ room: name, kind: "group", title: name });
-  }
-
-  // It is in the list at once; what it holds is read when somebody enters it.
-  #made(row) {
-    const room = this.rooms.get(row.room) ?? this.#take({ ...row, epoch: "", head: 0, unread: 0, read: 0, last: null });
-    this.#watch([room]);
-    this.#syncSoon();
-    this.changed("rooms");
-    return room;
   }
 }

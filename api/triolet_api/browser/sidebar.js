@@ -1,27 +1,23 @@
 // The list of rooms, who I am, and what begins a new chat.
 
-import { $, button, h, icon, reconcile } from "./dom.js";
+import { draftKey } from "./composer.js";
+import { $, again, h, reconcile, submit } from "./dom.js";
 import { avatar, brief, otherOf, textOf, titleOf } from "./format.js";
-
-const STATUSES = { online: "Online", away: "Away", dnd: "Do not disturb", invisible: "Invisible" };
+import { recall } from "./storage.js";
 
 export class Sidebar {
-  constructor(chat, { signOut, open, notify }) {
+  constructor(chat, app) {
     this.chat = chat;
-    this.open = open;
+    this.app = app;
     this.filter = "";
-    const status = h(
-      "select",
-      { "aria-label": "How I am seen", onchange: () => chat.client.presence(status.value).catch(() => {}) },
-      ...Object.entries(STATUSES).map(([value, text]) => h("option", { value }, text)),
-    );
-    $("me").replaceChildren(
-      avatar(chat.me),
-      h("div", { class: "who" }, h("strong", {}, chat.me), status),
-      button("bell", "Notifications", notify),
-      button("out", "Sign out", signOut),
-    );
+    $("me").firstElementChild.replaceWith(avatar(chat.me));
+    $("my-name").textContent = chat.me;
+    const status = $("status");
+    status.onchange = () => chat.client.presence(status.value).catch(() => {});
+    $("open-settings").onclick = () => app.settings();
+    $("sign-out").onclick = () => app.signOut();
     const find = $("find");
+    find.value = "";
     find.oninput = () => {
       this.filter = find.value.trim().toLowerCase();
       this.draw();
@@ -29,7 +25,6 @@ export class Sidebar {
     // The key must not write a line where it leads to.
     find.onkeydown = (event) => event.key === "Enter" && (event.preventDefault(), this.#first());
     $("new").onclick = () => this.#ask();
-    $("rooms").onkeydown = (event) => this.#move(event);
   }
 
   shown() {
@@ -48,15 +43,11 @@ export class Sidebar {
     reconcile($("rooms"), rows, ({ value }) => this.#row(value));
     const hint = $("rooms-hint");
     hint.hidden = rooms.length > 0;
-    const words = chat.error
-      ? `Your rooms cannot be read: ${chat.error.message}`
-      : !chat.isLoaded
-        ? "Loading your rooms…"
-        : this.filter
-          ? `No room is called “${this.filter}”. Enter begins a chat with the person of that name.`
-          : "No rooms yet. Press + to begin a chat.";
-    hint.replaceChildren(words, chat.error ? h("button", { type: "button", onclick: () => chat.begin().then(() => this.draw()) }, "Try again") : "");
     hint.classList.toggle("busy", !chat.isLoaded && !chat.error);
+    if (chat.error) hint.replaceChildren(`Your rooms cannot be read: ${chat.error.message}`, again(() => chat.begin()));
+    else if (!chat.isLoaded) hint.textContent = "Loading your rooms…";
+    else if (this.filter) hint.textContent = `No room is called “${this.filter}”. Enter begins a chat with the person of that name.`;
+    else hint.textContent = "No rooms yet. Press + to begin a chat.";
     this.#tellUnread(chat.unread);
   }
 
@@ -65,18 +56,18 @@ export class Sidebar {
     if (unread === this.toldUnread) return;
     this.toldUnread = unread;
     document.title = unread ? `(${unread}) Triolet` : "Triolet";
-    this.badgeTimer ??= setTimeout(() => {
-      this.badgeTimer = null;
-      navigator.setAppBadge?.(this.toldUnread).catch(() => {});
-    }, 1000);
+    navigator.setAppBadge?.(unread).catch(() => {}); // it is for installed pages
   }
 
   // All that a row shows, in a word: it is built again when that changes.
   #markOf(room) {
-    const draft = localStorage.getItem(`draft ${room.room}`) ?? "";
     const status = this.#status(room);
     return JSON.stringify([room.title, room.unread, room.last?.seq, room.last?.erased, room.last?.edited_at,
-      room.typing, status, draft, this.chat.open === room, room.last && brief(room.last.at)]);
+      room.typing, status, this.#draft(room), this.chat.open === room, room.last && brief(room.last.at)]);
+  }
+
+  #draft(room) {
+    return recall(draftKey(this.chat.me, room));
   }
 
   #status(room) {
@@ -87,21 +78,17 @@ export class Sidebar {
     const { last, unread } = room;
     const title = this.#title(room);
     const isOpen = this.chat.open === room;
-    const go = h(
-      "button",
-      { type: "button", class: "room", "aria-current": isOpen ? "true" : null, onclick: () => this.open(room.room) },
+    return h("li", {}, h("button", { type: "button", class: "room", "aria-current": isOpen && "true", onclick: () => this.app.open(room.room) },
       avatar(title, this.#status(room)),
-      h("span", { class: "room-title" }, title),
-      h("time", {}, last ? brief(last.at) : ""),
-      h("span", { class: "room-last" }, ...this.#preview(room)),
-      unread ? h("span", { class: "badge", "aria-label": `${unread} unread` }, unread > 99 ? "99+" : unread) : null,
-    );
-    return h("li", {}, go);
+      h("span", { class: "room-title", dir: "auto" }, title),
+      h("time", {}, last && brief(last.at)),
+      h("span", { class: "room-last", dir: "auto" }, ...this.#preview(room)),
+      unread > 0 && h("span", { class: "badge", "aria-label": `${unread} unread` }, unread > 99 ? "99+" : unread)));
   }
 
   #preview(room) {
     if (room.typing.length) return [h("em", {}, `${room.typing[0]} is typing…`)];
-    const draft = localStorage.getItem(`draft ${room.room}`);
+    const draft = this.#draft(room);
     if (draft && this.chat.open !== room) return [h("em", {}, "Draft: "), draft.slice(0, 80)];
     if (!room.last) return ["No messages yet"];
     const who = room.last.from === this.chat.me ? "You: " : room.kind === "direct" ? "" : `${room.last.from}: `;
@@ -110,7 +97,7 @@ export class Sidebar {
 
   #first() {
     const [room] = this.shown();
-    if (room) this.open(room.room);
+    if (room) this.app.open(room.room);
     else if (this.filter) this.begin($("find").value.trim());
     $("find").value = this.filter = "";
     this.draw();
@@ -118,48 +105,35 @@ export class Sidebar {
 
   async begin(user) {
     try {
-      this.open((await this.chat.direct(user)).room);
+      this.app.open((await this.chat.client.direct(user)).room);
     } catch (error) {
       this.#ask(error.message, user);
     }
   }
 
-  // Up and down move through the list, as in any list.
-  #move(event) {
-    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-    if (!step) return;
-    const all = [...$("rooms").querySelectorAll("button")];
-    all[all.indexOf(document.activeElement) + step]?.focus();
-    event.preventDefault();
-  }
-
   #ask(said = "", user = "") {
     const dialog = $("begin");
-    const [person, title, members, isPublic, name] = ["person", "title", "members", "public", "name"].map((id) => $(`begin-${id}`));
+    const { client } = this.chat;
     const error = $("begin-error");
+    // What was written for the last one goes.
+    for (const form of dialog.querySelectorAll("form")) form.reset();
+    $("begin-person").value = user;
     error.textContent = said;
-    person.value = user;
-    const doing = async (promise) => {
-      error.textContent = "";
-      try {
-        const { room } = await promise;
+    const does = {
+      direct: ({ person }) => client.direct(person.trim()),
+      group: ({ title, members, isPublic }) => client.create("group", { title: title.trim(), members: members.split(/[\s,]+/).filter(Boolean), public: Boolean(isPublic) }),
+      join: ({ room }) => client.join(room.trim()),
+    };
+    dialog.onsubmit = (event) => {
+      const ask = does[event.target.getAttribute("name")];
+      if (!ask) return; // it only closes
+      submit(event, error, async (wanted) => {
+        const { room } = await ask(wanted);
         // First, for it gives the focus back to where it was.
         dialog.close();
-        this.open(room);
-      } catch (failed) {
-        error.textContent = failed.message;
-        if (!dialog.open) dialog.showModal(); // a CAPTCHA took its place
-      }
+        this.app.open(room);
+      }).finally(() => error.textContent && !dialog.open && dialog.showModal()); // a CAPTCHA took its place
     };
-    $("begin-direct").onsubmit = (event) => (event.preventDefault(), doing(this.chat.direct(person.value.trim())));
-    $("begin-group").onsubmit = (event) => {
-      event.preventDefault();
-      const names = members.value.split(/[\s,]+/).filter(Boolean);
-      doing(this.chat.create(title.value.trim(), { members: names, isPublic: isPublic.checked }));
-    };
-    $("begin-join").onsubmit = (event) => (event.preventDefault(), doing(this.chat.join(name.value.trim())));
-    $("begin-close").replaceChildren(icon("close"));
-    $("begin-close").onclick = () => dialog.close();
     if (!dialog.open) dialog.showModal();
   }
 }

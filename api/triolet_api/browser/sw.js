@@ -14,6 +14,9 @@ self.addEventListener("push", (event) => {
   event.waitUntil(show(told));
 });
 
+// Where there is no push, a page that nobody looks at has told what it was told.
+self.addEventListener("message", (event) => event.waitUntil(show(event.data)));
+
 // A notice as the server tells it: see `Notice` in triolet_api.notifications.
 async function show({ title = "", sender = "", text = "", room = "", tag = room, unread = 0, badge, url = "" }) {
   if (typeof badge === "number") await self.navigator.setAppBadge?.(badge).catch(() => {});

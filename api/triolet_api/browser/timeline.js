@@ -124,23 +124,12 @@ export class Timeline {
       }
       return;
     }
-    const at = this.#find(entry.target);
+    const at = this.messages.findIndex(({ seq }) => seq === entry.target);
     if (at >= 0) this.messages[at] = change(this.messages[at], entry, this.me);
   }
 
-  #find(seq) {
-    let [low, high] = [0, this.messages.length - 1];
-    while (low <= high) {
-      const middle = (low + high) >> 1;
-      if (this.messages[middle].seq === seq) return middle;
-      if (this.messages[middle].seq < seq) low = middle + 1;
-      else high = middle - 1;
-    }
-    return -1;
-  }
-
   message(seq) {
-    return this.messages[this.#find(seq)];
+    return this.messages.findLast((message) => message.seq === seq);
   }
 
   // The log was forked: what is above a position was never acknowledged to last.
@@ -150,7 +139,7 @@ export class Timeline {
     this.changed();
   }
 
-  // --- what we send -------------------------------------------------------------------------------
+  // --- what we send ---
 
   sending(pending) {
     this.pending.push({ ...pending, state: "sending" });

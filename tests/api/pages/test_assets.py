@@ -67,6 +67,24 @@ def test_a_script_imports_what_is_here_and_makes_no_html_of_strings(name):
     )
 
 
+def imported(name):
+    """Return what a module loads, now or when it is asked for."""
+    return re.findall(r'(?:from |import\()"\./([^"]+)"', ASSETS[name].data.decode())
+
+
+def test_the_chat_has_little_javascript_of_its_own():
+    """60 KiB, with what is loaded on demand; the client and the CAPTCHA's frame are others'."""
+    found, left = set(), ["chat.js"]
+    while left:
+        name = left.pop()
+        if name not in found and name not in ("triolet.js", "captcha.js"):
+            found.add(name)
+            left += imported(name)
+
+    assert "settings.js" in found
+    assert sum(len(ASSETS[name].data) for name in found) <= 60 * 1024
+
+
 async def test_the_chat_is_what_one_comes_to(http):
     response = await http.get("/")
 
