@@ -47,7 +47,7 @@ def answers(tmp_path_factory):
         server = subprocess.Popen(command, env=env, stdout=out, stderr=subprocess.STDOUT)
     try:
         until = time.monotonic() + PATIENCE_S
-        while not (found := re.search(r"http://127\.0\.0\.1:\d+", log.read_text())):
+        while not (found := re.search(r"http://127\.0\.0\.1:\d+\b(?=\s)", log.read_text())):
             assert server.poll() is None, log.read_text()
             assert time.monotonic() < until, "the server did not start"
             time.sleep(0.05)  # another process

@@ -23,7 +23,7 @@ from triolet_api.composition import open_api
 from triolet_api.http import open_http_door
 from triolet_api.settings import Settings
 
-PATIENCE_S = 20
+PATIENCE_S = 60
 SOON = Backoff(base_s=0.01, ceiling_s=0.05)
 
 
