@@ -85,7 +85,8 @@ async def _is_mended(left, right, anna, ben, room):
 
 async def test_what_the_bus_forgets_is_told_again(postgres, redis):
     """Law: after FLUSHALL, leases and presence are there again within a beat or two."""
-    async with open_fleet(postgres, redis) as (left, right):
+    # No lease lapses by itself here, however long this process is not let run.
+    async with open_fleet(postgres, redis, presence_lease_s=60) as (left, right):
         anna, ben = await left.enter("anna"), await right.enter("ben")
         await tea(anna, ben, absent=["cara"])
         # Who has just come is told to the other node a tenth of a second later.
