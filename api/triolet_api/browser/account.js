@@ -28,8 +28,7 @@ export async function request(method, path, { body, token, signal, headers = {} 
 
 const KEY = "triolet.account";
 const kept = () => JSON.parse(recall(KEY));
-// An answer that does not come must not keep other pages from asking. Within ten seconds the same
-// token is answered the same.
+// An answer that does not come must not keep other pages waiting; the same comes again for 10 s.
 const RENEWAL_TIMEOUT_MS = 8000;
 // A token is asked for anew so long before it ends.
 const EARLY_MS = 30_000;

@@ -113,7 +113,7 @@ class App {
 
   // Only what nobody sees anyway is told aloud.
   on_arrived(room) {
-    if (!document.hasFocus()) tell(this.account, room).catch(() => {}); // it is in the title all the same
+    if (!document.hasFocus()) tell(this.account, room).catch(() => {}); // the title has it
   }
 
   on_announcement(body) {

@@ -59,12 +59,17 @@ export class Conversation {
     const isDirect = room.kind === "direct";
     const seen = isDirect ? chat.presence.get(otherOf(room.room, chat.me)) : undefined;
     const count = room.memberCount ?? room.marks.size;
-    const about = isDirect ? presence(seen) : count ? `${count} ${count > 1 ? "members" : "member"}` : "";
-    const typing = `${room.typing.slice(0, 3).join(", ")} ${room.typing.length > 1 ? "are" : "is"} typing…`;
+    const { length: typing } = room.typing;
+    const about = typing
+      ? `${room.typing.slice(0, 3).join(", ")} ${typing > 1 ? "are" : "is"} typing…`
+      : isDirect ? presence(seen) : count ? `${count} ${count > 1 ? "members" : "member"}` : "";
+    const head = [isDirect, title, seen, about].join();
+    if (head === this.head) return;
+    this.head = head;
     $("room-head").firstElementChild.replaceWith(avatar(title, seen?.[0]));
     $("room-title").textContent = title;
-    $("room-about").textContent = room.typing.length ? typing : about;
-    $("room-about").classList.toggle("typing", room.typing.length > 0);
+    $("room-about").textContent = about;
+    $("room-about").classList.toggle("typing", typing > 0);
     $("open-members").hidden = isDirect;
   }
 

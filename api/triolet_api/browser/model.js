@@ -66,7 +66,7 @@ export class Chat {
     return room;
   }
 
-  // By the last message, the newest first; nothing moves because one looks at it.
+  // The newest first; nothing moves because one looks at it.
   listed() {
     const at = ({ last, opened = 0 }) => last?.at ?? opened;
     return [...this.rooms.values()].sort((one, other) => at(other) - at(one) || (one.room < other.room ? -1 : 1));

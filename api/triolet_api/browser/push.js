@@ -45,8 +45,8 @@ export async function endPush() {
   await navigator.clearAppBadge?.();
 }
 
-// Tell of a room's last message where no push does, if the server would: by the worker, which some
-// browsers demand.
+// Tell of a room's last message where no push does, if it would: by the worker, as some browsers
+// demand.
 export async function tell(account, { room, last }) {
   if (isPushed || globalThis.Notification?.permission !== "granted") return;
   const { rooms } = await account.ask("GET", "/v1/notifications/inbox");
