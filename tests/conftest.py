@@ -10,12 +10,15 @@ from collections import Counter
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from triolet.testing.services.postgres import NoPostgres, PostgresServer, run_postgres
 from triolet.testing.services.redis import NoRedis, RedisServer, run_redis
+
+T = TypeVar("T")
 
 # Words, comma-separated; a skip whose reason has one of them is a failure: `TESTS_REQUIRE=node`.
 # Not `TRIOLET_…`: those are settings, and a server that a test starts refuses unknown ones.
@@ -58,11 +61,27 @@ def pytest_runtest_makereport(
 def pytest_make_collect_report(
     collector: pytest.Collector,
 ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    """Let no file be left out, either, for want of what is required."""
+    """Let no file be left out, either, for want of what is required; begin where others do not."""
     report = yield
     if report.skipped:
         refuse(report, collector.nodeid)
+    if isinstance(collector, pytest.Directory):
+        report.result = begun_apart(collector.config, report.result)
     return report
+
+
+def begun_apart(config: pytest.Config, found: list[T]) -> list[T]:
+    """Return what a folder has, from another place on in each of the processes that test.
+
+    Each looks through all files. In a fresh clone none is compiled, which is half of 23 s: where
+    they begin apart, each finds compiled what others have compiled meanwhile.
+    """
+    worker: dict[str, Any] | None = getattr(config, "workerinput", None)
+    if worker is None:
+        return found
+    number = int(worker["workerid"].removeprefix("gw"))
+    first = len(found) * number // int(worker["workercount"])
+    return [*found[first:], *found[:first]]
 
 
 def told_in_a_nursery(raised: BaseException) -> tuple[str, int, str] | None:
@@ -109,12 +128,22 @@ def pytest_runtest_protocol() -> Generator[None, object, object]:
         logging.root.setLevel(level)
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(
+    items: list[pytest.Item],
+) -> Generator[None, object, object]:
     """Begin with files of few tests: those have servers and take long, and none of them is last.
 
     pytest-xdist's own order is the other way round: at its end one process waits for the other.
+    Before the others, too, who group tests by their fixtures: all processes have to find one order.
     """
+    in_order(items)
+    result = yield
+    in_order(items)
+    return result
+
+
+def in_order(items: list[pytest.Item]) -> None:
     tests = Counter(item.path for item in items)
     items.sort(key=lambda item: (tests[item.path], item.path))
 
