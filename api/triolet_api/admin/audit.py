@@ -73,6 +73,8 @@ class AuditRow(Struct, frozen=True, omit_defaults=True, kw_only=True):
     took_ms: int = 0
 
 
+# MessagePack has no larger ones; JSON has, and they are written down before they are refused.
+_INTEGER_MAX: Final = 2**63 - 1
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(AuditRow).decode
 
@@ -201,7 +203,7 @@ def _masked(value: object, *, depth: int = 0) -> object:
     if isinstance(value, str):
         return mask(value)[:_TEXT_MAX]
     if not isinstance(value, dict | list | tuple):
-        return value
+        return "…" if isinstance(value, int) and abs(value) > _INTEGER_MAX else value
     if depth == _DEPTH_MAX:
         return "…"
     if isinstance(value, dict):

@@ -220,6 +220,19 @@ async def test_secrets_are_left_out_and_long_things_cut(audit):
     assert row.details["body"]["deep"] == {"a": {"b": "…"}}
 
 
+@pytest.mark.parametrize("number", [2**64, -(2**63) - 1])
+async def test_a_number_that_cannot_be_written_down_is_left_out(house, number):
+    """What asks for it is refused all the same, and is no error of ours."""
+    text = '{"users": ["ben"], "body": {"x": %s}}'
+    answer = await house.client.post(
+        "/v1/admin/announce",
+        content=text % number,
+        headers={"Authorization": "Bearer root", "Content-Type": "application/json"},
+    )
+
+    assert answer.status_code == 422, answer.text
+
+
 async def test_rows_are_kept_for_so_many_days(audit, documents):
     async with audit.acting(who="root", action="x"):
         pass
