@@ -11,11 +11,11 @@ from .._model.events import Notice
 from .._model.json import JsonMap
 from .._model.limits import Limits
 from .._wire.body import check_body
-from .._wire.codec import encode_body
 from .._wire.peers import Announced
 from .heartbeat import Heartbeat
 from .hub import Hub
 from .nodes import ALL_NODES, Nodes
+from .ops.messages import body_bytes
 from .presence import Presence
 from .room import event_frame
 
@@ -68,7 +68,7 @@ class Announcing:
         if users is not None and room is not None:
             raise Refusal(ErrorCode.INVALID_FIELD, "an announcement is to users or to a room")
         # The size first: it bounds how much there is to look at.
-        if len(encode_body(body)) > self._limits.body_bytes_max:
+        if body_bytes(body) > self._limits.body_bytes_max:
             most = self._limits.body_bytes_max
             raise Refusal(ErrorCode.TOO_LARGE, f"a body has at most {most} bytes")
         check_body(body, depth_max=self._limits.body_depth_max)
