@@ -48,6 +48,19 @@ def test_a_session_that_has_ended_meanwhile_is_no_lost_connection(browser, serve
     person.context.close()
 
 
+def test_a_room_has_its_title_whoever_writes_first(people):
+    """A room that was just made is known by its name alone, until its row was asked for."""
+    anna, ben = people
+    anna.page.click("#new")
+    anna.page.fill("#begin-title", "Quick tea")
+    anna.page.fill("#begin-members", ben.name)
+    anna.page.click("#begin-group button")
+    anna.page.wait_for_function("location.hash.startsWith('#r-')", polling=10)
+    anna.say("at once")
+    expect(anna.page.locator("#room-title")).to_have_text("Quick tea")
+    expect(anna.page.locator(".room:has-text('at once')")).to_contain_text("Quick tea")
+
+
 def test_who_is_removed_from_a_room_is_told(people, server):
     anna, ben = people
     make_room(anna, "Tea", members=ben.name)

@@ -110,8 +110,8 @@ export class Chat {
   #syncSoon() {
     this.#syncTimer ??= setTimeout(async () => {
       this.#syncTimer = null;
-      // Of what is not ours there is nothing to compare.
-      const ours = [...this.rooms.values()].filter(({ epoch, role }) => epoch && role !== null);
+      // Neither what is not ours nor what is a bare name.
+      const ours = [...this.rooms.values()].filter(({ room, title, epoch, role }) => title !== room && epoch && role !== null);
       const have = ours.slice(0, 1000).map(({ room, epoch, head = 0 }) => [room, epoch, head]);
       try {
         this.on_synced(await this.client.sync(have));
@@ -158,8 +158,7 @@ export class Chat {
     this.open = room;
     room.opened = Date.now();
     if (!room.timeline) {
-      const read = (where) => this.client.history(name, where);
-      room.timeline = new Timeline(this.me, read, () => this.changed("timeline", room));
+      room.timeline = new Timeline(this.me, (where) => this.client.history(name, where), () => this.changed("timeline", room));
     }
     this.changed("open", room);
     await this.follow(room);
