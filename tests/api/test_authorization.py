@@ -109,6 +109,7 @@ ROWS = {
     "streams.follow": signed_in(),
     "streams.follow_from": signed_in(body={}),
     "presence-door.get": signed_in(query="users=mia"),
+    "presence-door.own": signed_in(),
     "presence-door.online": admins(),
     "presence-door.count": signed_in(),
     "commands.carry_out": signed_in(body={"op": "ping", "ref": 1}),

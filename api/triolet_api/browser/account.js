@@ -146,6 +146,4 @@ export function wordsFor(failed) {
   return `That did not work: ${failed.message}.`;
 }
 
-export function wordsForEnd(code) {
-  return code === 4003 ? "You are banned here." : "You were signed out: this session has ended.";
-}
+export const wordsForEnd = (code) => (code === 4003 ? "You are banned here." : "You were signed out: this session has ended.");

@@ -178,14 +178,15 @@ class App {
   }
 
   #key(event) {
-    if ((event.ctrlKey || event.metaKey) && event.key === "k") {
-      event.preventDefault();
-      $("find").focus();
-    } else if (event.altKey && (event.key === "ArrowDown" || event.key === "ArrowUp")) {
+    const step = event.altKey && { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (step) {
       event.preventDefault();
       const rooms = this.sidebar.shown();
-      const at = rooms.indexOf(this.chat.open) + (event.key === "ArrowDown" ? 1 : -1);
-      if (rooms[at]) this.open(rooms[at].room);
+      const next = rooms[rooms.indexOf(this.chat.open) + step];
+      if (next) this.open(next.room);
+    } else if ((event.ctrlKey || event.metaKey) && event.key === "k") {
+      event.preventDefault();
+      $("find").focus();
     }
   }
 }

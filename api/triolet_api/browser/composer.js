@@ -26,8 +26,7 @@ export class Composer {
     this.#setAbout(null);
     this.#showDraft();
     this.complain("");
-    if (!this.room) return;
-    if (matchMedia("(pointer: fine)").matches) this.focus();
+    if (this.room && matchMedia("(pointer: fine)").matches) this.focus();
   }
 
   get #key() {

@@ -12,7 +12,7 @@ const AT_END = 60;
 const TOGETHER_MS = 5 * 60_000;
 const MARKS = { sending: "🕓", sent: "✓", delivered: "✓✓", read: "✓✓", failed: "!" };
 
-// It stands at one message, and nowhere when that is drawn anew.
+// It stands at one message.
 const actions = $("actions");
 
 export class Conversation {
@@ -108,7 +108,10 @@ export class Conversation {
     const anchor = this.isFollowing ? null : this.#anchor();
     // Older messages are no news to be read aloud.
     this.log.parentNode.ariaLive = anchor ? "off" : "polite";
+    const at = actions.isConnected && actions.closest("li");
     reconcile(this.log, this.#rows(), (row) => this.#build(row));
+    // That may be drawn anew.
+    if (at && !at.isConnected) this.#point(this.log.kept.get(Number(at.dataset.seq))?.element ?? this.log);
     this.#drawState();
     if (this.isFollowing) scroller.scrollTop = scroller.scrollHeight;
     else if (anchor) scroller.scrollTop += (this.log.kept.get(anchor.key)?.element.offsetTop ?? anchor.top) - anchor.top;
@@ -168,7 +171,7 @@ export class Conversation {
     const { chat, room } = this;
     const item = target.closest("[data-seq]");
     const message = item && room?.timeline?.message(Number(item.dataset.seq));
-    if (!message || message.erased || document.querySelector("#actions :focus-visible, #emojis:popover-open")) return;
+    if (!message || message.erased || document.querySelector("#actions :focus-visible, body:has(#actions) #emojis:popover-open")) return;
     const isMine = message.from === chat.me;
     actions.children.edit.hidden = !isMine;
     actions.children.delete.hidden = !isMine && !["owner", "admin"].includes(room.role);

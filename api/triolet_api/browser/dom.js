@@ -17,10 +17,12 @@ const isThere = (value) => (value ?? false) !== false;
 export const $ = (id) => document.getElementById(id);
 
 // Make the children of `parent` those of `rows`, by key: an element is kept as long as its row is
-// the same object, for rows are never changed but replaced.
+// the same object, for rows are never changed but replaced. The focus stays.
 export function reconcile(parent, rows, build) {
   const kept = parent.kept ?? new Map();
   const next = new Map();
+  const focused = document.activeElement;
+  const held = [...kept.values()].find(({ element }) => element.contains(focused));
   let place = parent.firstChild;
   for (const row of rows) {
     const had = kept.get(row.key);
@@ -35,13 +37,15 @@ export function reconcile(parent, rows, build) {
   }
   for (const [key, { element }] of kept) if (!next.has(key)) element.remove();
   parent.kept = next;
+  if (held && !parent.contains(document.activeElement)) {
+    const { element } = next.get(held.row.key) ?? held;
+    (element.querySelector(".room") ?? element).focus({ preventScroll: true });
+  }
 }
 
-// Draws of a burst follow each other after so long: the frames between are the reader's, who
-// scrolls and writes meanwhile. The first one is at once.
+// Between draws of a burst: the frames meanwhile are the reader's, who scrolls and writes.
 const BURST_MS = 180;
-// A page that is hidden gets no frames, nor does one that becomes so while it waits for one; it
-// is drawn all the same, for its title counts what is unread.
+// A hidden page gets no frames, and is drawn all the same: its title counts what is unread.
 const FRAMELESS_MS = 250;
 
 // Call `draw` with the next frame, however often it is asked for.
@@ -83,6 +87,4 @@ export async function submit(event, said, does, wordsFor = ({ message }) => mess
   form.ariaBusy = null;
 }
 
-export function again(onclick) {
-  return h("button", { type: "button", onclick }, "Try again");
-}
+export const again = (onclick) => h("button", { type: "button", onclick }, "Try again");

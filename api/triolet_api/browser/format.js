@@ -10,13 +10,9 @@ const DAY_MS = 86_400_000;
 
 export const time = (at) => TIME.format(at);
 
-export function dayOf(at) {
-  return new Date(at).setHours(0, 0, 0, 0);
-}
+export const dayOf = (at) => new Date(at).setHours(0, 0, 0, 0);
 
-function daysAgo(at) {
-  return Math.round((dayOf(Date.now()) - dayOf(at)) / DAY_MS);
-}
+const daysAgo = (at) => Math.round((dayOf(Date.now()) - dayOf(at)) / DAY_MS);
 
 export function day(at) {
   const days = daysAgo(at);
@@ -79,6 +75,5 @@ export function rich(text) {
 
 export function textOf(message) {
   if (!message) return "";
-  if (message.erased) return "Message deleted";
-  return message.body?.text ?? "Attachment";
+  return message.erased ? "Message deleted" : message.body?.text ?? "Attachment";
 }

@@ -4,7 +4,7 @@ const SUBSCRIPTIONS = "/v1/notifications/subscriptions";
 
 let isPushed = false;
 
-// Show what comes by push, where there is a worker for it. The server is told where to again: browsers move their subscriptions.
+// The server is told where to again: browsers move their subscriptions.
 export async function readyWorker(account, open) {
   const { serviceWorker } = navigator;
   serviceWorker.onmessage = ({ data }) => data?.room && open(data.room);
@@ -27,9 +27,8 @@ export async function askForPush(account, open) {
   if ((await Notification.requestPermission()) !== "granted") return "Notifications are not allowed here; the browser's settings of this site decide.";
   try {
     const worker = await readyWorker(account, open);
-    const { key } = await account.ask("GET", "/v1/notifications/key");
-    const how = { userVisibleOnly: true, applicationServerKey: bytesOf(key) };
-    await subscribe(account, await worker.pushManager.subscribe(how));
+    const { key: applicationServerKey } = await account.ask("GET", "/v1/notifications/key");
+    await subscribe(account, await worker.pushManager.subscribe({ userVisibleOnly: true, applicationServerKey }));
     return "Notifications are on, also when this page is closed.";
   } catch {
     return "Notifications are on while this page is open; push is not to be had here.";
@@ -45,8 +44,7 @@ export async function endPush() {
   await navigator.clearAppBadge?.();
 }
 
-// Tell of a room's last message where no push does, if it would: by the worker, as some browsers
-// demand.
+// Tell of a room's last message where no push does: by the worker, as some browsers demand.
 export async function tell(account, { room, last }) {
   if (isPushed || globalThis.Notification?.permission !== "granted") return;
   const { rooms } = await account.ask("GET", "/v1/notifications/inbox");
@@ -54,9 +52,4 @@ export async function tell(account, { room, last }) {
   if (!unread) return;
   const worker = await navigator.serviceWorker.ready;
   worker.active.postMessage({ room, title: unread.title, sender: last.from, text: unread.text, unread: unread.unread });
-}
-
-function bytesOf(base64url) {
-  const base64 = base64url.replaceAll("-", "+").replaceAll("_", "/");
-  return Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
 }

@@ -29,11 +29,7 @@ export class Sidebar {
 
   shown() {
     const rooms = this.chat.listed();
-    return this.filter ? rooms.filter((room) => this.#title(room).toLowerCase().includes(this.filter)) : rooms;
-  }
-
-  #title(room) {
-    return titleOf(room, this.chat.me);
+    return this.filter ? rooms.filter((room) => titleOf(room, this.chat.me).toLowerCase().includes(this.filter)) : rooms;
   }
 
   draw() {
@@ -76,7 +72,7 @@ export class Sidebar {
 
   #row(room) {
     const { last, unread } = room;
-    const title = this.#title(room);
+    const title = titleOf(room, this.chat.me);
     const isOpen = this.chat.open === room;
     return h("li", {}, h("button", { type: "button", class: "room", "aria-current": isOpen && "true", onclick: () => this.app.open(room.room) },
       avatar(title, this.#status(room)),
