@@ -1,11 +1,24 @@
 """Somebody at a browser, and two who meet in a room."""
 
+import time
 from contextlib import contextmanager
 
 PASSWORD = "a horse that is correct"
 # A machine that does much else beside is slow; and who comes back may wait for its turn.
 TIMEOUT_MS = 60_000
 BACK_TIMEOUT_MS = 120_000
+
+
+def until(page, is_so):
+    """Wait for something that the page's policy does not let Playwright ask in the page.
+
+    Or for what Playwright is told meanwhile: a function of no arguments.
+    """
+    look = is_so if callable(is_so) else lambda: page.evaluate(is_so)
+    end = time.monotonic() + TIMEOUT_MS / 1000
+    while not look():
+        assert time.monotonic() < end, is_so
+        page.wait_for_timeout(50)
 
 
 class Person:

@@ -1,25 +1,12 @@
 """The chat page in real browsers: two people, and all that may go wrong between them."""
 
 import re
-import time
 
 import pytest
 from browser_scene import serving
-from chat_person import TIMEOUT_MS, Person, meeting
+from chat_person import Person, meeting, until
 
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
-
-
-def until(page, is_so):
-    """Wait for something that the page's policy does not let Playwright ask in the page.
-
-    Or for what Playwright is told meanwhile: a function of no arguments.
-    """
-    look = is_so if callable(is_so) else lambda: page.evaluate(is_so)
-    end = time.monotonic() + TIMEOUT_MS / 1000
-    while not look():
-        assert time.monotonic() < end, is_so
-        page.wait_for_timeout(50)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from chat_person import Person, meeting
+from chat_person import Person, meeting, until
 
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
 
@@ -55,7 +55,7 @@ def test_a_room_has_its_title_whoever_writes_first(people):
     anna.page.fill("#begin-title", "Quick tea")
     anna.page.fill("#begin-members", ben.name)
     anna.page.click("#begin-group button")
-    anna.page.wait_for_function("location.hash.startsWith('#r-')", polling=10)
+    until(anna.page, "location.hash.startsWith('#r-')")
     anna.say("at once")
     expect(anna.page.locator("#room-title")).to_have_text("Quick tea")
     expect(anna.page.locator(".room:has-text('at once')")).to_contain_text("Quick tea")

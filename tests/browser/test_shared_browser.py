@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from chat_person import PASSWORD, Person, meeting
+from chat_person import PASSWORD, Person, meeting, until
 
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
 
@@ -44,12 +44,7 @@ def sign_out(person):
 
 
 def poll(page, script, wanted):
-    for _ in range(200):
-        found = page.evaluate(script)
-        if found == wanted:
-            return
-        page.wait_for_timeout(100)
-    raise AssertionError(found)
+    until(page, lambda: page.evaluate(script) == wanted)
 
 
 def test_who_signs_in_next_sees_nothing_of_the_last_one(browser, server):

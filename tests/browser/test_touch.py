@@ -1,10 +1,11 @@
 """What one does with a message is there for fingers, keys and screen readers, too."""
 
 import pytest
-from chat_person import Person, meeting
+from chat_person import TIMEOUT_MS, Person, meeting, until
 
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
 
+SCROLL_UP = "document.getElementById('scroller').scrollTop = 0"
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 
 
@@ -15,6 +16,7 @@ def test_a_tap_brings_what_one_can_do(browser, server):
         ben.say("Tea?")
         anna.sees("Tea?")
         phone = browser.new_context(storage_state=anna.context.storage_state(), **PHONE).new_page()
+        phone.set_default_timeout(TIMEOUT_MS)
         phone.goto(f"{server.url}/#dm:{anna.name}:{ben.name}")
         message = phone.locator(".message:has(p:text-is('Tea?'))")
         toolbar = message.get_by_role("toolbar")
@@ -100,12 +102,7 @@ def test_older_messages_are_not_read_aloud(browser, server):
         expect(log.locator(".mark.sent, .mark.delivered, .mark.read")).to_have_count(3)
         expect(log).to_have_attribute("aria-live", "polite")
         # By hand, too, one moves again where the list has just followed its end.
-        anna.page.wait_for_function(
-            "() => {"
-            " document.getElementById('scroller').scrollTop = 0;"
-            " return document.querySelector('[role=log]').ariaLive === 'off';"
-            "}"
-        )
+        until(anna.page, f"{SCROLL_UP}, document.querySelector('[role=log]').ariaLive === 'off'")
         anna.page.click("#jump")
         expect(log).to_have_attribute("aria-live", "polite")
 
