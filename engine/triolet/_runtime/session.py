@@ -153,6 +153,7 @@ class Session:
     def is_busy(self) -> bool:
         """Whether the connection must not be read now: see `wait_ready`."""
         limits, pipeline = self.engine.limits, self.pipeline
+        # `Pipeline.is_full` without its call: this is asked for each message that is read.
         is_full = pipeline.is_deciding_again or pipeline.inflight >= limits.inflight_max
         return is_full or self.outbox.size > limits.outbox_bytes_high
 
