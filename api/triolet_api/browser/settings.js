@@ -1,4 +1,4 @@
-// Settings: who sees me, and what I am told of. This part comes when it is asked for.
+// Settings: who sees me, and what I am told of. Loaded on demand.
 
 import { $, submit } from "./dom.js";
 
@@ -6,17 +6,18 @@ const PREFERENCES = "/v1/notifications/preferences";
 const PAUSE_MS = 8 * 3_600_000;
 
 export async function openSettings(account, { client, open }, askForPush) {
-  const [dialog, form, said] = [$("settings"), $("settings-form"), $("settings-said")];
+  const [dialog, form, fields, said] = ["", "-form", "-fields", "-said"].map((part) => $("settings" + part));
   const room = open?.room;
   $("settings-room").hidden = !room;
   $("settings-push").onclick = async () => (said.textContent = await askForPush());
   said.textContent = "Loading…";
-  form.onsubmit = (event) => event.preventDefault();
+  fields.disabled = true;
   dialog.showModal();
   try {
     const [wishes, seen] = await Promise.all([account.ask("GET", PREFERENCES), account.ask("GET", "/v1/presence/me")]);
     show(form.elements, { ...wishes, ...seen }, room);
     said.textContent = "";
+    fields.disabled = false;
     form.onsubmit = (event) => submit(event, said, async (wanted) => {
       await account.ask("PUT", PREFERENCES, wishesOf(wanted, wishes, room));
       await client.presence(undefined, { visibleTo: wanted.visible_to });
