@@ -9,6 +9,7 @@ from werkzeug.exceptions import HTTPException
 from triolet._model.errors import Refusal, StoreError
 
 from .application import Application
+from .giving_way import GiveWay, to_nobody
 from .pages.headers import Headers
 from .pages.settings import WebSettings
 from .problems import on_http_error, on_refusal, on_store_error, problem
@@ -20,7 +21,12 @@ BODY_TIMEOUT_S: Final = 30
 RESPONSE_TIMEOUT_S: Final = 60
 
 
-def create_app(web: WebSettings | None = None, *, origins: Sequence[str] = ()) -> Application:
+def create_app(
+    web: WebSettings | None = None,
+    *,
+    origins: Sequence[str] = (),
+    give_way: GiveWay = to_nobody,
+) -> Application:
     """Return an application without endpoints: `Dispatcher` adds them.
 
     A view may raise `Refusal` or `StoreError`: it is answered as a problem with its code.
@@ -28,9 +34,10 @@ def create_app(web: WebSettings | None = None, *, origins: Sequence[str] = ()) -
     Args:
         web: what browsers are told.
         origins: web origins that may ask besides our own.
+        give_way: to what goes before requests.
     """
     headers = Headers(web or WebSettings(), origins)
-    app = Application("triolet_api", headers)
+    app = Application("triolet_api", headers, give_way)
     app.config["MAX_CONTENT_LENGTH"] = BODY_BYTES_MAX
     app.config["BODY_TIMEOUT"] = BODY_TIMEOUT_S
     app.config["RESPONSE_TIMEOUT"] = RESPONSE_TIMEOUT_S

@@ -25,6 +25,7 @@ from werkzeug.wrappers import Response as WerkzeugResponse
 
 from triolet._model.errors import Refusal
 
+from .giving_way import GiveWay
 from .pages.headers import Headers
 from .problems import on_http_error, on_refusal
 
@@ -51,8 +52,11 @@ class HeldBody(ResponseBody):
 class _Exchange(TrioASGIHTTPConnection):
     """One request and its answer."""
 
+    app: "Application"
+
     async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         request = self._create_request_from_scope(send)
+        self.app.give_way()
         async with trio.open_nursery() as nursery:
             # Takes the body, and cancels the rest when the peer leaves.
             nursery.start_soon(self.handle_messages, nursery, request, receive)
@@ -68,6 +72,7 @@ class _Exchange(TrioASGIHTTPConnection):
                 if isinstance(body, HeldBody):
                     body.release()
             return
+        self.app.give_way()
         headers = [(name.lower().encode(), value.encode()) for name, value in response.headers]
         await send(
             {"type": "http.response.start", "status": response.status_code, "headers": headers}
@@ -78,12 +83,19 @@ class _Exchange(TrioASGIHTTPConnection):
 
 @final
 class Application(QuartTrio):
-    """See the module. `headers`: what each answer is given besides."""
+    """See the module.
+
+    Args:
+        name: of the package.
+        headers: what each answer is given besides.
+        give_way: to what goes before requests.
+    """
 
     asgi_http_class = _Exchange
 
-    def __init__(self, name: str, headers: Headers) -> None:
+    def __init__(self, name: str, headers: Headers, give_way: GiveWay) -> None:
         super().__init__(name, static_folder=None)
+        self.give_way = give_way
         self._headers = headers
         self._views: dict[str, View] = {}
         # What views have raised, of requests that Quart is to answer.
@@ -109,12 +121,14 @@ class Application(QuartTrio):
             return await self._handle_other(request, error)
         if view is None:
             return await self._handle_other(request)
+        self.give_way()
         try:
             response = await view(request, **values)
         except Refusal as refusal:
             response = await on_refusal(refusal)
         except (Exception, BaseExceptionGroup) as error:  # noqa: BLE001 - Quart raises it again
             return await self._handle_failed(request, error)
+        self.give_way()
         return self._headers.add(request, response)
 
     async def _handle_other(

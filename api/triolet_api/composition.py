@@ -77,7 +77,7 @@ async def open_api(
     async with AsyncExitStack() as stack:
         bus = bus_of(settings.bus_url.reveal(), settings.store_url.reveal())
         guarding = await stack.enter_async_context(open_guard(engine, settings.guard, bus=bus))
-        app = create_app(settings.web, origins=settings.origins)
+        app = create_app(settings.web, origins=settings.origins, give_way=engine.give_way)
         documents, days = engine.store.documents, settings.admin.audit_days
         belongings = Belongings(engine, [SignInKeeper(documents), PushKeeper(documents)])
         audit = Audit(documents, engine.clock, engine.entropy, days=days)

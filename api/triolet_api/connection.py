@@ -19,6 +19,8 @@ from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.typing import H11SendableEvent
 
+from .giving_way import GiveWay
+
 # One piece of an answer: what a slow peer must take within `send_timeout_s`, 17 kbit/s.
 _PIECE_BYTES: Final = 64 * 1024
 _TCP: Final = (socket.AF_INET, socket.AF_INET6)
@@ -78,8 +80,9 @@ class HttpStream(Protocol):
 class BoundedStream(trio.abc.HalfCloseableStream):
     """A stream whose peer must keep taking, and that can be closed from outside at once."""
 
-    def __init__(self, inner: HttpStream, send_timeout_s: float) -> None:
+    def __init__(self, inner: HttpStream, send_timeout_s: float, give_way: GiveWay) -> None:
         self._inner = inner
+        self._give_way = give_way
         self._send_timeout_s = send_timeout_s
         self.socket = inner.socket
 
@@ -95,6 +98,7 @@ class BoundedStream(trio.abc.HalfCloseableStream):
         """
         with memoryview(data) as view:
             for start in range(0, len(view), _PIECE_BYTES):
+                self._give_way()
                 with trio.move_on_after(self._send_timeout_s) as scope:
                     await self._inner.send_all(view[start : start + _PIECE_BYTES])
                 if scope.cancelled_caught:
@@ -124,9 +128,10 @@ class Http11(H11Protocol):
     # Of an answer whose body has not begun.
     _head = b""
 
-    def read_within(self, reading: trio.CancelScope) -> None:
-        """Say what has to be cancelled when the connection is closed."""
+    def prepare(self, reading: trio.CancelScope, give_way: GiveWay) -> None:
+        """Say what has to be cancelled when the connection is closed, and who goes before."""
         self._reading = reading
+        self._give_way = give_way
 
     async def handle(self, event: Event) -> None:
         """Take bytes; or the end, which ends whoever waits to read on.
@@ -145,6 +150,7 @@ class Http11(H11Protocol):
 
         Two pieces would be two calls of the system and two packets: 30 µs of 500.
         """
+        self._give_way()
         try:
             data = self.connection.send(event)
         except h11.LocalProtocolError:
@@ -156,6 +162,15 @@ class Http11(H11Protocol):
             self._head = data
         elif data:
             await self.send(RawData(data))
+
+    async def _create_stream(self, request: h11.Request) -> None:
+        self._give_way()
+        await super()._create_stream(request)
+        self._give_way()
+
+    async def _maybe_recycle(self) -> None:
+        self._give_way()
+        await super()._maybe_recycle()
 
     async def _check_protocol(self, event: object) -> None:
         """Ignore `Upgrade: h2c` and HTTP/2's preface, as RFC 9110 section 7.8 allows."""
@@ -169,6 +184,7 @@ def _has_body(head: h11.Response) -> bool:
 class Connection(TCPServer):
     """One connection, from its first byte to its last."""
 
+    give_way: GiveWay
     _peer_has_left = False
 
     async def protocol_send(self, event: Event) -> None:
@@ -199,7 +215,7 @@ class Connection(TCPServer):
             made.server,
             made.send,
         )
-        http11.read_within(reading)
+        http11.prepare(reading, self.give_way)
         with reading:
             await super()._read_data()
         # A request may have begun while that was cancelled; nobody is there to be answered.

@@ -120,12 +120,14 @@ class Dispatcher:
 
         async def view(asked: Request, **path: str) -> Response:
             call, headers = await self._admitted(one, asked, key)
+            self._app.give_way()
             try:
                 values = {each.name: _parameter(each, path[each.name]) for each in one.parameters}
                 if one.query is not None:
                     values["query"] = _query(asked, one.query, lists)
                 if one.body is not None:
                     values["body"] = await _body(asked, one.body)
+                self._app.give_way()
                 if is_stream and asked.method == "HEAD":
                     # Nobody would read what is opened here: it is said what it would be.
                     result: object = Response(b"", one.status, content_type=one.produces)
@@ -136,7 +138,9 @@ class Dispatcher:
                 # It was counted as well.
                 response = await on_refusal(refusal)
             else:
+                self._app.give_way()
                 response = _response(one, result)
+                self._app.give_way()
                 headers |= call.headers
             response.headers.update(headers)
             return response
@@ -165,6 +169,7 @@ class Dispatcher:
             return Call(asked, None, address), headers
         # Refused tokens cost a signature each: an address has its rate of them.
         await self._guard.check(address=address, identity=None, rate="free")
+        self._app.give_way()
         token = _token(asked, one)
         if key is not None and compare_digest((token or "").encode(), key.reveal()):
             return Call(asked, None, address), {}

@@ -29,6 +29,7 @@ from msgspec import Struct
 from triolet._model.errors import ErrorCode
 
 from .connection import BoundedStream, Connection, HttpStream, end_unless_acknowledged
+from .giving_way import GiveWay, to_nobody
 from .problems import PROBLEM_TYPE, body_of
 
 _log = logging.getLogger("triolet.http")
@@ -103,7 +104,9 @@ class HttpDoor:
         config: Config,
         state: dict[str, object],
         limits: HttpLimits,
+        give_way: GiveWay,
     ) -> None:
+        self._give_way = give_way
         self._app = ASGIWrapper(app)
         self._config = config
         self._state = state
@@ -117,7 +120,7 @@ class HttpDoor:
 
         Beyond `connections_max`, and once draining, it is closed at once.
         """
-        bounded = BoundedStream(stream, self._limits.send_timeout_s)
+        bounded = BoundedStream(stream, self._limits.send_timeout_s, self._give_way)
         end_unless_acknowledged(stream.socket, self._limits.send_timeout_s)
         try:
             if len(self._open) >= self._limits.connections_max:
@@ -134,6 +137,7 @@ class HttpDoor:
                 # Hypercorn asks a stream whether it is TLS, whatever its annotation says.
                 as_annotated = cast("trio.SSLStream[trio.SocketStream]", stream)
                 connection = Connection(self._app, self._config, self._context, state, as_annotated)
+                connection.give_way = self._give_way
                 await connection.run()
         except* Exception:  # noqa: BLE001 - a connection's bug must not end the listener
             _log.exception("an HTTP connection failed")
@@ -166,11 +170,19 @@ class HttpDoor:
 
 @asynccontextmanager
 async def open_http_door(
-    app: ASGIFramework, *, limits: HttpLimits | None = None
+    app: ASGIFramework,
+    *,
+    limits: HttpLimits | None = None,
+    give_way: GiveWay = to_nobody,
 ) -> AsyncIterator[HttpDoor]:
     """Start `app`, yield the door to it; at the end drain it, and stop the application.
 
     When the block fails or is cancelled, connections are cut and the application is cancelled.
+
+    Args:
+        app: what is served.
+        limits: its bounds.
+        give_way: to what goes before requests.
 
     Raises:
         RuntimeError: the application did not start.
@@ -185,7 +197,7 @@ async def open_http_door(
         await lifespan.wait_for_startup()
         if not application.is_started:
             raise RuntimeError(f"the HTTP application did not start: {application.failure}")
-        door = HttpDoor(application, config, state, limits)
+        door = HttpDoor(application, config, state, limits, give_way)
         try:
             yield door
             await door.drain()

@@ -215,7 +215,7 @@ async def open_server(settings: Settings, *, shares_port: bool = False) -> Async
             )
         )
         api = await stack.enter_async_context(open_api(engine, settings, signing))
-        door = await stack.enter_async_context(open_http_door(api.app))
+        door = await stack.enter_async_context(open_http_door(api.app, give_way=engine.give_way))
         try:
             host, port = await engine.listen(
                 settings.host,

@@ -11,6 +11,7 @@ from hypercorn.typing import ConnectionState
 from quart import Response
 
 from triolet_api.connection import Http11, end_unless_acknowledged
+from triolet_api.giving_way import to_nobody
 from triolet_api.http import HttpLimits, make_config
 
 GET = b"GET /health/live HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -170,7 +171,9 @@ class Pieces:
 
 def make_http11(send):
     config, state = make_config(HttpLimits()), ConnectionState({})
-    return Http11(None, config, WorkerContext(None), None, state, False, None, None, send)
+    http11 = Http11(None, config, WorkerContext(None), None, state, False, None, None, send)
+    http11.prepare(trio.CancelScope(), to_nobody)
+    return http11
 
 
 @pytest.mark.parametrize(

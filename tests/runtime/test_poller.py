@@ -1,11 +1,14 @@
 """Laws of the selector that all sockets share, and of the tasks that stand in where it cannot."""
 
 import socket
+from contextvars import ContextVar
+from math import inf
 
 import pytest
 import trio
 from scene import settled
 
+from triolet._runtime import poller as poller_module
 from triolet._runtime.poller import READ, WRITE, Poller
 
 pytestmark = pytest.mark.usefixtures("standing_time")
@@ -255,3 +258,39 @@ async def test_once_it_is_over_there_is_nothing_to_give_up(is_shared):
     told.close()
 
     assert (told.readable, told.writable) == (0, 0)
+
+
+async def test_a_glance_finds_what_is_ready_in_the_middle_of_other_work(nursery, monkeypatch):
+    """And, just after a look, asks nobody."""
+    poller = Poller()
+    nursery.start_soon(poller.run)
+    await settled()
+    told = Told(poller, at_most=2)
+    told.watch(READ)
+    told.peer.send(b"x")
+
+    monkeypatch.setattr(poller_module, "_GLANCE_S", inf)
+    poller.glance()
+    assert told.readable == 0
+    monkeypatch.setattr(poller_module, "_GLANCE_S", -1.0)
+    poller.glance()
+    assert told.readable == 1
+    told.close()
+
+
+async def test_what_a_glance_begins_knows_nothing_of_who_glanced(nursery, monkeypatch):
+    """A connection that lives for days would keep a request's context, and log as that request."""
+    poller, told_of = Poller(), []
+    asked_by = ContextVar("asked_by", default="nobody")
+    nursery.start_soon(poller.run)
+    await settled()
+    told = Told(poller)
+    told.on_readable = lambda: (told.watch(0), told_of.append(asked_by.get()))
+    told.watch(READ)
+    told.peer.send(b"x")
+    asked_by.set("anna")
+
+    monkeypatch.setattr(poller_module, "_GLANCE_S", -1.0)
+    poller.glance()
+    assert told_of == ["nobody"]
+    told.close()

@@ -236,6 +236,10 @@ class Engine:
         assert self._nursery is not None, "the engine is not running"
         self._nursery.start_soon(function)
 
+    def give_way(self) -> None:
+        """Do what has come over WebSockets: for those who work for long in one step beside it."""
+        self._poller.glance()
+
     def _own_poller(self) -> Poller:
         poller = Poller()
         self.flusher.look = poller.look

@@ -6,6 +6,8 @@ has none. Against a task for each this saves 2.2 KB a connection, and a task swi
 
 import select
 import socket
+from contextvars import Context
+from time import perf_counter
 from typing import Final, Protocol, final
 
 import trio
@@ -17,6 +19,8 @@ READ: Final = 1
 WRITE: Final = 4
 # Sockets looked after between two checkpoints, so that what they were answered is written soon.
 _EVENTS_PER_TURN: Final = 128
+# Whoever works on in one scheduler step gives way so often. A look at nothing takes 3 µs.
+_GLANCE_S: Final = 50e-6
 
 
 class Polled(Protocol):
@@ -63,6 +67,10 @@ class Watcher(Protocol):
         """Tell another one from now on, of the same socket and for the same events."""
         ...
 
+    def glance(self) -> None:
+        """Tell now what is ready, between two pieces of other work, if there is a system to ask."""
+        return
+
 
 @final
 class Poller(Watcher):
@@ -83,6 +91,10 @@ class Poller(Watcher):
         self._nursery: trio.Nursery | None = None
         self._waits: dict[tuple[Polled, int], trio.CancelScope] = {}
         self._is_over = False
+        # When it was last looked, by `perf_counter`.
+        self._looked_at = 0.0
+        # What is begun for a connection is nothing of the request that gave way to it.
+        self._context = Context()
 
     async def run(self) -> None:
         """Watch for as long as the engine lives."""
@@ -109,7 +121,18 @@ class Poller(Watcher):
         """Have what is ready handled now, up to a number; return how much it was."""
         if self._epoll is None or not self.is_shared or self._is_over:
             return 0
-        return self.turn.take(self._look)
+        found = self.turn.take(self._look)
+        self._looked_at = perf_counter()
+        return found
+
+    def glance(self) -> None:
+        """Look now, between two pieces of other work, unless that was done just before.
+
+        A request over HTTP takes 1 ms of the event loop, in steps of up to 0.3 ms: a message that
+        comes meanwhile is answered within a few hundredths of one.
+        """
+        if perf_counter() - self._looked_at > _GLANCE_S:
+            self._context.run(self.look)
 
     def _look(self) -> int:
         """Tell what is ready now, up to a number; return how much it was."""
