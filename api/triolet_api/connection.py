@@ -139,11 +139,13 @@ class Http11(H11Protocol):
         A pipelined request waits until the answer before it is sent. If that one fails,
         Hypercorn tells the application, and leaves the reader waiting for ever.
         """
+        self._give_way()
         try:
             await super().handle(event)
         finally:
             if isinstance(event, Closed):
                 self._reading.cancel()
+        self._give_way()
 
     async def _send_h11_event(self, event: H11SendableEvent) -> None:
         """Send what an event is on the wire: a head together with what follows it at once.
@@ -195,6 +197,7 @@ class Connection(TCPServer):
         `Connection: close` stays open, and an idle connection has no timeout. Nothing in
         here waits for the peer.
         """
+        self.give_way()
         if isinstance(event, RawData):
             await super().protocol_send(event)
         elif not (self._peer_has_left and isinstance(event, Updated)):
