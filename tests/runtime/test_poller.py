@@ -281,7 +281,8 @@ async def test_a_glance_finds_what_is_ready_in_the_middle_of_other_work(nursery,
 async def test_what_a_glance_begins_knows_nothing_of_who_glanced(nursery, monkeypatch):
     """A connection that lives for days would keep a request's context, and log as that request."""
     poller, told_of = Poller(), []
-    asked_by = ContextVar("asked_by", default="nobody")
+    asked_by = ContextVar("asked_by")
+    asked_by.set("the engine")
     nursery.start_soon(poller.run)
     await settled()
     told = Told(poller)
@@ -292,5 +293,5 @@ async def test_what_a_glance_begins_knows_nothing_of_who_glanced(nursery, monkey
 
     monkeypatch.setattr(poller_module, "_GLANCE_S", -1.0)
     poller.glance()
-    assert told_of == ["nobody"]
+    assert told_of == ["the engine"]
     told.close()

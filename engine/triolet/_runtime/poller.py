@@ -6,7 +6,7 @@ has none. Against a task for each this saves 2.2 KB a connection, and a task swi
 
 import select
 import socket
-from contextvars import Context
+from contextvars import Context, copy_context
 from time import perf_counter
 from typing import Final, Protocol, final
 
@@ -93,11 +93,12 @@ class Poller(Watcher):
         self._is_over = False
         # When it was last looked, by `perf_counter`.
         self._looked_at = 0.0
-        # What is begun for a connection is nothing of the request that gave way to it.
+        # What is begun for a connection is the engine's, not of the request that gave way to it.
         self._context = Context()
 
     async def run(self) -> None:
         """Watch for as long as the engine lives."""
+        self._context = copy_context()
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             try:
