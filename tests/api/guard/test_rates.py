@@ -155,6 +155,78 @@ async def test_every_class_has_a_rate(guard):
     assert await guard.check(address=HERE, identity=person(), rate="free") == {}
 
 
+# --- several in one ------------------------------------------------------------------------------
+
+MANY = GuardSettings(write_rate=1, write_burst=10, address_factor=2)
+
+
+async def several(guard, requests, *, user="anna", address=HERE):
+    """Ask for several at once, as the dispatcher does; return the headers, or the refusal."""
+    who = {"address": address, "identity": person(user), "rate": "write"}
+    try:
+        await guard.check(**who)
+        return await guard.count(**who, requests=requests)
+    except HeadedRefusal as refusal:
+        return refusal
+
+
+async def test_several_in_one_count_as_so_many_for_their_user_and_their_address():
+    async with open_guarded(MANY) as (_, guard):
+        told = await several(guard, 7)
+        assert (told["RateLimit-Remaining"], told["RateLimit-Reset"]) == ("3", "7")
+        for user in ("ben", "cleo"):
+            told = await several(guard, 6, user=user)
+        assert (told["RateLimit-Limit"], told["RateLimit-Remaining"]) == ("20", "1")
+
+        refused = await several(guard, 6, user="dora")
+        assert refused.code is ErrorCode.RATE_LIMITED
+        # Of the address's, the request itself is one, though nothing of it was carried out.
+        assert (refused.headers["RateLimit-Limit"], refused.headers["RateLimit-Reset"]) == (
+            "20",
+            "10",
+        )
+        assert isinstance(await several(guard, 6, user="dora", address=THERE), dict)
+
+
+async def test_several_that_are_refused_pass_when_it_was_said_and_not_sooner():
+    async with open_guarded(MANY) as (_, guard):
+        assert isinstance(await several(guard, 8, address="unix"), dict)
+        refused = await several(guard, 5, address="unix")
+        # One of the two that were left went with it.
+        assert (refused.retry_after_ms, refused.headers["RateLimit-Remaining"]) == (4001, "1")
+
+        await trio.sleep(refused.retry_after_ms / 1000)
+        assert isinstance(await several(guard, 5, address="unix"), dict)
+        again = await several(guard, 1, address="unix")
+        assert again.code is ErrorCode.RATE_LIMITED
+
+
+async def test_more_than_a_burst_pass_after_a_silence_and_are_paid_for():
+    """The rate holds: whoever writes only so has no more of it than others."""
+    async with open_guarded(MANY) as (_, guard):
+        passed, waited_s = 0, 0.0
+        while passed < 10:
+            said = await several(guard, 25, address="unix")
+            if isinstance(said, dict):
+                passed += 1
+                told = {"RateLimit-Limit": "10", "RateLimit-Remaining": "0"}
+                assert told.items() <= said.items()
+                assert said["RateLimit-Reset"] == "25"
+            else:
+                assert said.retry_after_ms <= 26_001, "and never for ever"
+                await trio.sleep(said.retry_after_ms / 1000)
+                waited_s += said.retry_after_ms / 1000
+        assert 9 * 25 <= waited_s < 9 * 26 + 1
+
+
+async def test_several_count_on_no_account_for_who_is_not_bounded():
+    async with open_guarded(MANY) as (_, guard):
+        who = {"address": HERE, "identity": person("s", "service"), "rate": "write"}
+        assert await guard.count(**who, requests=64) == {}
+        who = {"address": HERE, "identity": person(), "rate": "free"}
+        assert await guard.count(**who, requests=64) == {}
+
+
 # --- who may at all ------------------------------------------------------------------------------
 
 
