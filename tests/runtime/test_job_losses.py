@@ -128,6 +128,48 @@ async def test_what_is_on_its_last_attempt_is_never_claimed_before_it_begins(aut
     assert len(process.begun) == 201
 
 
+async def test_what_may_be_tried_once_costs_a_claim_for_as_many_as_begin(scene):
+    """What is due is not asked between claims that each find as many as there are hands."""
+    done = []
+
+    async def handler(job):
+        await trio.sleep(0.001)
+        done.append(job.key)
+
+    jobs = [NewJob(kind="mail", key=str(number), attempts_max=1) for number in range(400)]
+    await scene.engine.jobs.add_many(jobs)
+    scene.engine.jobs.handle("mail", handler, concurrency=8)
+    await trio.sleep(LIMITS.jobs_check_s)
+
+    assert len(done) == 400
+    # At first, at the end, and once where it is not known yet how long one takes.
+    assert scene.store.count("jobs.next_due") <= 5
+    assert 50 <= scene.store.count("jobs.claim") <= 55
+
+
+async def test_what_is_done_alone_has_its_turn_between_those_that_may_be_tried_once(scene):
+    """Also where the claims of these go on and on."""
+    done = []
+
+    async def handler(job):
+        await trio.sleep(0.1)
+        done.append(job.key)
+
+    clock = scene.engine.clock
+    jobs = [NewJob(kind="mail", key=str(number), attempts_max=1) for number in range(1000)]
+    await scene.engine.jobs.add_many(jobs[:10])
+    scene.engine.jobs.handle("mail", handler, concurrency=1)
+    await trio.sleep(2)
+    assert len(done) == 10
+    await lost_twice(scene.store.real.jobs, clock, mail="a")
+    await scene.engine.jobs.add_many(jobs[10:])
+    await trio.sleep(2 * LIMITS.jobs_check_s)
+
+    # They are not all done by then.
+    assert "a" in done
+    assert len(done) < 800
+
+
 # --- alone -------------------------------------------------------------------------------------
 
 
