@@ -3,7 +3,7 @@
 import { recall, remember } from "./storage.js";
 import { Refusal } from "./triolet.js";
 
-// What somebody solved; what shows it comes when it is asked for.
+// What somebody solved; loaded on demand.
 const solved = async () => (await import("./captcha.js")).solve();
 
 export class HttpError extends Error {

@@ -167,7 +167,7 @@ class App {
     begin();
   }
 
-  // It comes when it is asked for.
+  // Loaded on demand.
   async settings() {
     try {
       const { openSettings } = await import("./settings.js");

@@ -8,10 +8,11 @@ import { recall, remember } from "./storage.js";
 export const draftKey = (me, { room }) => `draft ${me} ${room}`;
 
 export class Composer {
+  text = $("text");
+  about = null; // {kind: "reply" | "edit", message}
+
   constructor(chat) {
     this.chat = chat;
-    this.text = $("text");
-    this.about = null; // {kind: "reply" | "edit", message}
     $("composer").onsubmit = (event) => (event.preventDefault(), this.#send());
     $("about-cancel").onclick = () => this.#setAbout(null);
     this.text.oninput = () => this.#typed();

@@ -16,13 +16,13 @@ const MARKS = { sending: "🕓", sent: "✓", delivered: "✓✓", read: "✓✓
 const actions = $("actions");
 
 export class Conversation {
+  log = $("log");
+  scroller = $("scroller");
+  isFollowing = true;
+
   constructor(chat, composer) {
-    this.chat = chat;
-    this.composer = composer;
-    this.log = $("log");
-    this.scroller = $("scroller");
-    this.isFollowing = true;
-    chat.isAtEnd = () => this.#isAtEnd();
+    Object.assign(this, { chat, composer });
+    chat.isAtEnd = () => this.#belowPx < END_PX;
     chat.toEnd = () => this.toEnd();
     this.scroller.onscroll = () => this.#scrolled();
     // The end stays in sight when a keyboard comes or the window shrinks.
@@ -57,7 +57,7 @@ export class Conversation {
     const { room, chat } = this;
     const title = titleOf(room, chat.me);
     const isDirect = room.kind === "direct";
-    const seen = isDirect ? chat.presence.get(otherOf(room.room, chat.me)) : undefined;
+    const seen = isDirect && chat.presence.get(otherOf(room.room, chat.me));
     const count = room.memberCount ?? room.marks.size;
     const { length: typing } = room.typing;
     const about = typing
@@ -109,9 +109,11 @@ export class Conversation {
     // Older messages are no news to be read aloud.
     this.log.parentNode.ariaLive = anchor ? "off" : "polite";
     const at = actions.isConnected && actions.closest("li");
+    const focused = document.activeElement;
     reconcile(this.log, this.#rows(), (row) => this.#build(row));
     // That may be drawn anew.
     if (at && !at.isConnected) this.#point(this.log.kept.get(Number(at.dataset.seq))?.element ?? this.log);
+    if (actions.contains(focused)) focused.focus();
     this.#drawState();
     if (this.isFollowing) scroller.scrollTop = scroller.scrollHeight;
     else if (anchor) scroller.scrollTop += (this.log.kept.get(anchor.key)?.element.offsetTop ?? anchor.top) - anchor.top;
@@ -268,22 +270,21 @@ export class Conversation {
 
   // --- moving ---
 
-  #isAtEnd() {
+  get #belowPx() {
     const { scrollTop, scrollHeight, clientHeight } = this.scroller;
-    return scrollHeight - scrollTop - clientHeight < END_PX;
+    return scrollHeight - scrollTop - clientHeight;
   }
 
   #scrolled() {
     const { timeline } = this.room ?? {};
     if (!timeline) return;
-    const { scrollTop, scrollHeight, clientHeight } = this.scroller;
     const wasFollowing = this.isFollowing;
-    this.isFollowing = this.#isAtEnd() && !timeline.hasNewer;
+    this.isFollowing = this.chat.isAtEnd() && !timeline.hasNewer;
     if (wasFollowing !== this.isFollowing) this.chat.changed("view");
     if (this.isFollowing) this.chat.readUp();
     $("jump").hidden = this.isFollowing;
-    if (scrollTop < EDGE_PX) timeline.older();
-    else if (scrollHeight - scrollTop - clientHeight < EDGE_PX) timeline.newer();
+    if (this.scroller.scrollTop < EDGE_PX) timeline.older();
+    else if (this.#belowPx < EDGE_PX) timeline.newer();
   }
 
   async toEnd() {

@@ -43,17 +43,23 @@ export function reconcile(parent, rows, build) {
   }
 }
 
+// What is pressed: it must still be there when let go.
+let pressed;
+for (const what of ["down", "move", "up", "cancel"])
+  addEventListener("pointer" + what, ({ target, buttons }) => (pressed = buttons && (pressed || target.closest?.("button, li"))), true);
+
 // Between draws of a burst: the frames meanwhile are the reader's, who scrolls and writes.
 const BURST_MS = 180;
 // A hidden page gets no frames, and is drawn all the same: its title counts what is unread.
 const FRAMELESS_MS = 250;
 
-// Call `draw` with the next frame, however often it is asked for.
+// Call `draw` with the next frame in which nothing is pressed, however often it is asked for.
 export function eachFrame(draw) {
   let [frame, timer, drawnAt] = [0, null, -Infinity];
   const run = () => {
     cancelAnimationFrame(frame);
     clearTimeout(timer);
+    if (pressed) return ask();
     timer = null;
     drawnAt = performance.now();
     draw();

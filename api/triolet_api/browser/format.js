@@ -2,10 +2,11 @@
 
 import { h } from "./dom.js";
 
-const TIME = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
-const WEEKDAY = new Intl.DateTimeFormat(undefined, { weekday: "short" });
-const DATE = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
-const LONG = new Intl.DateTimeFormat(undefined, { weekday: "long", day: "numeric", month: "long" });
+const shown = (how) => new Intl.DateTimeFormat(undefined, how);
+const TIME = shown({ hour: "2-digit", minute: "2-digit" });
+const WEEKDAY = shown({ weekday: "short" });
+const DATE = shown({ day: "numeric", month: "short" });
+const LONG = shown({ weekday: "long", day: "numeric", month: "long" });
 const DAY_MS = 86_400_000;
 
 export const time = (at) => TIME.format(at);

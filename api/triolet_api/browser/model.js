@@ -14,22 +14,20 @@ const DELIVERED_DELAY_MS = 150;
 const SLOW_MS = 5000;
 
 export class Chat {
-  constructor(client, me, changed) {
-    this.client = client;
-    this.me = me;
-    this.changed = changed;
-    this.rooms = new Map();
-    this.presence = new Map();
-    this.open = null;
-    this.isLoaded = false;
-    this.error = null;
-    this.#takeBack = client.onEvent((event) => this[`on_${event.op}`]?.(event));
-    this.begin();
-  }
-
+  rooms = new Map();
+  presence = new Map();
+  open = null;
+  isLoaded = false;
+  error = null;
   #takeBack;
   #syncTimer = null;
   #readTimer = null;
+
+  constructor(client, me, changed) {
+    Object.assign(this, { client, me, changed });
+    this.#takeBack = client.onEvent((event) => this[`on_${event.op}`]?.(event));
+    this.begin();
+  }
 
   end() {
     this.#takeBack();
@@ -52,7 +50,7 @@ export class Chat {
         after = page.more ? page.rooms.at(-1).room : undefined;
       } while (after && this.rooms.size < 1000);
       this.isLoaded = true;
-      this.watch(this.#others([...this.rooms.values()]));
+      this.watch(this.#others(this.#all));
     } catch (error) {
       this.error = error;
     }
@@ -66,14 +64,18 @@ export class Chat {
     return room;
   }
 
+  get #all() {
+    return [...this.rooms.values()];
+  }
+
   // The newest first; nothing moves because one looks at it.
   listed() {
     const at = ({ last, opened = 0 }) => last?.at ?? opened;
-    return [...this.rooms.values()].sort((one, other) => at(other) - at(one) || (one.room < other.room ? -1 : 1));
+    return this.#all.sort((one, other) => at(other) - at(one) || (one.room < other.room ? -1 : 1));
   }
 
   get unread() {
-    return [...this.rooms.values()].reduce((sum, { unread }) => sum + unread, 0);
+    return this.#all.reduce((sum, { unread }) => sum + unread, 0);
   }
 
   #others(rooms) {
@@ -111,7 +113,7 @@ export class Chat {
     this.#syncTimer ??= setTimeout(async () => {
       this.#syncTimer = null;
       // Neither what is not ours nor what is a bare name.
-      const ours = [...this.rooms.values()].filter(({ room, title, epoch, role }) => title !== room && epoch && role !== null);
+      const ours = this.#all.filter(({ room, title, epoch, role }) => title !== room && epoch && role !== null);
       const have = ours.slice(0, 1000).map(({ room, epoch, head = 0 }) => [room, epoch, head]);
       try {
         this.on_synced(await this.client.sync(have));
@@ -191,7 +193,7 @@ export class Chat {
   }
 
   #letGo() {
-    const kept = [...this.rooms.values()].filter(({ timeline }) => timeline);
+    const kept = this.#all.filter(({ timeline }) => timeline);
     kept.sort((one, other) => other.opened - one.opened);
     for (const room of kept.slice(FOLLOWED_MAX)) {
       room.timeline = null;

@@ -6,14 +6,13 @@ import { avatar, brief, otherOf, textOf, titleOf } from "./format.js";
 import { recall } from "./storage.js";
 
 export class Sidebar {
+  filter = "";
+
   constructor(chat, app) {
-    this.chat = chat;
-    this.app = app;
-    this.filter = "";
+    Object.assign(this, { chat, app });
     $("me").firstElementChild.replaceWith(avatar(chat.me));
     $("my-name").textContent = chat.me;
-    const status = $("status");
-    status.onchange = () => chat.client.presence(status.value).catch(() => {});
+    $("status").onchange = ({ target }) => chat.client.presence(target.value).catch(() => {});
     $("open-settings").onclick = () => app.settings();
     $("sign-out").onclick = () => app.signOut();
     const find = $("find");
@@ -67,7 +66,7 @@ export class Sidebar {
   }
 
   #status(room) {
-    return room.kind === "direct" ? this.chat.presence.get(otherOf(room.room, this.chat.me))?.[0] : undefined;
+    return room.kind === "direct" && this.chat.presence.get(otherOf(room.room, this.chat.me))?.[0];
   }
 
   #row(room) {

@@ -9,24 +9,21 @@ export const PAGE = 50;
 export const WINDOW_MAX = 300;
 
 export class Timeline {
+  messages = []; // by seq, ascending
+  pending = []; // sent by us, not in the log yet
+  hasOlder = true;
+  hasNewer = false;
+  isLoading = null; // "first", "older", "newer"
+  error = null;
+  missed = 0; // arrived beyond the window
+  head = 0;
+  #early = []; // entries of a room whose end is not read, or read again
+  #reading = 0;
+
   // `read({before, after, limit})` is history; `changed()` is called when there is something new.
   constructor(me, read, changed) {
-    this.me = me;
-    this.read = read;
-    this.changed = changed;
-    this.messages = []; // by seq, ascending
-    this.pending = []; // sent by us, not in the log yet
-    this.hasOlder = true;
-    this.hasNewer = false;
-    this.isLoading = null; // "first", "older", "newer"
-    this.error = null;
-    this.missed = 0; // arrived beyond the window
-    this.head = 0;
-    this.#early = [];
+    Object.assign(this, { me, read, changed });
   }
-
-  #early; // entries of a room whose end is not read, or read again
-  #reading = 0;
 
   get last() {
     return this.messages.at(-1);
