@@ -26,9 +26,12 @@ class List {
       this.rows = [];
       this.place.replaceChildren(h("p", { class: "lead busy" }, "Loading…"));
     }
+    const { rows: had } = this;
+    const { length } = had;
     await this.try(async () => {
       const { rows, next } = await this.read(after);
-      this.rows.push(...rows);
+      if (this.rows !== had || had.length !== length) return; // read meanwhile
+      had.push(...rows);
       this.next = next;
       this.more.hidden = !next;
       this.draw();
