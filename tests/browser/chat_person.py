@@ -60,6 +60,8 @@ class Person:
         self.page.click("#new")
         self.page.fill("#begin-person", other)
         self.page.click("#begin-direct button")
+        # Another room may be open already: this one is when the dialog has gone.
+        self.page.wait_for_selector("#begin", state="hidden")
         self.page.wait_for_selector("#conversation:not([hidden])")
 
     def enter(self, title):
@@ -79,6 +81,30 @@ class Person:
     def marks(self, text):
         """The mark of my message, once it is `read`, `delivered` …"""
         return self.page.locator(f".message:has(p:text-is('{text}')) .mark")
+
+    def wait_mark(self, text, mark):
+        """Wait until my message got so far.
+
+        One that is not stored yet can be neither edited nor pointed at, and each mark draws it anew.
+        """
+        self.page.wait_for_selector(f".message:has(p:text-is('{text}')) .mark.{mark}")
+
+    def open_settings(self):
+        """Open the dialog, and return its form when it shows what is kept."""
+        self.page.click("#open-settings")
+        self.page.wait_for_selector("#settings", state="visible")
+        # Disabled until then.
+        self.page.wait_for_selector("#settings-form .primary:enabled")
+        return self.page.locator("#settings-form")
+
+    def save_settings(self):
+        self.page.click("#settings-form .primary")
+        self.page.wait_for_selector("#settings", state="hidden")
+
+    def resize(self, width, height):
+        """Make the window so large; the page is told of it a little later."""
+        self.page.set_viewport_size({"width": width, "height": height})
+        until(self.page, f"innerWidth === {width}")
 
 
 @contextmanager

@@ -9,6 +9,13 @@ from chat_person import Person, meeting, until
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
 
 
+# Scroll up, and return what was the first message then.
+TO_THE_TOP = """() => {
+    document.getElementById("scroller").scrollTop = 0;
+    return document.querySelector(".bubble p").innerText;
+}"""
+
+
 @pytest.fixture
 def people(browser, server):
     with meeting(browser, server) as pair:
@@ -35,6 +42,8 @@ def test_two_people_chat(people):
     item.get_by_role("button", name="Reply").click()
     anna.say("Good")
     ben.page.wait_for_selector(".message:has(p:text-is('Good')) .quote:has-text('On my way')")
+    # Nothing moves under the pointer any more.
+    anna.wait_mark("Good", "read")
     item.hover()
     item.get_by_role("button", name="React").click()
     anna.page.get_by_role("button", name="React with 👍").click()
@@ -246,8 +255,8 @@ def test_history_scrolls_without_end_and_without_jumps(browser, server):
         ben.sees("line 999")
         scroller = ben.page.locator("#scroller")
         for _ in range(8):
-            first = ben.page.locator(".bubble p").first.inner_text()
-            ben.page.evaluate("document.getElementById('scroller').scrollTop = 0")
+            # At once: an older page may still be on its way.
+            first = ben.page.evaluate(TO_THE_TOP)
             expect(ben.page.locator(".bubble p").first).not_to_have_text(first)
             # It is still the first in sight: above it there is more now.
             box = ben.page.locator(f".bubble p:text-is('{first}')").bounding_box()
@@ -267,7 +276,7 @@ def test_the_keyboard_suffices(people):
     anna.say("two")
     # What is not sent yet cannot be edited, and a list that changes loses the focus.
     for text in ("one", "two"):
-        expect(anna.marks(text)).to_have_class(re.compile("delivered"))
+        anna.wait_mark(text, "delivered")
     page = anna.page
     page.keyboard.press("Control+k")
     assert page.evaluate("document.activeElement.id") == "find"
@@ -296,7 +305,7 @@ def test_nothing_keeps_anybody_out(browser, server, axe, scheme):
         anna.page.click("#new")
         findings["dialog"] = axe(anna.page)
         anna.page.click("#begin [aria-label=Close]")
-        anna.page.set_viewport_size({"width": 390, "height": 780})
+        anna.resize(390, 780)
         findings["phone"] = axe(anna.page)
         ben.page.click("button[aria-label='Sign out']")
         ben.page.wait_for_selector("#sign-in:not([hidden])")
@@ -306,11 +315,11 @@ def test_nothing_keeps_anybody_out(browser, server, axe, scheme):
 
 def test_on_a_phone_one_sees_the_list_or_the_room(people):
     anna, _ = people
-    anna.page.set_viewport_size({"width": 390, "height": 780})
-    assert not anna.page.locator(".side").is_visible()
+    anna.resize(390, 780)
+    expect(anna.page.locator(".side")).to_be_hidden()
     anna.page.click("#back")
     anna.page.wait_for_selector(".side", state="visible")
-    assert not anna.page.locator("#conversation").is_visible()
+    expect(anna.page.locator("#conversation")).to_be_hidden()
     assert anna.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 

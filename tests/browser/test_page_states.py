@@ -8,7 +8,7 @@ from chat_person import Person, meeting, until
 
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
 
-PHONE = {"width": 390, "height": 780}
+PHONE = (390, 780)
 FITS = "document.documentElement.scrollWidth <= innerWidth"
 KICK = """async ([room, token, user]) => {
     const { connect } = await import("/assets/triolet.js");
@@ -74,7 +74,7 @@ def test_who_is_removed_from_a_room_is_told(people, server):
 def test_a_room_with_a_long_title_fits_a_phone(people):
     anna, ben = people
     make_room(anna, "Tea, and how it is made in the whole wide world, " * 3, members=ben.name)
-    anna.page.set_viewport_size(PHONE)
+    anna.resize(*PHONE)
     assert anna.page.evaluate(FITS)
 
 

@@ -5,22 +5,12 @@ from chat_person import meeting, until
 
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
 
-PREFERENCES = """async () => {
+ASK = """async () => {
     const { Account } = await import("/assets/account.js");
-    return await Account.kept().ask("GET", "/v1/notifications/preferences");
+    return await Account.kept().ask("GET", "%s");
 }"""
-
-
-def open_settings(person):
-    person.page.click("#open-settings")
-    expect(person.page.locator("#settings")).to_be_visible()
-    expect(person.page.locator("#settings-form .primary")).to_be_enabled()
-    return person.page.locator("#settings-form")
-
-
-def save(person):
-    person.page.click("#settings-form .primary")
-    expect(person.page.locator("#settings")).to_be_hidden()
+PREFERENCES = ASK % "/v1/notifications/preferences"
+SEEN = ASK % "/v1/presence/me"
 
 
 def test_who_wishes_to_be_seen_by_nobody_is_not(browser, server, axe):
@@ -28,18 +18,20 @@ def test_who_wishes_to_be_seen_by_nobody_is_not(browser, server, axe):
     with meeting(browser, server) as (anna, ben):
         ben.enter(anna.name)
         expect(ben.page.locator("#room-about")).to_have_text("online")
-        form = open_settings(anna)
+        form = anna.open_settings()
         assert axe(anna.page) == []
         seen_by = form.get_by_label("Who sees whether I am here")
         expect(seen_by).to_have_value("shared")
         seen_by.select_option("nobody")
-        save(anna)
+        anna.save_settings()
         expect(ben.page.locator("#room-about")).to_have_text("offline")
         anna.page.select_option("#status", "invisible")
+        # Told by the socket, which a reload would end.
+        until(anna.page, lambda: anna.page.evaluate(SEEN)["status"] == "invisible")
         ben.page.reload()
         anna.page.reload()
         expect(anna.page.locator("#status")).to_have_value("invisible")
-        form = open_settings(anna)
+        form = anna.open_settings()
         expect(form.get_by_label("Who sees whether I am here")).to_have_value("nobody")
         anna.page.keyboard.press("Escape")
         expect(anna.page.locator("#open-settings")).to_be_focused()
@@ -49,38 +41,38 @@ def test_what_one_is_told_of_is_kept(browser, server):
     """By room, by kind and by hours; what the dialog does not ask stays as it was."""
     with meeting(browser, server) as (anna, ben):
         room = f"dm:{anna.name}:{ben.name}"
-        form = open_settings(anna)
+        form = anna.open_settings()
         form.get_by_label("Messages in rooms").select_option("mentions")
         form.get_by_label("In the room that is open").select_option("none")
         form.get_by_label("With what was written").uncheck()
         form.get_by_label("From").fill("22:00")
         form.get_by_label("to", exact=True).fill("07:30")
-        save(anna)
+        anna.save_settings()
         kept = anna.page.evaluate(PREFERENCES)
         zone = anna.page.evaluate("Intl.DateTimeFormat().resolvedOptions().timeZone")
         assert (kept["level"], kept["preview"], kept["direct"]) == ("mentions", False, True)
         assert kept["rooms"] == {room: {"level": "none"}}
         assert kept["quiet"] == {"start": "22:00", "end": "07:30", "zone": zone, "breaks": []}
 
-        form = open_settings(anna)
+        form = anna.open_settings()
         expect(form.get_by_label("From")).to_have_value("22:00")
         form.get_by_label("In the room that is open").select_option("pause")
         form.get_by_label("From").fill("")
-        save(anna)
+        anna.save_settings()
         kept = anna.page.evaluate(PREFERENCES)
         assert kept["quiet"] is None
         assert kept["rooms"][room]["muted_until"] > anna.page.evaluate("Date.now()")
-        form = open_settings(anna)
+        form = anna.open_settings()
         expect(form.get_by_label("In the room that is open")).to_have_value("pause")
 
 
 def test_what_is_still_loaded_cannot_be_changed(browser, server):
     """What stood there the last time would be saved, or what is entered overwritten."""
     with meeting(browser, server) as (anna, _):
-        form = open_settings(anna)
+        form = anna.open_settings()
         form.get_by_label("From").fill("22:00")
         form.get_by_label("to", exact=True).fill("07:30")
-        save(anna)
+        anna.save_settings()
         asked = []
 
         def hold(one):

@@ -89,7 +89,7 @@ def test_who_signs_in_next_sees_nothing_of_the_last_one(browser, server):
 def test_nothing_is_pushed_to_where_nobody_is_signed_in(browser, server):
     with meeting(browser, server) as (anna, _):
         anna.context.add_init_script(SUBSCRIBED)
-        with anna.page.expect_request(re.compile("/v1/notifications/subscriptions")):
+        with anna.page.expect_response(re.compile("/v1/notifications/subscriptions")):
             anna.page.reload()
         anna.wait_state("online")
         sign_out(anna)
@@ -158,10 +158,9 @@ def test_a_page_without_push_tells_by_the_worker_what_is_wished_for(browser, ser
         room = f"dm:{anna.name}:{ben.name}"
         poll(ben.page, SHOWN, [[anna.name, "The kettle is on", room]])
 
-        ben.page.click("#open-settings")
-        ben.page.uncheck("#settings-form input[name=direct]")
-        ben.page.click("#settings-form .primary")
-        expect(ben.page.locator("#settings")).to_be_hidden()
+        form = ben.open_settings()
+        form.get_by_label("Direct chats").uncheck()
+        ben.save_settings()
         with ben.page.expect_response(re.compile("/v1/notifications/inbox")):
             anna.say("and the tea is ready")
         ben.sees("and the tea is ready")
