@@ -85,7 +85,7 @@ class Person:
     def wait_mark(self, text, mark):
         """Wait until my message got so far.
 
-        One that is not stored yet can be neither edited nor pointed at, and each mark draws it anew.
+        One that is not stored yet can be neither edited nor pointed at; each mark draws it anew.
         """
         self.page.wait_for_selector(f".message:has(p:text-is('{text}')) .mark.{mark}")
 

@@ -98,6 +98,41 @@ def test_what_is_drawn_anew_is_not_lost(browser, server):
         expect(room).to_be_focused()
 
 
+def test_what_is_pressed_is_clicked_whatever_comes_meanwhile(browser, server):
+    """A browser clicks nothing that has gone between press and release: it is drawn later."""
+    with meeting(browser, server) as (anna, ben):
+        anna.say("one")
+        room = ben.page.locator(".room")
+        expect(room.locator(".badge")).to_have_text("1")
+        room.hover()
+        ben.page.mouse.down()
+        anna.say("two")
+        anna.wait_mark("two", "delivered")
+        # Longer than anything waits for being drawn, by the page's own clock.
+        ben.page.evaluate("new Promise((resolve) => setTimeout(resolve, 600))")
+        expect(room.locator(".badge")).to_have_text("1")
+        ben.page.mouse.up()
+        ben.sees("two")
+
+
+def test_what_one_does_with_a_message_keeps_the_focus(browser, server):
+    """A mark, or a reaction of somebody else's, comes at any time."""
+    with meeting(browser, server) as (anna, ben):
+        ben.enter(anna.name)
+        anna.say("one")
+        anna.wait_mark("one", "read")
+        message = anna.page.locator(".message:has(p:text-is('one'))")
+        message.get_by_role("button", name=": actions").dispatch_event("click")
+        react = message.get_by_role("button", name="React")
+        expect(react).to_be_focused()
+        theirs = ben.page.locator(".message:has(p:text-is('one'))")
+        theirs.hover()
+        theirs.get_by_role("button", name="React").click()
+        ben.page.get_by_role("button", name="React with 👍").click()
+        expect(message.locator(".chip")).to_have_text("👍 1")
+        expect(react).to_be_focused()
+
+
 def test_older_messages_are_not_read_aloud(browser, server):
     with meeting(browser, server) as (anna, _):
         for number in range(3):

@@ -335,7 +335,8 @@ function webSocketLink({ url, codec, WebSocket }, told) {
   socket.onclose = ({ code, reason }) => over(code, reason);
   socket.onerror = () => {}; // a close follows, and says what there is to know
   return {
-    send: (message) => !isOver && socket.send(codec.encode(message)),
+    // What a browser is given while a socket closes it drops, and complains of.
+    send: (message) => !isOver && !(socket.readyState > 1) && socket.send(codec.encode(message)),
     close(code, reason) {
       over(code, reason);
       // Browsers let pages close with 1000 and 3000 to 4999 alone.

@@ -8,11 +8,12 @@ import { Refusal, State, connect, openOutbox } from "triolet";
 const WELCOME = { op: "welcome", session: "s", user: "anna", device: "d", now: 0, expires_at: 3_600_000, limits: {} };
 const quick = { backoff: { baseMs: 1, ceilingMs: 1 }, limits: { silenceMarginMs: 30 } };
 
-// A client on sockets that greet, and answer what `answer` does; what they are asked is in `asked`.
+// A client on `sockets` that greet, and answer what `answer` does; what they are asked is in `asked`.
 function scripted(answer = ({ ref }) => ({ op: "ok", ref }), { heartbeatS = 60, ...more } = {}) {
-  const asked = [];
+  const [asked, sockets] = [[], []];
   class Socket {
     constructor() {
+      sockets.push(this);
       queueMicrotask(() => this.onopen());
     }
     send(text) {
@@ -23,7 +24,7 @@ function scripted(answer = ({ ref }) => ({ op: "ok", ref }), { heartbeatS = 60, 
     }
     close() {}
   }
-  return { asked, client: connect("ws://scripted/ws", { token: "t", transport: "websocket", WebSocket: Socket, ...quick, ...more }) };
+  return { asked, sockets, client: connect("ws://scripted/ws", { token: "t", transport: "websocket", WebSocket: Socket, ...quick, ...more }) };
 }
 
 const reaching = (client, wanted) =>
@@ -42,6 +43,21 @@ const turn = () => new Promise((resolve) => setTimeout(resolve, 20));
   await reaching(client, State.OFFLINE);
   Date.now = now;
   assert.equal(client.lastClose.reason, "the server is silent");
+  client.close();
+}
+
+// What a socket that is closing would drop is not given to it, but to the next one.
+{
+  const { client, asked, sockets } = scripted(({ ref }) => ({ op: "ok", ref, rooms: [], gone: [] }));
+  await client.waitOnline();
+  sockets[0].readyState = 2;
+  const answer = client.send("r", "hello", { cid: "once" });
+  await turn();
+  assert.deepEqual(asked.map(({ op }) => op), ["hello"]);
+  sockets[0].onclose({ code: 1006, reason: "" });
+  await answer;
+  assert.equal(sockets.length, 2);
+  assert.equal(asked.filter(({ cid }) => cid === "once").length, 1);
   client.close();
 }
 
