@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from triolet import __version__
 from triolet._model.errors import ConfigurationError
+from triolet._model.observation import Post
 from triolet._runtime.binding import bind
 from triolet.adapters.system import SystemClock, SystemEntropy
 from triolet.adapters.tokens import TokenGate
@@ -79,9 +80,10 @@ def address_of(host: str, port: int) -> str:
 @click.option("--workers", type=int, help="Processes on this port; several need PostgreSQL.")
 @click.option("--config", type=click.Path(path_type=Path), help="A TOML file of settings.")
 @click.option("--worker", type=int, hidden=True, help="Which one this is; said by the supervisor.")
+@click.option("--crew", default="", hidden=True, help="What its workers have in common; as well.")
 @click.pass_context
 def command(
-    ctx: click.Context, /, config: Path | None, worker: int | None, **options: object
+    ctx: click.Context, /, config: Path | None, worker: int | None, crew: str, **options: object
 ) -> None:
     """Run the server until SIGTERM or SIGINT; then drain, and exit with 0.
 
@@ -93,7 +95,9 @@ def command(
     settings = load_settings(environ=os.environ, config=config, options=options)
     set_up_logs(settings.log_level, process="" if worker is None else f"[{worker}]")
     if worker is not None:
-        ctx.exit(trio.run(serve_as_worker, settings))
+        # A supervisor that was there before an upgrade tells none.
+        post = Post(crew or SystemEntropy().token(), worker)
+        ctx.exit(trio.run(serve_as_worker, settings, post))
     if settings.workers > 1:
         ctx.exit(trio.run(supervise, settings, {"config": config} | options))
     ctx.exit(trio.run(serve, settings))
@@ -109,7 +113,7 @@ async def serve(settings: Settings) -> int:
     return 0 if is_drained else 1
 
 
-async def serve_as_worker(settings: Settings) -> int:
+async def serve_as_worker(settings: Settings, post: Post) -> int:
     """Run a server on a port that others have as well, until it or its supervisor ends."""
     server: Server | None = None
 
@@ -119,7 +123,7 @@ async def serve_as_worker(settings: Settings) -> int:
     with _signals() as signals:
         async with (
             supervised(how, look_in=0, tell_to=1),
-            open_server(settings, shares_port=True) as server,
+            open_server(settings, post) as server,
         ):
             is_drained = await _live(server, signals)
     return 0 if is_drained else 1
@@ -135,12 +139,14 @@ async def supervise(settings: Settings, options: Mapping[str, object]) -> int:
     async with hold_port(settings.host, settings.port) as port:
         said = {**options, "port": port, "workers": settings.workers}
         told = [f"--{name}={value}" for name, value in said.items() if value is not None]
+        entropy = SystemEntropy()
+        told += [f"--crew={entropy.token()}"]
         start = [sys.executable, "-m", "triolet_api", "serve", *told]
         address = address_of(settings.host, port)
         supervisor = Supervisor(
             lambda number: [*start, f"--worker={number}"],
             settings.workers,
-            entropy=SystemEntropy(),
+            entropy=entropy,
             announce=lambda: announce(settings, address),
         )
         return await supervisor.run()
@@ -179,12 +185,12 @@ async def _live(server: Server, signals: AsyncIterator[int]) -> bool:
 
 
 @asynccontextmanager
-async def open_server(settings: Settings, *, shares_port: bool = False) -> AsyncIterator[Server]:
+async def open_server(settings: Settings, post: Post | None = None) -> AsyncIterator[Server]:
     """Put a server together and let it listen; at the end, everything of it has ended.
 
     Args:
         settings: what an operator decided.
-        shares_port: other processes listen there as well.
+        post: which one it is of those that listen there; None: nobody else does.
 
     Raises:
         ConfigurationError: settings that cannot work here: a port that is taken, data that
@@ -212,6 +218,7 @@ async def open_server(settings: Settings, *, shares_port: bool = False) -> Async
                 limits=limits,
                 bus=bus,
                 addresses=settings.guard.rules(),
+                post=post,
             )
         )
         api = await stack.enter_async_context(open_api(engine, settings, signing))
@@ -222,7 +229,7 @@ async def open_server(settings: Settings, *, shares_port: bool = False) -> Async
                 settings.port,
                 origins=settings.origins,
                 fallback=door.serve,
-                is_shared=shares_port,
+                is_shared=post is not None,
             )
         except OSError as error:
             place = f"{settings.host}:{settings.port}"

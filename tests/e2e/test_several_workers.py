@@ -1,10 +1,12 @@
 """`triolet serve --workers 2` as an operator has it: one port, and nobody left behind."""
 
 import os
+import re
 import signal
 import time
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import trio
 from e2e_scene import TIMEOUT_S, Server, token
@@ -12,7 +14,12 @@ from e2e_scene import TIMEOUT_S, Server, token
 import triolet
 from triolet import Entry, Message
 
-SETTINGS = {"TRIOLET_LIMIT_DRAIN_WINDOW_S": "0.2", "TRIOLET_LIMIT_GRACE_S": "1"}
+KEY = "a key of twenty-two bytes or more"
+SETTINGS = {
+    "TRIOLET_LIMIT_DRAIN_WINDOW_S": "0.2",
+    "TRIOLET_LIMIT_GRACE_S": "1",
+    "TRIOLET_ADMIN_METRICS_TOKEN": KEY,
+}
 
 
 def workers_of(pid):
@@ -56,7 +63,12 @@ def two_workers(tmp_path, url):
 
 def test_they_are_one_server_and_one_that_dies_is_there_again(tmp_path, postgres_url):
     with two_workers(tmp_path, postgres_url) as (server, children):
-        trio.run(all_talk_to_all, server, children)
+        people = trio.run(all_talk_to_all, server, children)
+        # Whichever is asked; one that is kept from its work for a second is not waited for.
+        wait(lambda: opened(server).keys() == {"1", "2"})
+        assert all(opened(server).values())
+        # Who comes again, as on a busy machine, is counted again.
+        wait(lambda: sum(opened(server).values()) >= people)
         killed, other = children
         os.kill(killed, signal.SIGKILL)
         wait(lambda: server.said.count("is ready, process") == 3)
@@ -71,8 +83,21 @@ def test_they_are_one_server_and_one_that_dies_is_there_again(tmp_path, postgres
     assert "INFO [2] triolet.serve SIGTERM: draining" in server.said
 
 
+def opened(server):
+    """Return how many have come to each worker, by one look at `/metrics`."""
+    url = f"http://127.0.0.1:{server.port}/metrics"
+    asked = Request(url, headers={"Authorization": f"Bearer {KEY}"})
+    with urlopen(asked, timeout=TIMEOUT_S) as answer:
+        text = answer.read().decode()
+    found = re.findall(r'^triolet_opened_total\{worker="(.+?)"\} (\d+)$', text, re.MULTILINE)
+    return {worker: int(count) for worker, count in found}
+
+
 async def all_talk_to_all(server, workers):
-    """Connect people until each worker has some; what one says, all of them see."""
+    """Connect people until each worker has some; what one says, all of them see.
+
+    Returns how many came.
+    """
     async with trio.open_nursery() as nursery:
         people = []
         while not all(any_connected(pid, server.port) for pid in workers):
@@ -91,6 +116,7 @@ async def all_talk_to_all(server, workers):
             for person in people:
                 await saw(person, room, [f"hello {number}" for number in range(len(people))])
         nursery.cancel_scope.cancel()
+    return len(people)
 
 
 async def live(server, user, *, task_status):

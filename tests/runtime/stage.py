@@ -80,13 +80,14 @@ class Stage(list):
 
 
 @asynccontextmanager
-async def open_stage(count, *, inspect=True, buses=None, **changes):
+async def open_stage(count, *, inspect=True, buses=None, posts=(), **changes):
     """Run so many engines over one store and one bus, and inspect what is left of them.
 
     Args:
         count: how many.
         inspect: False for stages whose end is not theirs to keep tidy.
         buses: a bus for each node instead of the common one's, where given.
+        posts: which workers of which server the first nodes are.
         changes: to the usual limits.
     """
     clock, entropy, bus = VirtualClock(), CountedEntropy(), FaultyBus()
@@ -107,6 +108,7 @@ async def open_stage(count, *, inspect=True, buses=None, **changes):
                         entropy=entropy,
                         limits=Limits(**changes),
                         bus=node,
+                        post=posts[number] if number < len(posts) else None,
                     )
                 )
                 await settled()

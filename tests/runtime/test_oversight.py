@@ -4,7 +4,9 @@ import trio
 from scene import open_scene
 from stage import open_stage
 
+from triolet._model.observation import Post
 from triolet._runtime.process import cpu_ms, memory_bytes
+from triolet._runtime.rollcall import ANSWER_TIMEOUT_S
 
 
 async def test_what_is_observed_is_what_there_is():
@@ -65,6 +67,31 @@ async def test_several_nodes_are_observed_together():
 
         assert [node.gauges["sessions"] for node in seen.nodes] == [1, 1, 1]
         assert seen.total.gauges["sessions"] == 3
+
+
+async def test_workers_of_one_server_are_told_apart_from_all_other_nodes():
+    posts = [Post("here", 1), Post("there", 1), Post("here", 2)]
+    async with open_stage(4, posts=posts) as stage:
+        await trio.sleep(stage[0].limits.presence_heartbeat_s + 1)
+        crews = [await scene.engine.oversight.crew() for scene in stage]
+
+    assert [[one.post for one in crew] for crew in crews] == [
+        [Post("here", 1), Post("here", 2)],
+        [Post("there", 1)],
+        [Post("here", 2), Post("here", 1)],
+        [None],
+    ]
+
+
+async def test_a_worker_that_does_not_answer_is_not_waited_for_long():
+    async with open_stage(2, posts=[Post("here", 1), Post("here", 2)]) as stage:
+        await trio.sleep(stage[0].limits.presence_heartbeat_s + 1)
+        stage.bus.fate = lambda kind, to: [] if kind == "Asked" else [0]
+        began = trio.current_time()
+        crew = await stage[0].engine.oversight.crew()
+
+        assert [one.post for one in crew] == [Post("here", 1)]
+        assert trio.current_time() - began == ANSWER_TIMEOUT_S
 
 
 def test_a_process_has_memory_and_takes_time():

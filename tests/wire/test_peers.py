@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from triolet._model.entries import Edit, Member, Message, Record
-from triolet._model.observation import Sample, SessionRow
+from triolet._model.observation import Post, Sample, SessionRow
 from triolet._wire.codec import pack_fact
 from triolet._wire.peers import (
     VERSION,
@@ -63,6 +63,7 @@ SAMPLE = Sample(
     is_store_failing=True,
     busiest=(("tea", 4),),
     errors=((5, "ERROR", "x", "y"),),
+    post=Post("crew", 2),
 )
 SESSION = SessionRow(
     session="s",

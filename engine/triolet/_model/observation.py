@@ -19,6 +19,19 @@ JobsRow: TypeAlias = tuple[str, int, int, int, int]
 
 
 @final
+class Post(Struct, frozen=True, array_like=True):
+    """Which one a node is of those that are one server: processes that share a port.
+
+    Attributes:
+        crew: what they have in common, and nobody else.
+        number: its own among them; another node has it when it takes over.
+    """
+
+    crew: str
+    number: int
+
+
+@final
 class Sample(Struct, frozen=True, kw_only=True, array_like=True, tag="sample"):
     """What a node has counted since it began, and how it is now.
 
@@ -38,6 +51,7 @@ class Sample(Struct, frozen=True, kw_only=True, array_like=True, tag="sample"):
         is_store_failing: the last batch could not be stored.
         busiest: rooms with most entries lately, those of this node's own commits.
         errors: what was logged last, as warning or worse.
+        post: None: it is a server by itself.
     """
 
     node: str
@@ -55,6 +69,7 @@ class Sample(Struct, frozen=True, kw_only=True, array_like=True, tag="sample"):
     is_store_failing: bool
     busiest: tuple[RoomRow, ...]
     errors: tuple[ErrorRow, ...]
+    post: Post | None = None
 
 
 @final

@@ -16,6 +16,7 @@ import trio
 from .._domain.addresses import AddressRules
 from .._model.errors import StoreError
 from .._model.limits import Limits, told
+from .._model.observation import Post
 from ..ports.bus import Bus
 from ..ports.clock import Clock, Entropy
 from ..ports.gate import Gate, Identity, Opening
@@ -74,6 +75,7 @@ class Engine:
         poller: what tells when sockets are ready, if not the system.
         bus: this node's connection to others with the same store; it outlives the engine.
         addresses: which proxies are trusted, and who may connect at all.
+        post: which one it is of those that share a port; None: it has one for itself.
 
     Attributes:
         vigilance: None: nobody looks for bots, and it costs nothing.
@@ -90,6 +92,7 @@ class Engine:
         poller: Watcher | None = None,
         bus: Bus | None = None,
         addresses: AddressRules | None = None,
+        post: Post | None = None,
     ) -> None:
         self.store, self.gate = store, gate
         self.clock, self.entropy = clock, entropy
@@ -128,7 +131,7 @@ class Engine:
         self.erase, self.export = self.erasure.erase, Export(store).export
         self.presence_of = self.sight.presence_of
         self.relay = None if self.nodes is None else self._join(self.nodes)
-        self.oversight = Oversight(self, counters, self.spawn)
+        self.oversight = Oversight(self, counters, self.spawn, post)
         self.observe, self.announce = self.oversight.observe, self.oversight.announce
         online = Online(self, self.oversight.roll)
         self.online, self.online_count = online.page, online.count

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final, final
 import trio
 
 from .._domain.observing import ERRORS_SHOWN, ROOMS_SHOWN
-from .._model.observation import Sample
+from .._model.observation import Post, Sample
 from .counters import Counters
 from .process import cpu_ms, memory_bytes
 
@@ -32,8 +32,9 @@ _COUNTS: Final = (
 class Observer:
     """See the module."""
 
-    def __init__(self, engine: "Engine", counters: Counters) -> None:
+    def __init__(self, engine: "Engine", counters: Counters, post: Post | None) -> None:
         self._engine = engine
+        self._post = post
         self._counters = counters
         self._began = trio.current_time()
 
@@ -63,6 +64,7 @@ class Observer:
             is_store_failing=engine.sequencer.is_failing,
             busiest=counters.busiest.top(ROOMS_SHOWN, now=trio.current_time()),
             errors=tuple(reversed(errors)),
+            post=self._post,
         )
 
     def _gauges(self) -> dict[str, int]:

@@ -8,7 +8,7 @@ import trio
 from .._domain.observing import observed
 from .._model.errors import ErrorCode, Refusal, StoreError
 from .._model.events import Observed
-from .._model.observation import JobsRow, Sample
+from .._model.observation import JobsRow, Post, Sample
 from .._wire.questions import SampleWanted
 from ..ports.store import Draft, Stale
 from .announcing import Announcing
@@ -43,9 +43,11 @@ class Oversight:
         engine: "Engine",
         counters: Counters,
         spawn: Callable[[Callable[[], Awaitable[object]]], None],
+        post: Post | None,
     ) -> None:
         self._engine = engine
-        self._observer = Observer(engine, counters)
+        self._post = post
+        self._observer = Observer(engine, counters, post)
         self.sample = self._observer.sample
         self.roll = RollCall(engine.nodes, others=engine.presence.others, spawn=spawn)
         self.roll.answer(SampleWanted, self._sample)
@@ -71,6 +73,18 @@ class Oversight:
             silent=poll.silent,
             jobs=await self._jobs(),
         )
+
+    async def crew(self) -> list[Sample]:
+        """Return how those are that share this node's port, this one first.
+
+        Others are waited for 1 s; who has not answered is not among them.
+        """
+        if self._post is None:
+            await trio.lowlevel.checkpoint()
+            return [self.sample()]
+        poll = await self.roll.ask(SampleWanted(), Sample)
+        here = self._post.crew
+        return [one for one in poll.answers.values() if one.post and one.post.crew == here]
 
     async def delete_room(self, room: str, *, by: str) -> None:
         """End a room for everybody, whoever its owners are; direct ones, too.

@@ -6,6 +6,8 @@ import pytest
 from admin_house import Names, open_house
 
 from triolet._model.errors import ConfigurationError, ErrorCode, Refusal
+from triolet._model.observation import Post, Sample
+from triolet_api.admin.metrics import by_worker, lines
 from triolet_api.admin.settings import AdminSettings
 from triolet_api.secret import Secret
 from triolet_api.settings import Settings, load_settings
@@ -57,6 +59,61 @@ async def test_a_histogram_grows_to_its_count(house):
 
     assert buckets == sorted(buckets)
     assert buckets[-1] == found["triolet_store_append_seconds_count"] > 0
+
+
+def sample(post=None, *, up_ms=1000, **fields):
+    """Return what a node counts that did little."""
+    usual = {"node": "n", "at": 5, "gauges": {"sessions": 3}, "counts": {"cpu_ms": 2500}}
+    durations = {"append_us": {}, "bus_us": {}, "lag_us": {}}
+    state = {"not_ready": "", "unheard": (), "is_store_failing": False, "busiest": (), "errors": ()}
+    events = {"closes": {"1000": 4}, "refusals": {}}
+    return Sample(**usual | durations | state | events | {"up_ms": up_ms, "post": post} | fields)
+
+
+def told(*crew):
+    return list(lines(by_worker(crew)))
+
+
+def test_each_worker_has_its_lines_and_those_of_one_name_stand_together():
+    """So has Prometheus it; a name's type is told once."""
+    one, two = Post("c", 1), Post("c", 2)
+    found = told(sample(two, gauges={"sessions": 5, "new": 1}), sample(one, append_us={16: 2}))
+
+    assert found[:4] == [
+        "# TYPE triolet_sessions gauge",
+        'triolet_sessions{worker="1"} 3',
+        'triolet_sessions{worker="2"} 5',
+        "# TYPE triolet_cpu_seconds_total counter",
+    ]
+    assert 'triolet_closes_total{worker="2",code="1000"} 4' in found
+    assert 'triolet_store_append_seconds_bucket{worker="1",le="+Inf"} 2' in found
+    assert 'triolet_store_append_seconds_count{worker="2"} 0' in found
+    # What one does not count, as one of an older version, is not there; nothing is there twice.
+    assert [line for line in found if line.startswith("triolet_new")] == [
+        'triolet_new{worker="2"} 1'
+    ]
+    types = [line for line in found if line.startswith("#")]
+    names = [line.rpartition(" ")[0] for line in found]
+    assert len(types) == len({line.split()[2] for line in types})
+    assert len(names) == len(set(names))
+
+
+def test_a_server_by_itself_has_no_label():
+    assert "triolet_sessions 3" in told(sample())
+    assert not [line for line in told(sample()) if "worker" in line]
+
+
+def test_who_takes_over_a_number_has_it_and_who_leaves_is_told_as_well():
+    old, new = sample(Post("c", 2), up_ms=9000), sample(Post("c", 2), up_ms=1000)
+    other = sample(Post("c", 1))
+
+    for crew in ((old, new, other), (new, other, old)):
+        assert {label: one.up_ms for label, one in by_worker(crew).items()} == {
+            "1": 1000,
+            "2": 1000,
+            "2-leaving": 9000,
+        }
+    assert list(by_worker([old])) == ["2"]
 
 
 async def statuses(house, *asked):
