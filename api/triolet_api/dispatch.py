@@ -1,7 +1,7 @@
 """From a request to an endpoint's answer: address, identity, rates, values, then the method.
 
 The order is that of cost: who is banned is refused before a token is verified, who asks too
-often before a body is read, and a body that holds more requests than they may before any of them.
+often before a body is read.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -18,7 +18,7 @@ from triolet.ports.gate import Identity, Opening
 
 from .application import Application, Asked, View
 from .endpoints import SERVICE_TIER, Access, Call, Endpoint, Handler, Parameter, bound
-from .problems import HeadedRefusal, on_refusal
+from .problems import on_refusal
 from .secret import Secret
 
 JSON_TYPE: Final = "application/json"
@@ -41,16 +41,6 @@ class Guarding(Protocol):
 
         Raises:
             Refusal: `RATE_LIMITED` or `BANNED`.
-        """
-        ...
-
-    async def count(
-        self, *, address: str, identity: Identity, rate: str, requests: int
-    ) -> dict[str, str]:
-        """Have a request that was let pass count as so many; return the headers anew.
-
-        Raises:
-            Refusal: `RATE_LIMITED`.
         """
         ...
 
@@ -77,13 +67,6 @@ class Unguarded:
     async def check(self, *, address: str, identity: Identity | None, rate: str) -> dict[str, str]:
         """Let everything pass."""
         del address, identity, rate
-        return {}
-
-    async def count(
-        self, *, address: str, identity: Identity, rate: str, requests: int
-    ) -> dict[str, str]:
-        """Let everything pass."""
-        del address, identity, rate, requests
         return {}
 
 
@@ -143,9 +126,7 @@ class Dispatcher:
                 if one.query is not None:
                     values["query"] = _query(asked, one.query, lists)
                 if one.body is not None:
-                    values["body"] = body = await _body(asked, one.body)
-                    if isinstance(body, list) and len(body) > 1:
-                        headers |= await self._count(call, one, len(body))
+                    values["body"] = await _body(asked, one.body)
                 self._app.give_way()
                 if is_stream and asked.method == "HEAD":
                     # Nobody would read what is opened here: it is said what it would be.
@@ -156,8 +137,6 @@ class Dispatcher:
             except Refusal as refusal:
                 # It was counted as well.
                 response = await on_refusal(refusal)
-                if isinstance(refusal, HeadedRefusal):
-                    headers |= refusal.headers
             else:
                 self._app.give_way()
                 response = _response(one, result)
@@ -199,16 +178,6 @@ class Dispatcher:
         one.access.check(identity)
         headers = await self._guard.check(address=address, identity=identity, rate=one.rate)
         return Call(asked, identity, address), headers
-
-    async def _count(self, call: Call, one: Endpoint, requests: int) -> dict[str, str]:
-        """Have a body that is a list count as the requests that it holds.
-
-        Raises:
-            Refusal: `RATE_LIMITED`.
-        """
-        return await self._guard.count(
-            address=call.address, identity=call.identity, rate=one.rate, requests=requests
-        )
 
     def _around(
         self, call: Call, one: Endpoint, values: Mapping[str, object]

@@ -90,8 +90,7 @@ class Endpoint(Struct, frozen=True, kw_only=True):
         produces: the content type of what it returns.
         takes_query_token: whether `?token=` does for `Authorization`, as where a browser opens
             the connection and cannot send headers.
-        query, body, returns: Structs, or None. A body that is a list counts as the requests it
-            holds, and is for those who are somebody.
+        query, body, returns: Structs, or None.
         also: what it returns with another status, in a response made by itself.
     """
 

@@ -11,7 +11,7 @@ from triolet.ports.gate import FOREVER, Identity
 from triolet_api.app import create_app
 from triolet_api.dispatch import Dispatcher
 from triolet_api.endpoints import Access, Call, endpoint
-from triolet_api.problems import STATUS_OF, HeadedRefusal
+from triolet_api.problems import STATUS_OF
 from triolet_api.secret import Secret
 
 KEY = b"a key"
@@ -33,7 +33,6 @@ class Said(Struct):
 class Parts:
     def __init__(self):
         self.failure = None
-        self.posted = []
 
     @endpoint("GET", "/anyone", access=Access.ANYONE, rate="read")
     async def anyone(self, call: Call) -> Said:
@@ -52,12 +51,6 @@ class Parts:
         if self.failure is not None:
             raise self.failure
         return Said(body.text)
-
-    @endpoint("POST", "/letters", access=Access.USER, rate="write")
-    async def post_each(self, call: Call, body: Letter | list[Letter]) -> Said:
-        """Write several."""
-        self.posted += body if isinstance(body, list) else [body]
-        return Said(str(len(self.posted)))
 
     @endpoint("POST", "/service", access=Access.SERVICE, rate="write")
     async def service(self, call: Call) -> None:
@@ -105,14 +98,7 @@ class Guard:
         self.asked.append((address, identity and identity.user, rate))
         if rate == self.refuse_at:
             raise Refusal(ErrorCode.RATE_LIMITED, retry_after_ms=2100)
-        return {"RateLimit-Remaining": "9", "RateLimit-Limit": "10"}
-
-    async def count(self, *, address, identity, rate, requests):
-        self.asked.append((address, identity.user, rate, requests))
-        if requests > 3:
-            headers = {"RateLimit-Remaining": "2"}
-            raise HeadedRefusal(ErrorCode.RATE_LIMITED, headers=headers, retry_after_ms=1100)
-        return {"RateLimit-Remaining": "7"}
+        return {"RateLimit-Remaining": "9"}
 
 
 class Audit:
@@ -230,28 +216,6 @@ class TestAccess:
         await http.get("/user/1", headers=bearer("anna"))
 
         assert guard.asked == [("192.0.2.7", None, "free"), ("192.0.2.7", "anna", "read")]
-
-    async def test_a_body_that_holds_several_counts_as_so_many(self, http, guard):
-        """And what is told of the rate is what is left then."""
-        letter = {"text": "hi"}
-        for body, remaining, counted in (
-            (letter, "9", []),
-            ([letter], "9", []),
-            ([letter] * 3, "7", [("192.0.2.7", "anna", "write", 3)]),
-        ):
-            guard.asked.clear()
-            answer = await http.post("/letters", headers=bearer("anna"), json=body)
-
-            assert (answer.status_code, answer.headers["ratelimit-remaining"]) == (200, remaining)
-            assert answer.headers["ratelimit-limit"] == "10"
-            assert guard.asked[2:] == counted
-
-    async def test_of_several_that_are_too_many_none_is_carried_out(self, http, parts):
-        answer = await http.post("/letters", headers=bearer("anna"), json=[{"text": "hi"}] * 4)
-
-        assert (answer.status_code, answer.json()["reason"]) == (429, "rate_limited")
-        assert (answer.headers["retry-after"], answer.headers["ratelimit-remaining"]) == ("2", "2")
-        assert parts.posted == []
 
     async def test_too_often(self, http, guard):
         guard.refuse_at = "write"

@@ -9,7 +9,6 @@ import logging
 from math import ceil
 from typing import Final, final
 
-from msgspec.structs import replace
 from quart import Request, Websocket
 
 from triolet._domain.addresses import UNIX, customer_of, is_local
@@ -104,6 +103,7 @@ class Guard:
             Refusal: `BANNED`, `RATE_LIMITED` with the same headers, or `STORE_UNAVAILABLE`: it
                 is not known who is banned.
         """
+        factor = 1.0
         if identity is None:
             # Not more: whether a node lives is asked also while nobody knows who is banned.
             if self._entrance.keeps_out(address):
@@ -112,53 +112,19 @@ class Guard:
             self._bans.check(identity.user, address)
             if self._rules.denies(address):
                 raise Refusal(ErrorCode.BANNED)
-        factor = self._factor(identity, rate)
-        if not factor:
-            return {}
+            factor = factor_of(identity.tier, self._limits)
+            if not factor:
+                return {}
+            if self._vigilance is not None and rate == "write":
+                factor *= self._vigilance.factor(identity.user)
         if rate == "free":
             self._check_any(address)
             return {}
         quotas = self._quotas(address, identity, rate, factor)
         taken = self._limiter.take_now(quotas) or await self._limiter.take(quotas)
         if taken.wait_s:
-            raise _too_often(quotas, taken, taken.wait_s)
+            raise _too_often(quotas, taken)
         return _told(quotas, taken)
-
-    async def count(
-        self, *, address: str, identity: Identity, rate: str, requests: int
-    ) -> dict[str, str]:
-        """Have a request that was let pass count as so many; return the headers anew.
-
-        More than a burst pass after a silence, or they never would: what they are too many, the
-        next ones wait for.
-
-        Raises:
-            Refusal: `RATE_LIMITED`: it counts as one, and nothing of it may be carried out.
-        """
-        factor = self._factor(identity, rate)
-        if not factor or rate == "free":
-            return {}
-        quotas = self._quotas(address, identity, rate, factor)
-        wide = [replace(one, burst=max(one.burst, requests)) for one in quotas]
-        more = requests - 1
-        taken = self._limiter.take_now(wide, more) or await self._limiter.take(wide, more)
-        if taken.wait_s:
-            # All of it comes again, and this time counts as one as well.
-            waits = [
-                full_in_s - (one.burst - requests) / one.rate
-                for one, full_in_s in zip(wide, taken.full_in_s, strict=True)
-            ]
-            raise _too_often(quotas, taken, max(waits))
-        return _told(quotas, taken)
-
-    def _factor(self, identity: Identity | None, rate: str) -> float:
-        """Return how much more somebody may ask for than others; 0: as much as they like."""
-        if identity is None:
-            return 1.0
-        factor = factor_of(identity.tier, self._limits)
-        if self._vigilance is not None and rate == "write":
-            factor *= self._vigilance.factor(identity.user)
-        return factor
 
     def _check_any(self, address: str) -> None:
         if not self._rules.bounds(address):
@@ -166,7 +132,7 @@ class Guard:
         quotas = [Quota(customer_of(address), rate=_ANY_RATE, burst=_ANY_BURST)]
         taken = self._here.take_now(quotas)
         if taken.wait_s:
-            raise _too_often(quotas, taken, taken.wait_s)
+            raise _too_often(quotas, taken)
 
     def _quotas(
         self, address: str, identity: Identity | None, rate: str, factor: float
@@ -183,11 +149,11 @@ class Guard:
         return quotas
 
 
-def _too_often(quotas: list[Quota], taken: Taken, wait_s: float) -> HeadedRefusal:
+def _too_often(quotas: list[Quota], taken: Taken) -> HeadedRefusal:
     return HeadedRefusal(
         ErrorCode.RATE_LIMITED,
         headers=_told(quotas, taken),
-        retry_after_ms=int(wait_s * 1000) + 1,
+        retry_after_ms=int(taken.wait_s * 1000) + 1,
     )
 
 

@@ -70,11 +70,11 @@ class Commands:
     async def carry_out(self, call: Call, query: CommandsQuery, body: OneOrMore) -> Response:
         """Carry out a request of the protocol, or up to 64 in their order.
 
-        Each counts as one that writes; where they are too many, none is carried out. The answer
-        has as many, in the same order: `ok` or `error`, each with the request's `ref`. What is of
-        a session (`subscribe`, `watch`, `signal` …) needs `session`, is handed to it, and
-        answered `sent`; its own answer comes by the stream. So does that of a `ping` with a
-        `session`.
+        The answer has as many, in the same order: `ok` or `error`, each with the request's
+        `ref`. What is of a session (`subscribe`, `watch`, `signal` …) needs `session`, is handed
+        to it, and answered `sent`; its own answer comes by the stream. So does that of a `ping`
+        with a `session`. All together are one request that writes; each counts as a command of
+        its user, as over a WebSocket.
         """
         maps = body if isinstance(body, list) else [body]
         answers: list[Reply | Failed | Sent] = []

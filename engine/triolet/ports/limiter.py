@@ -8,8 +8,6 @@ What every adapter promises, and `triolet.testing.contracts` proves:
 - *Together.* However many nodes take at once, a quota admits `burst` at once and `rate` a
   second, and no more.
 - *All or nothing.* Of several quotas, each is taken from, or none.
-- *On credit.* A call may name a greater burst than others of the same key, so that it takes more
-  at once than they may. What it took is missing all the same: the others wait the longer.
 - *Always.* It never fails. Where what is shared cannot be reached, a node bounds alone by the
   same quotas, and `is_alone` tells: n nodes admit up to n times as much then.
 - *Forgetful.* What is not used is forgotten when it is full again; nothing is kept on disk.
@@ -26,7 +24,7 @@ class Quota(Struct, frozen=True):
     """One rate of one key.
 
     Attributes:
-        key: whose, and for what: `login:anna`. One key has one rate.
+        key: whose, and for what: `login:anna`. One key has one rate and burst.
         rate: how many a second.
         burst: how many at once, after a silence.
     """

@@ -149,18 +149,6 @@ class LimiterContract:
             with pytest.raises(ValueError, match="never admits 3"):
                 await limiter.take([Quota("login:anna", rate=1, burst=2)], 3)
 
-    async def test_a_greater_burst_of_one_call_is_on_credit(self, home: Home) -> None:
-        """It is admitted as far as its own burst goes, and all wait until it is paid for."""
-        quota = Quota("writes:anna", rate=_SLOW, burst=2)
-        wide = Quota(quota.key, rate=_SLOW, burst=5)
-        async with self.open_limiter(home) as limiter:
-            assert not (await limiter.take([quota])).wait_s
-            assert 0.9 / _SLOW < (await limiter.take([wide], 5)).wait_s <= 1 / _SLOW
-            taken = await limiter.take([wide], 4)
-            assert not taken.wait_s
-            assert 4.9 / _SLOW < taken.full_in_s[0] <= 5 / _SLOW
-            assert 3.9 / _SLOW < (await limiter.take([quota])).wait_s <= 4 / _SLOW
-
     async def test_nodes_that_take_at_once_are_bounded_together(self, home: Home) -> None:
         """Sixty calls of two nodes, and a burst of twenty."""
         quota = Quota("login:anna", rate=_SLOW, burst=20)
