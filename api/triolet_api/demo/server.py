@@ -1,7 +1,6 @@
 """A server of our own: a real process with its own data, killed and started again at will."""
 
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -13,12 +12,13 @@ from typing import Final, final
 import trio
 
 from triolet._model.errors import TrioletError
+from triolet._runtime.binding import bind
 
 # A cold start on a busy machine takes 3 s.
 START_TIMEOUT_S: Final = 30
 # What a server may take to leave in order before it is killed.
 STOP_TIMEOUT_S: Final = 5
-_ANNOUNCEMENT: Final = re.compile(rb"http://127\.0\.0\.1:([0-9]+)")
+_ANNOUNCEMENT: Final = b"running at http://"
 _READ_BYTES: Final = 4096
 _LOG_BYTES_MAX: Final = 2000
 
@@ -34,12 +34,12 @@ class Server:
 
     Attributes:
         folder: where its data is.
-        port: where it listens, 0 before its first start.
+        port: where it listens, whenever it runs.
     """
 
-    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, port: int, environment: Mapping[str, str]) -> None:
         self.folder = folder
-        self.port = 0
+        self.port = port
         self._environment = dict(environment)
         self._process: trio.Process | None = None
 
@@ -54,7 +54,7 @@ class Server:
         return f"ws://127.0.0.1:{self.port}/ws"
 
     async def start(self) -> None:
-        """Start it, and wait until it listens; on a second start, on the same port and data.
+        """Start it, and wait until it listens: each time on the same port and data.
 
         Raises:
             ServerFailed: it ended, or was silent for `START_TIMEOUT_S`.
@@ -71,19 +71,17 @@ class Server:
                 env=self._environment,
             )
         with trio.move_on_after(START_TIMEOUT_S):
-            self.port = await self._announced(self._process)
+            await self._announced(self._process)
             return
         raise ServerFailed(f"the server was silent for {START_TIMEOUT_S} s: {self._last_words()}")
 
-    async def _announced(self, process: trio.Process) -> int:
+    async def _announced(self, process: trio.Process) -> None:
         assert process.stdout is not None
         said = b""
         async for part in process.stdout:
             said += part
-            # All of the line, or half a number would be taken for the port.
-            *lines, said = said.split(b"\n")
-            for found in filter(None, map(_ANNOUNCEMENT.search, lines)):
-                return int(found[1])
+            if _ANNOUNCEMENT in said:
+                return
         raise ServerFailed(f"the server did not start: {self._last_words()}")
 
     async def kill(self) -> None:
@@ -119,17 +117,25 @@ class Server:
 async def open_server(folder: Path, **settings: str) -> AsyncIterator[Server]:
     """Have a server for the length of a block; its process ends in every case.
 
+    Its port is held meanwhile, so that nobody takes it between two starts: not who asks the
+    system for one, and no connection's near end. Elsewhere than on Linux it is only a free one:
+    there nobody could listen beside us.
+
     Args:
         folder: where its data goes.
         settings: `TRIOLET_…` variables; those of our own environment are not its business.
     """
     inherited = {name: value for name, value in os.environ.items() if not _is_setting(name)}
-    server = Server(folder, inherited | settings)
-    try:
-        yield server
-    finally:
-        with trio.CancelScope(shield=True):
-            await server.stop()
+    (held,) = await bind("127.0.0.1", 0, listens=False)
+    with held:
+        server = Server(folder, held.getsockname()[1], inherited | settings)
+        if sys.platform != "linux":
+            held.close()
+        try:
+            yield server
+        finally:
+            with trio.CancelScope(shield=True):
+                await server.stop()
 
 
 def _is_setting(name: str) -> bool:

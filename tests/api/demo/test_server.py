@@ -1,6 +1,8 @@
 """A server of one's own: started, killed, started again, and gone in every case."""
 
 import os
+import socket
+import sys
 
 import pytest
 import trio
@@ -32,6 +34,19 @@ async def test_it_comes_back_to_the_same_port_and_data(tmp_path):
 
     assert not is_running(last)
     assert (tmp_path / "triolet.db").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody can hold it for a server")
+async def test_nobody_takes_its_port_while_it_is_down(tmp_path):
+    """Neither before its first start nor between two."""
+    async with open_server(tmp_path) as server:
+        for _ in range(2):
+            with socket.socket() as other, pytest.raises(OSError, match="in use"):
+                other.bind(("127.0.0.1", server.port))
+            with socket.socket() as caller, pytest.raises(ConnectionRefusedError):
+                caller.connect(("127.0.0.1", server.port))
+            await server.start()
+            await server.kill()
 
 
 async def test_it_ends_with_an_error_too(tmp_path):
