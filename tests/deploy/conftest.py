@@ -42,7 +42,7 @@ def nodes(tmp_path_factory):
 def balancer(request, tmp_path_factory, ports, certificate, nodes):
     """Each of the two, before two nodes and a third that is never there."""
     folder = tmp_path_factory.mktemp("balancer") / request.param
-    three = [*(node.port for node in nodes), ports.dead()]
+    three = [*(node.port for node in nodes), ports.held()]
     with balancing(request.param, folder, ports, certificate, three) as balancer:
         yield balancer
 

@@ -12,11 +12,10 @@ import ssl
 import subprocess
 import time
 from collections import Counter
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
-from random import Random
 
 import pytest
 import trio
@@ -27,6 +26,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from triolet.adapters.tokens import mint
+from triolet.testing.services.processes import held_port
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "deploy"
 METRICS_TOKEN = "a token for tests, of some length"
@@ -47,41 +47,18 @@ def token(user):
 
 
 class Ports:
-    """Ports below those that the system gives to outgoing connections, which come and go.
-
-    Each is given once, and by one process of pytest-xdist alone: what takes it does so later.
-    """
+    """Ports that the system gives to nobody else: see `held_port`."""
 
     def __init__(self):
-        worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-        first = 20_000 + worker % 10 * 1_200
-        self._left = list(range(first, first + 1_200))
-        Random().shuffle(self._left)
-        self._dead = []
+        self._holding = ExitStack()
 
-    def free(self):
-        """Return one on which nobody listens now."""
-        with self._bound() as sock:
-            return sock.getsockname()[1]
-
-    def dead(self):
-        """Return one on which nobody will listen: connections to it are refused."""
-        self._dead.append(self._bound())
-        return self._dead[-1].getsockname()[1]
-
-    def _bound(self):
-        while True:
-            sock = socket.socket()
-            try:
-                sock.bind(("127.0.0.1", self._left.pop()))
-            except OSError:
-                sock.close()
-            else:
-                return sock
+    def held(self):
+        """Return one more; until somebody listens there, connections to it are refused."""
+        return self._holding.enter_context(held_port())
 
     def close(self):
-        for sock in self._dead:
-            sock.close()
+        """Give them all back."""
+        self._holding.close()
 
 
 class Certificate:
@@ -130,7 +107,7 @@ class Balancer:
 
     def __init__(self, folder, ports, certificate, nodes):
         self.folder = folder
-        self.port, self.plain_port = ports.free(), ports.free()
+        self.port, self.plain_port = ports.held(), ports.held()
         self.certificate = certificate
         self.log = folder / "balancer.log"
         self.process = None

@@ -67,7 +67,7 @@ async def test_who_does_not_finish_a_head_is_hung_up_on(tmp_path, ports, certifi
 
     async def dawdle(name):
         folder = tmp_path / name
-        with balancing(name, folder, ports, certificate, [ports.dead()] * 3) as balancer:
+        with balancing(name, folder, ports, certificate, [ports.held()] * 3) as balancer:
             began = trio.current_time()
             async with open_tls(balancer) as stream, trio.open_nursery() as nursery:
 

@@ -41,7 +41,7 @@ async def deployment(request, tmp_path, ports, certificate):
     """Two nodes over PostgreSQL and Redis, and a third that is never there."""
     try:
         async with open_cluster(tmp_path, 2) as cluster:
-            three = [*(node.port for node in cluster.nodes), ports.dead()]
+            three = [*(node.port for node in cluster.nodes), ports.held()]
             folder = tmp_path / request.param
             with balancing(request.param, folder, ports, certificate, three) as balancer:
                 yield Deployment(balancer, cluster)

@@ -202,7 +202,7 @@ def test_redis_starts_with_its_password_and_is_found_healthy(tmp_path, ports):
     for name in ("redis-server", "redis-cli"):
         if shutil.which(name) is None:
             pytest.skip(f"{name} is not installed")
-    password, port = tmp_path / "redis_password", ports.free()
+    password, port = tmp_path / "redis_password", ports.held()
     password.write_text("a-long-password\n")
 
     def ours(text):

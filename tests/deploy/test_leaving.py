@@ -46,7 +46,7 @@ async def _is_let_in(balancer):
 @asynccontextmanager
 async def _two_posts(tmp_path, ports, certificate):
     async with listening() as one, listening() as two:
-        three = [one.port, two.port, ports.dead()]
+        three = [one.port, two.port, ports.held()]
         with balancing("haproxy", tmp_path / "haproxy", ports, certificate, three) as balancer:
             yield one, two, balancer
 

@@ -242,7 +242,7 @@ async def test_requests_go_to_the_other_node():
 async def test_a_balancer_sends_requests_anywhere(name, tmp_path, ports, certificate):
     """Streams and requests are passed on as they come, through TLS, to whatever node."""
     async with two_nodes() as (store, nodes):
-        three = [*(node.port for node in nodes), ports.dead()]
+        three = [*(node.port for node in nodes), ports.held()]
         with balancing(name, tmp_path / name, ports, certificate, three) as balancer:
             url = balancer.url.replace("wss://", "https://").removesuffix("/ws")
             trust = balancer.certificate.trust
