@@ -82,6 +82,21 @@ class Person:
             within_s,
         )
 
+    async def told_at_last(self, say, event_type, /, **fields):
+        """Have it said each second until it is told: what is rung once is lost with a bell.
+
+        As applications do, who say that somebody types for as long as that is so.
+        """
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._say_on, say)
+            await self.told(event_type, **fields)
+            nursery.cancel_scope.cancel()
+
+    async def _say_on(self, say):
+        while True:
+            await say()
+            await trio.sleep(1)
+
     async def told_that(self, user, status, within_s=PATIENCE_S):
         """Wait until somebody is shown in some way; return when (ms) they were last seen."""
 

@@ -4,6 +4,7 @@ The store is in memory: what is late here is late by the bus.
 """
 
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from functools import partial
 from zlib import crc32
 
 import pytest
@@ -158,8 +159,9 @@ async def _is_mended(left, right, anna, ben, rooms):
         seq = await anna.send(room, "it rings again")
         await ben.until(lambda event, seq=seq, room=room: _is_entry(event, room, seq))
         assert ben.times(room)[seq] - began <= BY_BELL_S
-        await anna.client.typing(room, on=True)
-        await ben.told(Typing, room=room, users=("anna",))
+        await ben.told_at_last(
+            partial(anna.client.typing, room, on=True), Typing, room=room, users=("anna",)
+        )
         assert ben.seqs(room) == list(range(1, len(ben.seqs(room)) + 1))
 
 

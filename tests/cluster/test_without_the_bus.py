@@ -1,5 +1,7 @@
 """Redis is gone, or answers nothing: who is here talks on, who is elsewhere hears by the store."""
 
+from functools import partial
+
 import pytest
 import trio
 from fleet import open_fleet, tea
@@ -77,10 +79,10 @@ async def _is_mended(left, right, anna, ben, room):
     seq = await anna.send(room, "it rings again")
     await ben.until(lambda event: getattr(event, "seq", 0) == seq)
     assert ben.times(room)[seq] - began <= HERE_S
-    await anna.client.typing(room, on=True)
-    await ben.told(Typing, room=room, users=("anna",))
-    await anna.client.signal(room, "ring", {"n": 1})
-    await ben.told(Signal, room=room, kind="ring")
+    say = partial(anna.client.typing, room, on=True)
+    await ben.told_at_last(say, Typing, room=room, users=("anna",))
+    say = partial(anna.client.signal, room, "ring", {"n": 1})
+    await ben.told_at_last(say, Signal, room=room, kind="ring")
 
 
 async def test_what_the_bus_forgets_is_told_again(postgres, redis):
