@@ -17,8 +17,8 @@ from .errors import ServerFailed
 from .machine import SERVER_CORE, cpu_s_of, pinned
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-# A cold start imports the engine and the HTTP layer; 2 s here.
-_START_TIMEOUT_S: Final = 30
+# A cold start imports the engine and the HTTP layer; 2 s here, and 30 s where it is seldom let run.
+_START_TIMEOUT_S: Final = 90
 # A server that drains for longer than this is stuck.
 _STOP_TIMEOUT_S: Final = 15
 _POLL_S: Final = 0.02
