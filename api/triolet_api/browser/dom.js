@@ -46,7 +46,7 @@ export function reconcile(parent, rows, build) {
 // What is pressed: it must still be there when let go.
 let pressed;
 for (const what of ["down", "move", "up", "cancel"])
-  addEventListener("pointer" + what, ({ target, buttons }) => (pressed = buttons && (pressed || target.closest?.("button, li"))), true);
+  addEventListener("pointer" + what, ({ target, buttons }) => (pressed = buttons & 1 && (pressed || target.closest?.("button, li"))), true);
 
 // Between draws of a burst: the frames meanwhile are the reader's, who scrolls and writes.
 const BURST_MS = 180;
