@@ -5,7 +5,7 @@ from functools import partial
 from typing import Final, cast
 
 from ..._domain.bans import Ban
-from ..._model.commands import History
+from ..._model.commands import Command, History
 from ..._model.entries import Member
 from ..._model.errors import CloseCode, ErrorCode, Refusal
 from ..._model.ids import DIRECT_PREFIX
@@ -199,32 +199,14 @@ def sessions_of_one_format_are_left() -> Iterable[Swap]:
 # --- who is told ---------------------------------------------------------------------------
 
 
-@fault(Promise.BANNED, _LISTENS)
-def who_is_banned_is_muted() -> Iterable[Swap]:
-    """Nothing is taken from them any more, and all is told."""
-
-    def make(original: Function) -> Function:
-        def receive(self: Session, payload: bytes) -> Awaitable[None] | None:
-            if self.user and self.engine.bans.of(user=self.user) is not None:
-                return None
-            done: Awaitable[None] | None = original(self, payload)
-            return done
-
-        return receive
-
-    yield Swap(Bans, "_end", _ends_nothing)
-    yield Swap(Session, "receive", make)
-
-
-@fault(Promise.BANNED, _READS)
-def who_is_banned_may_read_on() -> Iterable[Swap]:
-    """Nothing is told by itself, and pages of history are."""
+def _left_in(*heard: type[Command]) -> Iterable[Swap]:
+    """End nobody's session, and of who is banned hear these commands alone."""
 
     def make(original: Function) -> Function:
         def receive(self: Session, payload: bytes) -> Awaitable[None] | None:
             if self.user and self.engine.bans.of(user=self.user) is not None:
                 command = decode_command(payload, "json" if self.text else "msgpack")
-                if not isinstance(command, History):
+                if not isinstance(command, heard):
                     return None
             done: Awaitable[None] | None = original(self, payload)
             return done
@@ -233,6 +215,18 @@ def who_is_banned_may_read_on() -> Iterable[Swap]:
 
     yield Swap(Bans, "_end", _ends_nothing)
     yield Swap(Session, "receive", make)
+
+
+@fault(Promise.BANNED, _LISTENS)
+def who_is_banned_is_muted() -> Iterable[Swap]:
+    """Nothing is taken from them any more, and all is told."""
+    return _left_in()
+
+
+@fault(Promise.BANNED, _READS)
+def who_is_banned_may_read_on() -> Iterable[Swap]:
+    """Nothing is told by itself, and pages of history are."""
+    return _left_in(History)
 
 
 # --- why, and whether ----------------------------------------------------------------------
