@@ -73,6 +73,10 @@ TESTED_ELSEWHERE: dict[str, tuple[str, str]] = {
         "tests/adapters/test_memory.py",
         "what the stores share; the contract suite shows it in each of them",
     ),
+    "engine/triolet/adapters/_job_rows.py": (
+        "tests/adapters/test_sqlite_jobs.py",
+        "what is kept comes back; the contract suite shows it in each of the stores",
+    ),
     "engine/triolet/adapters/_transfers.py": (
         "tests/adapters/test_memory.py",
         "what sources and targets share; the contract suite shows it in each of them",

@@ -25,13 +25,14 @@ from ...ports.transfer import (
     TombstoneRow,
 )
 from .._digests import digest, prefix
+from .._job_rows import job_of
 from .._transfers import after_in_room, split_after
 from . import deleting
 from .address import parse
 from .connection import Connection, connect
 from .failures import Lost
 from .identity import of_a_copy, refuse_servers, refuse_unfinished, salt_of
-from .jobs import COLUMNS, job_of
+from .jobs import COLUMNS
 from .kinds import BYTEA, INT8, TEXT
 from .migrations import migrate
 from .reading import folded, membership, records, state

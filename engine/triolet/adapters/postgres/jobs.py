@@ -15,12 +15,11 @@ from ...ports.jobs import (
     NewJob,
     NextDue,
 )
+from .._job_rows import CODES, job_of
 from .kinds import BYTEAS, INT2, INT2S, INT4S, INT8, INT8S, TEXT, TEXTS
 from .pool import Pool
 from .statement import Row, Statement
 
-# As they are kept; the order of these is part of the schema.
-STATES: Final = (JobState.WAITING, JobState.RUNNING, JobState.DONE, JobState.DEAD)
 COLUMNS: Final = (
     "id, kind, key, payload, priority, due_at, attempts_max, state, attempts, added_at, "
     "lease_until, error, finished_at, lost"
@@ -133,7 +132,7 @@ class PostgresJobs(JobStore):
     ) -> list[Job]:
         """Return jobs in a state, the newest first."""
         below = after or 2**63 - 1
-        rows = await self._pool.run(_LISTED, STATES.index(state), kind, below, limit)
+        rows = await self._pool.run(_LISTED, CODES[state], kind, below, limit)
         return [job_of(row) for row in rows]
 
     async def requeue(self, ids: Sequence[int], *, now: int) -> int:
@@ -170,25 +169,3 @@ def _marked(count: int, rows: Sequence[Row]) -> list[bool]:
     for (place,) in rows:
         marked[place - 1] = True
     return marked
-
-
-def job_of(row: Row) -> Job:
-    """Return a job from a row of `COLUMNS`."""
-    job_id, kind, key, payload, priority, due_at, attempts_max, state, attempts, *rest = row
-    added_at, lease_until, error, finished_at, lost = rest
-    return Job(
-        id=job_id,
-        kind=kind,
-        key=key,
-        payload=payload,
-        priority=priority,
-        due_at=due_at,
-        attempts_max=attempts_max,
-        state=STATES[state],
-        attempts=attempts,
-        added_at=added_at,
-        lease_until=lease_until,
-        error=error,
-        finished_at=finished_at,
-        lost=lost,
-    )

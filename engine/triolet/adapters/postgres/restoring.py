@@ -10,9 +10,9 @@ from ...ports.jobs import Job
 from ...ports.people import Person, Revocation
 from ...ports.transfer import CidRow, MemberRow, RoomRow, Section, TombstoneRow
 from ...ports.transfer import Row as Taken
+from .._job_rows import CODES
 from .._transfers import only
 from .drafts import columns_of
-from .jobs import STATES
 from .kinds import BOOLS, BYTEAS, INT2S, INT4S, INT8S, TEXTS, Kind
 from .pool import Transaction
 from .statement import Statement
@@ -253,7 +253,7 @@ async def _jobs(transaction: Transaction, rows: Sequence[Taken]) -> None:
     taken = [
         (
             *(job.id, job.kind, job.key, job.payload, job.priority, job.due_at, job.attempts_max),
-            *(STATES.index(job.state), job.attempts, job.added_at),
+            *(CODES[job.state], job.attempts, job.added_at),
             *(job.lease_until, job.error, job.finished_at, job.lost),
         )
         for job in only(rows, Job)

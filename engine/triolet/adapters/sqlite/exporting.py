@@ -32,10 +32,10 @@ from ...ports.transfer import (
     TombstoneRow,
 )
 from .._digests import DIGEST_BYTES
+from .._job_rows import job_of
 from .._transfers import after_in_room, split_after
 from . import reading, segments
 from .cids import RECORD_BYTES, split, value_of
-from .job_rows import job_of
 from .memtable import MEMTABLE_BITS
 from .opening import opened
 from .readers import Readers

@@ -5,8 +5,8 @@ from typing import Final
 from msgspec.structs import replace
 
 from ...ports.jobs import Job, JobCounts, JobState
+from .._job_rows import CODES, job_of
 from .job_lanes import oldest_due
-from .job_rows import CODES, job_of
 from .snapshot import Snapshot
 
 # By which jobs of a state are listed: each by kind and id, but for those that run. They are as many

@@ -23,11 +23,11 @@ from ...ports.jobs import (
     NewJob,
     NextDue,
 )
+from .._job_rows import job_of
 from .bulk import Among, Bulk, Params
 from .grouping import Grouping
 from .job_lanes import due_jobs, first_due
 from .job_lists import counts, listed
-from .job_rows import job_of
 from .ledger import Ledger
 from .readers import Readers
 from .snapshot import Snapshot

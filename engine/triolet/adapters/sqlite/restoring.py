@@ -13,11 +13,11 @@ from ...ports.jobs import Job
 from ...ports.people import Person, Revocation
 from ...ports.transfer import CidRow, MemberRow, RoomRow, Section, TombstoneRow
 from ...ports.transfer import Row as Taken
+from .._job_rows import CODES
 from .._transfers import only
 from . import effects
 from .bulk import Bulk, Params
 from .cids import record
-from .job_rows import CODES
 from .ledger import Room
 from .recent import MESSAGES, OTHERS, Lane
 from .rows import KINDS, MESSAGE, SEQ, pack_rows
