@@ -65,6 +65,16 @@ async def test_a_view_is_given_its_request_and_nothing_else_is_made(http):
     assert (await http.get("/seen/a%20b")).text == "GET a b none"
 
 
+async def test_no_url_is_built_of_a_rule(app):
+    """Nor are functions compiled that would: Werkzeug makes two a rule, at each start."""
+    rules = list(app.url_map.iter_rules())
+
+    assert len(rules) > 5
+    for rule in rules:
+        with pytest.raises(NotImplementedError, match="no URL is built of it"):
+            rule.build({})
+
+
 async def test_a_head_is_answered_without_its_body(http):
     response = await http.head("/seen/anna")
 

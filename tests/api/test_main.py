@@ -1,5 +1,6 @@
 """The console script: it runs the command line, or says what it needs."""
 
+import gc
 import sys
 
 import pytest
@@ -19,7 +20,15 @@ def test_a_bare_install_says_what_is_missing(monkeypatch, capsys):
     assert text == "triolet: click not found; install `triolet[server]` to have the command line\n"
 
 
-def test_the_module_runs_the_same(monkeypatch, capsys):
+@pytest.fixture
+def thresholds():
+    """What a process is given for good, and this one shall not keep."""
+    before = gc.get_threshold()
+    yield before
+    gc.set_threshold(*before)
+
+
+def test_the_module_runs_the_same(monkeypatch, capsys, thresholds):
     monkeypatch.setattr(sys, "argv", ["x", "--version"])
 
     with pytest.raises(SystemExit) as caught:
@@ -27,3 +36,4 @@ def test_the_module_runs_the_same(monkeypatch, capsys):
 
     assert caught.value.code == 0
     assert capsys.readouterr().out == f"triolet {__version__}\n"
+    assert gc.get_threshold() > thresholds, "what is loaded is not looked through all the time"

@@ -9,7 +9,7 @@ import pytest
 from triolet._model.errors import ErrorCode, Refusal
 from triolet_api.app import create_app
 from triolet_api.dispatch import Dispatcher
-from triolet_api.pages.assets import Assets, read_assets
+from triolet_api.pages.assets import Assets, packed, read_assets
 from triolet_api.pages.settings import WebSettings
 
 ASSETS = read_assets()
@@ -125,7 +125,18 @@ async def test_text_is_packed_for_who_unpacks_it(http):
 
     assert response.headers["content-encoding"] == "gzip"
     assert response.content == ASSETS["triolet.js"].data
-    assert gzip.decompress(ASSETS["triolet.js"].packed) == ASSETS["triolet.js"].data
+    assert gzip.decompress(packed(ASSETS["triolet.js"].data)) == ASSETS["triolet.js"].data
+
+
+async def test_what_is_packed_already_is_sent_as_it_is(http):
+    response = await http.get("/assets/icon-192.png", headers={"Accept-Encoding": "gzip"})
+
+    assert "content-encoding" not in response.headers
+    assert response.content == ASSETS["icon-192.png"].data
+
+
+def test_a_text_is_packed_once():
+    assert packed(ASSETS["triolet.js"].data) is packed(ASSETS["triolet.js"].data)
 
 
 @pytest.mark.parametrize("name", ["nope.js", "index.html", "..%2Fsecret.py", "x" * 300])
