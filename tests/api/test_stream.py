@@ -382,10 +382,10 @@ async def test_the_end_is_told_with_its_code(house):
 
 async def test_a_token_that_ends_ends_the_stream(house, leaping):
     await tea(house)
-    async with house("ben/600").stream("?room=tea") as stream:
+    async with house(f"ben/{PATIENCE_S}").stream("?room=tea") as stream:
         await stream.next("ok")
         with leaping():
-            *_, last = await stream.rest(600)
+            *_, last = await stream.rest(2 * PATIENCE_S)
 
     assert (last.data["op"], last.data["code"]) == ("close", 4002)
 
