@@ -8,12 +8,13 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Generator, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 from hypothesis import HealthCheck, settings
+from processless import Guard, starts_processes
 
 from triolet.testing.services.postgres import NoPostgres, PostgresServer, run_postgres
 from triolet.testing.services.redis import NoRedis, RedisServer, run_redis
@@ -26,6 +27,9 @@ REQUIRED = [word for word in os.environ.get("TESTS_REQUIRE", "").lower().split("
 NPM_PACKAGES = ("ws", "@msgpack/msgpack")
 # Two packages of 200 KiB take a second or two; a machine without a network finds out in time.
 NPM_TIMEOUT_S = 180
+# The mark of tests that start no process, which is found out, and what holds them to it.
+FAST = "fast"
+GUARD = Guard()
 
 # Hundreds of tests start processes of ours. Each would compile all of it again, which is 0.5 s of
 # the 1.6 s that a start takes, where the caller's environment forbids to keep what is compiled.
@@ -113,19 +117,35 @@ def refuse(report: pytest.TestReport | pytest.CollectReport, name: str) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol() -> Generator[None, object, object]:
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Have a test that configures logs leave the root logger and warnings as they were.
 
     What later ones in the same process capture must not depend on which ones those are: warnings
     that are captured already are not captured anew, by a test that looks for them.
+    One that is marked as fast starts no process meanwhile.
     """
     level, handlers = logging.root.level, list(logging.root.handlers)
+    is_fast = item.get_closest_marker(FAST) is not None
     try:
-        return (yield)
+        with GUARD.forbids(item.nodeid) if is_fast else nullcontext():
+            return (yield)
     finally:
         logging.captureWarnings(capture=False)
         logging.root.handlers[:] = handlers
         logging.root.setLevel(level)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Where the fast ones are asked for, load no file of others: that would take longer."""
+    is_file = collection_path.name.startswith("test_") and collection_path.is_file()
+    asks_for_fast = config.option.markexpr == FAST
+    return (asks_for_fast and is_file and starts_processes(collection_path)) or None
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark what starts no process."""
+    if not starts_processes(item.path):
+        item.add_marker(FAST)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-CONFTEST = Path(__file__).with_name("conftest.py")
+TESTS = Path(__file__).parent
 PATIENCE_S = 120
 
 IN_A_FUNCTION = """
@@ -69,8 +69,11 @@ SKIPS = {
 @pytest.fixture
 def run(tmp_path):
     """Run files of tests, as these are run here; return whether all is well, and what is told."""
-    shutil.copy(CONFTEST, tmp_path / "conftest.py")
-    (tmp_path / "pytest.ini").write_text("[pytest]\ntrio_mode = true\n")
+    for file in ("conftest.py", "fast/processless.py"):
+        shutil.copy(TESTS / file, tmp_path)
+    (tmp_path / "pytest.ini").write_text(
+        "[pytest]\ntrio_mode = true\nmarkers =\n    fast: see there\n"
+    )
 
     def run_files(files, required=""):
         for name, text in files.items():
