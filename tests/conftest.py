@@ -27,9 +27,12 @@ REQUIRED = [word for word in os.environ.get("TESTS_REQUIRE", "").lower().split("
 NPM_PACKAGES = ("ws", "@msgpack/msgpack")
 # Two packages of 200 KiB take a second or two; a machine without a network finds out in time.
 NPM_TIMEOUT_S = 180
-# The mark of tests that start no process, which is found out, and what holds them to it.
+TESTS = Path(__file__).parent
+# The mark of tests of a module that start no process, and what holds them to it.
 FAST = "fast"
 GUARD = Guard()
+# Of engines as a whole, many at once: they start no process, some of them, and take long.
+WHOLE = ("pains", "testing")
 
 # Hundreds of tests start processes of ours. Each would compile all of it again, which is 0.5 s of
 # the 1.6 s that a start takes, where the caller's environment forbids to keep what is compiled.
@@ -122,12 +125,11 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
     What later ones in the same process capture must not depend on which ones those are: warnings
     that are captured already are not captured anew, by a test that looks for them.
-    One that is marked as fast starts no process meanwhile.
+    Where the fast ones are asked for, it starts no process meanwhile.
     """
     level, handlers = logging.root.level, list(logging.root.handlers)
-    is_fast = item.get_closest_marker(FAST) is not None
     try:
-        with GUARD.forbids(item.nodeid) if is_fast else nullcontext():
+        with GUARD.forbids(item.nodeid) if asks_for_fast(item.config) else nullcontext():
             return (yield)
     finally:
         logging.captureWarnings(capture=False)
@@ -135,16 +137,24 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         logging.root.setLevel(level)
 
 
+def asks_for_fast(config: pytest.Config) -> bool:
+    return bool(config.option.markexpr == FAST)
+
+
+def is_fast(path: Path) -> bool:
+    """Whether a file of tests is of a module, and starts no process."""
+    return path.relative_to(TESTS).parts[0] not in WHOLE and not starts_processes(path)
+
+
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Where the fast ones are asked for, load no file of others: that would take longer."""
     is_file = collection_path.name.startswith("test_") and collection_path.is_file()
-    asks_for_fast = config.option.markexpr == FAST
-    return (asks_for_fast and is_file and starts_processes(collection_path)) or None
+    return (asks_for_fast(config) and is_file and not is_fast(collection_path)) or None
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Mark what starts no process."""
-    if not starts_processes(item.path):
+    """Mark what is fast: whoever adds a test need not think of it."""
+    if is_fast(item.path):
         item.add_marker(FAST)
 
 

@@ -52,9 +52,8 @@ _EVENTS: Final = frozenset(
 @cache
 def starts_processes(path: Path) -> bool:
     """Whether tests of a file start processes, as far as can be read."""
-    folders = [one for one in path.parents if one.is_relative_to(TESTS)]
     asked = set(_words(_text(path)))
-    return _reaches(path) or any(asked & _starting(one / "conftest.py") for one in folders)
+    return _reaches(path) or bool(asked & _starting(path.with_name("conftest.py")))
 
 
 def _starts(text: str) -> bool:
@@ -124,21 +123,29 @@ def _modules() -> dict[str, Path]:
 
 @cache
 def _starting(conftest: Path) -> frozenset[str]:
-    """Return the names of what starts processes in a `conftest.py`, fixtures among it."""
+    """Return the fixtures of a `conftest.py`, and of those above it, that start processes."""
+    above = conftest.parents[1] / conftest.name
+    inherited = _starting(above) if above.is_relative_to(TESTS) else frozenset[str]()
     if not conftest.exists():
-        return frozenset()
+        return inherited
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
     body = [one for one in ast.parse(_text(conftest)).body if isinstance(one, kinds)]
-    said = {one.name: ast.get_source_segment(_text(conftest), one) or "" for one in body}
+    said = {one.name: set(_words(ast.unparse(one))) for one in body}
     starting = {name for name, module in _imported(conftest).items() if _reaches(module)}
-    starting |= {name for name, source in said.items() if _starts(source)}
-    while more := {
-        name
-        for name, source in said.items()
-        if name not in starting and starting & set(_words(source))
-    }:
+    starting |= inherited | {one.name for one in body if _starts(ast.unparse(one))}
+    while more := {name for name in said.keys() - starting if starting & said[name]}:
         starting |= more
-    return frozenset(starting)
+    fixtures = {name for one in body if one.name in starting for name in _fixture(one)}
+    return inherited | fixtures
+
+
+def _fixture(function: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> Iterator[str]:
+    """Yield what a fixture is asked for by, which may be another name than its own."""
+    for decorator in function.decorator_list:
+        if ast.unparse(decorator).startswith("pytest.fixture"):
+            keywords = decorator.keywords if isinstance(decorator, ast.Call) else []
+            told = [ast.literal_eval(one.value) for one in keywords if one.arg == "name"]
+            yield told[0] if told else function.name
 
 
 class Guard:

@@ -60,6 +60,10 @@ def server():
 def client(server):
     return server
 
+@pytest.fixture(name="named")
+def _named(server):
+    return server
+
 @pytest.fixture
 def tea():
     return place(1)
@@ -80,6 +84,8 @@ STARTED = "from trio import run_process\n\ndef run_server():\n    ...\n"
         ("def test_one(server):\n    ...\n", True),
         ("def test_one(client):\n    ...\n", True),
         ("@pytest.mark.usefixtures('client')\ndef test_one():\n    ...\n", True),
+        ("def test_one(named):\n    ...\n", True),
+        ("def test_one(tea, _named, run_server):\n    ...\n", False),
         ("def test_one(tea):\n    ...\n", False),
         ("pytestmark = pytest.mark.processes\n", True),
     ],
@@ -91,6 +97,18 @@ def test_what_starts_a_process_is_read_off(write, text, starts):
         starts_processes(write(conftest=CONFTEST, started=STARTED, above=above, test=text))
         is starts
     )
+
+
+def test_a_fixture_that_asks_for_one_above_it_counts(write):
+    folder = write(conftest=CONFTEST, started=STARTED).with_name("deeper")
+    folder.mkdir()
+    below = "@pytest.fixture\ndef ours(client):\n    return client\n"
+    (folder / "conftest.py").write_text(below)
+    for name in ("ours", "theirs"):
+        (folder / f"test_{name}.py").write_text(f"def test_one({name}):\n    ...\n")
+
+    assert starts_processes(folder / "test_ours.py")
+    assert not starts_processes(folder / "test_theirs.py")
 
 
 def test_what_is_tested_counts_with_what_it_says_itself(monkeypatch, write, tmp_path):
@@ -141,7 +159,7 @@ INI = "[pytest]\ntrio_mode = true\nmarkers =\n    fast: 1\n    processes: 2\n"
 
 
 def test_the_mark_is_set_and_held_to(tmp_path):
-    """By `conftest.py`: a file that does not look like it fails; with the mark it is left out."""
+    """By `conftest.py`: what does not look like it fails, and with the other mark is left out."""
     for file in ("conftest.py", "fast/processless.py"):
         shutil.copy(TESTS / file, tmp_path)
     for name, text in {"hidden": HIDDEN, "told": TOLD, "none": NONE}.items():
@@ -163,4 +181,4 @@ def test_the_mark_is_set_and_held_to(tmp_path):
 
     assert "test_hidden.py::test_one starts a process (subprocess.Popen" in fast
     assert "1 failed, 1 passed" in fast, fast
-    assert "1 failed, 2 passed" in everything, everything
+    assert "3 passed" in everything, everything

@@ -1,6 +1,11 @@
 """The command of the kit: what it takes, and its exit status."""
 
+import pytest
+
 from triolet.testing.__main__ import main
+
+# The programs that are judged.
+pytestmark = pytest.mark.processes
 
 
 def test_the_command_says_what_it_cannot_play(capsys):
