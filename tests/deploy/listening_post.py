@@ -1,7 +1,7 @@
 """A stand-in for a node: it writes down what it is asked, and answers as a test tells it."""
 
 from base64 import b64encode
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from hashlib import sha1
 
 import trio
@@ -55,23 +55,28 @@ class Post:
         await self._ended.wait()
 
     async def serve(self, stream):
-        async with stream:
-            rest = b""
-            while True:
-                while b"\r\n\r\n" not in rest:
-                    part = await _receive(stream)
-                    if not part:
-                        return
-                    rest += part
-                head, rest = rest.split(b"\r\n\r\n", 1)
-                request = Request(head)
-                size = int(request.headers.get("content-length", ["0"])[0])
-                while len(rest) < size:
-                    rest += await _receive(stream)
-                request.body, rest = rest[:size], rest[size:]
-                if not request.target.startswith("/health/"):
-                    self.requests.append(request)
-                await self.answer(stream, request)
+        # Whoever has asked may be gone: a balancer waits for an answer about health for a while.
+        with suppress(trio.BrokenResourceError):
+            async with stream:
+                await self._serve(stream)
+
+    async def _serve(self, stream):
+        rest = b""
+        while True:
+            while b"\r\n\r\n" not in rest:
+                part = await _receive(stream)
+                if not part:
+                    return
+                rest += part
+            head, rest = rest.split(b"\r\n\r\n", 1)
+            request = Request(head)
+            size = int(request.headers.get("content-length", ["0"])[0])
+            while len(rest) < size:
+                rest += await _receive(stream)
+            request.body, rest = rest[:size], rest[size:]
+            if not request.target.startswith("/health/"):
+                self.requests.append(request)
+            await self.answer(stream, request)
 
     async def answer(self, stream, request):
         if request.target == "/health/ready" and not self.is_ready:
