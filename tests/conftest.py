@@ -125,11 +125,11 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
     What later ones in the same process capture must not depend on which ones those are: warnings
     that are captured already are not captured anew, by a test that looks for them.
-    Where the fast ones are asked for, it starts no process meanwhile.
+    One that is marked as fast starts no process meanwhile.
     """
     level, handlers = logging.root.level, list(logging.root.handlers)
     try:
-        with GUARD.forbids(item.nodeid) if asks_for_fast(item.config) else nullcontext():
+        with GUARD.forbids(item.nodeid) if is_fast(item.path) else nullcontext():
             return (yield)
     finally:
         logging.captureWarnings(capture=False)
