@@ -10,7 +10,7 @@ import pytest
 from triolet_api.chat.terminal import Terminal
 
 # Far above what anything here takes.
-PATIENCE_S = 20
+PATIENCE_S = 60
 MODES_ON = b"\x1b[?2004h\x1b[?1004h"
 MODES_OFF = b"\x1b[?1004l\x1b[?2004l\x1b[?2026l\x1b[?7h\x1b[?25h\x1b[0m"
 
