@@ -107,6 +107,17 @@ async def test_the_end_of_a_token_is_noticed_in_time(nursery):
     assert [one.noticed for one in (soon, later, never)] == [True, False, False]
 
 
+async def test_nobody_is_told_at_the_end_where_nobody_is_told_before_it(nursery):
+    """Also where the round that looks comes late, and the token has ended."""
+    heartbeat = Heartbeat(VirtualClock(), Limits(token_notice_s=0))
+    nursery.start_soon(heartbeat.run)
+    ended = Connection(NOW_MS + 500)
+    heartbeat.join(ended)
+    await trio.sleep(3.1)
+
+    assert not ended.noticed
+
+
 async def test_empty_means_that_all_have_gone(nursery):
     heartbeat = Heartbeat(VirtualClock(), Limits())
     await heartbeat.wait_empty()

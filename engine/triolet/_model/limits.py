@@ -74,7 +74,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     gap_wait_s: float = 0.005
     # Compare the heads of loaded rooms with the store's.
     head_check_s: float = 5
-    # Tell a session so long before its token ends.
+    # Tell a session so long before its token ends; 0: not at all.
     token_notice_s: float = 60
     # Clocks of issuer and server may differ by so much.
     token_leeway_s: float = 30

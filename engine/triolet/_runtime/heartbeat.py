@@ -110,6 +110,8 @@ class Heartbeat:
         connection.beat(trio.current_time())
         session = connection.session
         self.mind(session)
+        if not self._notice_ms:
+            return
         soon = self._clock.now_ms() + self._notice_ms
         if session.expires_at and session.expires_at < soon and not session.noticed:
             session.notice_expiry()
