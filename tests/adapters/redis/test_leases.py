@@ -170,7 +170,8 @@ async def test_what_ended_leaves_nothing(servers):
         for _ in range(4):
             assert await bus.renew_lease("b:1", ttl_s=60)
         with client_of(servers[0]) as client:
-            assert sorted(client.scan_iter()) == [
+            # SCAN may give a key twice, where a table has just shrunk.
+            assert sorted(client.keys()) == [
                 "triolet:lease:b:1",
                 "triolet:leases",
                 "triolet:states:user 0",
