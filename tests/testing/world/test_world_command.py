@@ -93,10 +93,18 @@ def test_a_violation_is_told_with_the_command_that_shows_it_again(monkeypatch, c
 
 
 @pytest.mark.parametrize(
-    ("jobs", "number"), [(1, signal.SIGTERM), (2, signal.SIGTERM), (2, signal.SIGINT)]
+    ("jobs", "number", "is_ignored"),
+    [
+        (1, signal.SIGTERM, True),
+        (2, signal.SIGTERM, False),
+        (2, signal.SIGINT, False),
+    ],
 )
-def test_a_run_that_is_stopped_says_how_far_it_came_and_how_to_go_on(jobs, number):
+def test_a_run_that_is_stopped_says_how_far_it_came_and_how_to_go_on(jobs, number, is_ignored):
+    """Also where Ctrl+C is ignored, as a script's shell has it for what it starts with `&`."""
     command = [sys.executable, "-c", ENDLESS, "world", "--from", "7", "--seeds", "100"]
+    if is_ignored:
+        command = ["/bin/sh", "-c", "trap '' INT; exec \"$@\"", "sh", *command]
     with subprocess.Popen(
         [*command, "--jobs", str(jobs), "--nodes", "1", "--clients", "1"],
         stdout=subprocess.PIPE,

@@ -111,12 +111,17 @@ def _many(seeds: range, plan: Plan, jobs: int) -> int:
 
 @contextmanager
 def _stopped_as_by_hand() -> Iterator[None]:
-    """A run that is stopped says how far it came, whoever stops it: Trio knows Ctrl+C alone."""
+    """A run that is stopped says how far it came, whoever stops it: Trio knows Ctrl+C alone.
+
+    A shell has those that it starts with `&` in a script ignore that.
+    """
+    by_hand = signal.signal(signal.SIGINT, signal.default_int_handler)
     before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGINT, by_hand)
 
 
 @final
