@@ -243,9 +243,9 @@ async def test_a_rolling_upgrade_is_noticed_by_nobody(tmp_path, postgres_url, re
 
     assert all(talker.client.statistics().connections >= 2 for talker in talkers)
     assert all(talker.acked >= 10 for talker in talkers)
-    # How soon it is shown that somebody types no more depends on when eight processes are let run;
-    # that it is in the end was waited for.
-    verdict = check(events, Bounds(grace_s=5, silence_s=60, slack_s=TIMEOUT_S))
+    # How soon it is shown that somebody types no more depends on when eight processes are let run:
+    # within half a minute, and that it is in the end was waited for.
+    verdict = check(events, Bounds(grace_s=5, silence_s=60, slack_s=30))
     assert verdict.holds, verdict.violations[:5]
     assert sum(verdict.judged.values()) > 1000
 
