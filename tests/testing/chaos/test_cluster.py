@@ -49,7 +49,7 @@ def test_a_node_that_hears_nobody_is_found_out(tmp_path, capsys):
     """Law: what one node's clients never see makes it exit with 1, and keep the evidence."""
     server = f"{sys.executable} {Path(__file__).with_name('deaf_server.py')}"
     asked = ["chaos", "--nodes", "2", "--faults", "jump", "--cycles", "1", "--server", server]
-    load = ["--clients", "8", "--rate", "60", "--tempo", "0.1", "--patience", "30"]
+    load = ["--clients", "8", "--rate", "60", "--tempo", "0.1", "--patience", "60"]
     assert main([*asked, *load, "--data", str(tmp_path / "data")]) == 1
     said = capsys.readouterr().out
     assert "violated: some clients have not seen everything" in said
