@@ -19,7 +19,8 @@ self.addEventListener("message", (event) => event.waitUntil(show(event.data)));
 
 // A notice as the server tells it: see `Notice` in triolet_api.notifications.
 async function show({ title = "", sender = "", text = "", room = "", tag = room, unread = 0, badge, url = "" }) {
-  if (typeof badge === "number") await self.navigator.setAppBadge?.(badge).catch(() => {});
+  // Beside it: no notice waits for a number on an icon.
+  const badged = typeof badge === "number" && self.navigator.setAppBadge?.(badge).catch(() => {});
   const said = sender && title && sender !== title ? `${sender}: ${text}` : text;
   await self.registration.showNotification(title || sender || "Triolet", {
     body: said || (unread > 1 ? `${unread} new messages` : "New message"),
@@ -29,6 +30,7 @@ async function show({ title = "", sender = "", text = "", room = "", tag = room,
     badge: "/assets/icon-badge.png",
     data: { room, url },
   });
+  await badged;
 }
 
 self.addEventListener("notificationclick", (event) => {
